@@ -1,0 +1,8 @@
+"""The one exception for a mistake that the person at the keyboard can mend."""
+
+
+class UserError(Exception):
+    """A mistake in a command, a config or a file; its message says what is wrong, where, and what would be right.
+
+    Entry points print the message alone, without a stack trace, and exit with code 2.
+    """
