@@ -16,7 +16,7 @@ import os
 import shutil
 import time
 from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor, wait
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -26,14 +26,14 @@ import numpy as np
 from filelock import FileLock, Timeout
 from numpy.typing import NDArray
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+from rich.progress import Progress
 
 from mtl_seg_depth.atomic import write_json
 from mtl_seg_depth.data.miniscapes import READERS, DamagedFileError, SplitFiles, check_one_size, read_size
 from mtl_seg_depth.errors import UserError
 
 _FORMAT_VERSION: Final = 1
-# Of rgb. Small enough for a dozen threads to hold a block each; content digests depend on it, so it stays.
+# Of rgb: the unit of a thread's work and of a digest. Content digests depend on it, so it stays as it is.
 _BLOCK_BYTES: Final = 16 << 20
 _CHANNELS: Final[dict[str, tuple[int, ...]]] = {"rgb": (3,), "semseg": (), "depth": ()}
 _INDEX: Final = "index.json"
@@ -58,23 +58,20 @@ class _Index(TypedDict):
 class PackedSplit:
     """A split as arrays that are read from disk as they are touched, and cannot be written to.
 
-    `semseg` holds train ids, `depth` disparity codes; both are None where the split has no labels.
+    `rgb` is uint8 [N, H, W, 3], `semseg` (train ids) and `depth` (disparity codes) uint8 [N, H, W] or both None
+    where the split has no labels; `ids` is int64 [N], ascending. `digest` is that of the source files' names,
+    sizes and modification times. `content_digest` is that of the ids and the decoded pixels alone: equal for
+    equal data, wherever and whenever it was written.
     """
 
     folder: Path
     split: str
     rgb: NDArray[np.uint8]
-    """uint8 [N, H, W, 3]."""
     semseg: NDArray[np.uint8] | None
-    """uint8 [N, H, W]."""
     depth: NDArray[np.uint8] | None
-    """uint8 [N, H, W]."""
     ids: NDArray[np.int64]
-    """int64 [N], ascending."""
     digest: str
-    """Of the source files' names, sizes and modification times."""
     content_digest: str
-    """Of the ids and the decoded pixels alone: equal for equal data, wherever and whenever it was written."""
 
     def __len__(self) -> int:
         """The number of pictures."""
@@ -92,16 +89,16 @@ def pack(files: SplitFiles, cache: Path, *, workers: int | None = None, progress
     """
     digest = source_digest(files)
     folder = cache / digest[:16]
-    if not _is_complete(folder, digest):  # asked before locking, so that a read-only cache can be used
-        console = Console(stderr=True, quiet=not progress)
-        try:
+    console = Console(stderr=True, quiet=not progress)
+    try:
+        if not _is_complete(folder, digest):  # asked before locking, so that a read-only cache can be used
             cache.mkdir(parents=True, exist_ok=True)
             with _locked(cache, console):
                 if not _is_complete(folder, digest):
                     _build(files, digest, folder, workers or len(os.sched_getaffinity(0)), console)
-        except OSError as error:
-            raise UserError(f"the packed cache in {cache} cannot be written: {error}") from error
-    return open_pack(folder)
+        return open_pack(folder)
+    except OSError as error:
+        raise UserError(f"the packed cache in {cache} cannot be used: {error}") from error
 
 
 def source_digest(files: SplitFiles) -> str:
@@ -163,18 +160,14 @@ def _build(files: SplitFiles, digest: str, folder: Path, workers: int, console: 
     cache, building = folder.parent, folder.with_name(_UNDER_CONSTRUCTION)
     for remains in (building, cache / _DISCARDED):  # of a run that was killed: nobody else can be at work
         shutil.rmtree(remains, ignore_errors=True)
-    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
     try:
-        with (
-            ThreadPoolExecutor(workers) as executor,
-            Progress(*columns, console=console, transient=True, disable=console.quiet) as bar,
-        ):
-            width, height = _common_size(files, executor, bar)
+        with Progress(console=console, transient=True, disable=console.quiet) as bar:
+            width, height = _common_size(files, workers, bar)
             shapes = {kind: (len(files.ids), height, width, *_CHANNELS[kind]) for kind in files.by_kind}
             _require_space(cache, sum(math.prod(shape) for shape in shapes.values()))
             building.mkdir()
             step = max(1, _BLOCK_BYTES // (height * width * 3))
-            blocks = _write_arrays(files, building, shapes, step, executor, bar)
+            blocks = _write_arrays(files, building, shapes, step, workers, bar)
         if source_digest(files) != digest:
             raise UserError(f"files in {files.root / files.split} changed while being packed; start again")
         index = _Index(
@@ -196,17 +189,17 @@ def _build(files: SplitFiles, digest: str, folder: Path, workers: int, console: 
     for other in packs_of(files.root, cache):
         if other != folder and _read_index(other)["split"] == files.split:
             _discard(other)
-    seconds = time.perf_counter() - started
-    speed = len(files.ids) / seconds
-    console.print(f"packed {len(files.ids)} pictures of {files.split} in {seconds:.1f} s ({speed:.0f} a second)")
+    seconds, count = time.perf_counter() - started, len(files.ids)
+    console.print(f"packed {count} pictures of {files.split} in {seconds:.1f} s ({count / seconds:.0f} a second)")
 
 
-def _common_size(files: SplitFiles, executor: ThreadPoolExecutor, bar: Progress) -> tuple[int, int]:
+def _common_size(files: SplitFiles, workers: int, bar: Progress) -> tuple[int, int]:
     """The width and height of every file, after a look at every header: cheap, and before any decoding."""
     kinds = [kind for kind, paths in files.by_kind.items() for _ in paths]
     paths = [path for paths in files.by_kind.values() for path in paths]
-    found = executor.map(read_size, paths, kinds)
-    sizes = list(bar.track(found, total=len(paths), description=f"{files.split}: looking at headers"))
+    with ThreadPoolExecutor(workers) as executor:
+        found = executor.map(read_size, paths, kinds)
+        sizes = list(bar.track(found, total=len(paths), description=f"{files.split}: looking at headers"))
     check_one_size(paths, sizes)
     return sizes[0]
 
@@ -216,7 +209,7 @@ def _write_arrays(
     building: Path,
     shapes: dict[str, tuple[int, ...]],
     step: int,
-    executor: ThreadPoolExecutor,
+    workers: int,
     bar: Progress,
 ) -> dict[str, list[str]]:
     """Write one array for each kind of file, synced to disk; the digests of its blocks of `step` pictures.
@@ -234,30 +227,26 @@ def _write_arrays(
             outputs[kind] = (file.fileno(), file.tell())
 
         def write_block(start: int) -> dict[str, str]:
-            digests = {}
-            for kind, paths in files.by_kind.items():
-                descriptor, first_pixel = outputs[kind]
-                block = np.stack([READERS[kind](path) for path in paths[start : start + step]])
-                _write_at(descriptor, block, first_pixel + start * math.prod(shapes[kind][1:]))
-                digests[kind] = hashlib.sha256(block.data).hexdigest()
-            bar.advance(task, len(files.ids[start : start + step]))
-            return digests
+            hashes = {kind: hashlib.sha256() for kind in shapes}
+            for position in range(start, min(start + step, len(files.ids))):
+                for kind, paths in files.by_kind.items():
+                    pixels = READERS[kind](paths[position])
+                    descriptor, first_pixel = outputs[kind]
+                    _write_at(descriptor, pixels, first_pixel + position * pixels.size)
+                    hashes[kind].update(pixels.data)
+                bar.advance(task)
+            return {kind: sha.hexdigest() for kind, sha in hashes.items()}
 
-        futures = [executor.submit(write_block, start) for start in range(0, len(files.ids), step)]
-        try:
-            digests = [future.result() for future in futures]
-        finally:  # an error or an interrupt: let nobody write to a file that is closed below
-            for future in futures:
-                future.cancel()
-            wait(futures)
+        with ThreadPoolExecutor(workers) as executor:  # on an error it waits, so that no closed file is written
+            digests = list(executor.map(write_block, range(0, len(files.ids), step)))
         for descriptor, _ in outputs.values():
             os.fsync(descriptor)
     return {kind: [of_block[kind] for of_block in digests] for kind in shapes}
 
 
-def _write_at(descriptor: int, block: NDArray[np.uint8], offset: int) -> None:
-    """Write the whole block; a single call may stop early, and then says why only at the next."""
-    rest = block.reshape(-1).data
+def _write_at(descriptor: int, pixels: NDArray[np.uint8], offset: int) -> None:
+    """Write all pixels; on a full disk one call stops early without an error, and the next one raises it."""
+    rest = pixels.reshape(-1).data
     while rest:
         written = os.pwrite(descriptor, rest, offset)
         rest, offset = rest[written:], offset + written
