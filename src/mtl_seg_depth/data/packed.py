@@ -89,7 +89,7 @@ def pack(files: SplitFiles, cache: Path, *, workers: int | None = None, progress
     """
     digest = source_digest(files)
     folder = cache / digest[:16]
-    console = Console(stderr=True, quiet=not progress)
+    console = Console(stderr=True, quiet=not progress, markup=False)
     try:
         if not _is_complete(folder, digest):  # asked before locking, so that a read-only cache can be used
             cache.mkdir(parents=True, exist_ok=True)

@@ -1,0 +1,282 @@
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+from PIL import Image
+from tiny_data import write_tiny_miniscapes
+
+from mtl_seg_depth.data import packed
+from mtl_seg_depth.data.miniscapes import READERS, DamagedFileError, list_split
+from mtl_seg_depth.data.packed import PackedSplit, packs_of, verify
+from mtl_seg_depth.errors import UserError
+
+
+@pytest.fixture
+def root(tmp_path: Path) -> Path:
+    return write_tiny_miniscapes(tmp_path / "data", {"train": 5, "val": 2, "test": 2})
+
+
+@pytest.fixture
+def cache(tmp_path: Path) -> Path:
+    return tmp_path / "cache"
+
+
+@pytest.fixture
+def decoded(monkeypatch: pytest.MonkeyPatch) -> list[Path]:
+    """Every file that was decoded so far."""
+    paths: list[Path] = []
+
+    def counting(read: Callable[[Path], np.ndarray]) -> Callable[[Path], np.ndarray]:
+        return lambda path: (paths.append(path), read(path))[1]
+
+    monkeypatch.setattr(packed, "READERS", {kind: counting(read) for kind, read in READERS.items()})
+    return paths
+
+
+def pack(root: Path, cache: Path, split: str = "train", **options: int) -> PackedSplit:
+    return packed.pack(list_split(root, split), cache, progress=False, **options)
+
+
+def folders(cache: Path) -> list[str]:
+    """Everything in a cache folder but its lock."""
+    return sorted(path.name for path in cache.iterdir() if path.name != ".lock")
+
+
+@pytest.mark.parametrize("block", [packed._BLOCK_BYTES, 2 * 32 * 64 * 3, 1])
+def test_arrays_equal_what_the_files_hold(root: Path, cache: Path, monkeypatch: pytest.MonkeyPatch, block: int) -> None:
+    monkeypatch.setattr(packed, "_BLOCK_BYTES", block)
+    files = list_split(root, "train")
+    split = pack(root, cache, workers=3)
+    assert len(split) == 5
+    assert split.rgb.shape == (5, 32, 64, 3)
+    assert split.semseg.shape == split.depth.shape == (5, 32, 64)
+    assert split.ids.tolist() == [0, 1, 2, 3, 4]
+    assert split.ids.dtype == np.int64
+    for kind, paths in files.by_kind.items():
+        array = getattr(split, kind)
+        assert array.dtype == np.uint8
+        for pixels, path in zip(array, paths, strict=True):
+            with Image.open(path) as image:
+                np.testing.assert_array_equal(pixels, np.asarray(image))
+    verify(split.folder)
+
+
+def test_arrays_cannot_be_written_to(root: Path, cache: Path) -> None:
+    with pytest.raises(ValueError, match="read-only"):
+        pack(root, cache).rgb[0, 0, 0, 0] = 1
+
+
+def test_a_split_without_labels(root: Path, cache: Path) -> None:
+    with_labels = pack(root, cache, "test")
+    for kind in ("semseg", "depth"):
+        shutil.rmtree(root / "test" / kind)
+    split = pack(root, cache, "test")
+    assert split.semseg is None
+    assert split.depth is None
+    assert split.rgb.shape == (2, 32, 64, 3)
+    assert split.content_digest != with_labels.content_digest
+
+
+def test_unchanged_sources_are_not_decoded_again(root: Path, cache: Path, decoded: list[Path]) -> None:
+    first = pack(root, cache)
+    assert len(decoded) == 15
+    second = pack(root, cache)
+    assert len(decoded) == 15
+    assert second.folder == first.folder
+    assert second.content_digest == first.content_digest
+
+
+def test_touched_sources_are_packed_again(root: Path, cache: Path, decoded: list[Path]) -> None:
+    first, other_split = pack(root, cache), pack(root, cache, "val")
+    before = len(decoded)
+    os.utime(root / "train" / "depth" / "3.png", ns=(1, 1))
+    second = pack(root, cache)
+    assert len(decoded) == before + 15
+    assert second.digest != first.digest
+    assert second.content_digest == first.content_digest
+    # The superseded pack is gone, yet a run that maps it reads on; the pack of the other split stays.
+    assert folders(cache) == sorted([second.folder.name, other_split.folder.name])
+    np.testing.assert_array_equal(first.rgb, second.rgb)
+
+
+def test_a_changed_pixel_changes_the_content(root: Path, cache: Path) -> None:
+    first = pack(root, cache)
+    path = root / "train" / "semseg" / "2.png"
+    labels = READERS["semseg"](path)
+    labels[9, 9] = (labels[9, 9] + 1) % 19
+    Image.fromarray(labels).save(path)
+    second = pack(root, cache)
+    assert second.content_digest != first.content_digest
+    np.testing.assert_array_equal(second.semseg[2], labels)
+
+
+def test_content_depends_on_neither_place_nor_time(root: Path, cache: Path, tmp_path: Path) -> None:
+    copy = shutil.copytree(root, tmp_path / "copy", copy_function=shutil.copyfile)
+    for path in copy.rglob("*.*"):
+        os.utime(path, ns=(1, 1))
+    first, second = pack(root, cache, workers=1), pack(copy, cache, workers=3)
+    assert first.digest != second.digest
+    assert first.content_digest == second.content_digest
+    assert packs_of(root, cache) == [first.folder]
+    assert packs_of(copy, cache) == [second.folder]
+
+
+def test_ids_belong_to_the_content(root: Path, cache: Path) -> None:
+    first = pack(root, cache)
+    for folder in (root / "train").iterdir():
+        path = next(folder.glob("4.*"))
+        path.rename(path.with_stem("5"))
+    second = pack(root, cache)
+    assert second.ids.tolist() == [0, 1, 2, 3, 5]
+    assert second.content_digest != first.content_digest
+
+
+def test_a_flipped_byte_is_found(root: Path, cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(packed, "_BLOCK_BYTES", 2 * 32 * 64 * 3)
+    split = pack(root, cache)
+    with (split.folder / "depth.npy").open("r+b") as file:
+        file.seek(-1, os.SEEK_END)
+        last = file.read(1)[0]
+        file.seek(-1, os.SEEK_END)
+        file.write(bytes([last ^ 1]))
+    with pytest.raises(UserError, match=r"depth\.npy is damaged within the pictures 4 to 4; delete"):
+        verify(split.folder)
+
+
+def test_a_shortened_pack_is_built_again(root: Path, cache: Path, decoded: list[Path]) -> None:
+    split = pack(root, cache)
+    os.truncate(split.folder / "rgb.npy", 1000)
+    assert pack(root, cache).rgb.shape == (5, 32, 64, 3)
+    assert len(decoded) == 30
+
+
+def test_a_damaged_index_is_named(root: Path, cache: Path) -> None:
+    split = pack(root, cache)
+    (split.folder / "index.json").write_text("{")
+    with pytest.raises(UserError, match=r"index\.json is damaged; delete"):
+        pack(root, cache)
+
+
+def test_a_picture_of_another_size_is_named_before_decoding(root: Path, cache: Path, decoded: list[Path]) -> None:
+    Image.new("RGB", (64, 48)).save(root / "train" / "rgb" / "3.jpg")
+    with pytest.raises(DamagedFileError, match=r"rgb/3\.jpg: is 64 x 48 pixels, but .*rgb/0\.jpg is 64 x 32"):
+        pack(root, cache)
+    assert not decoded
+
+
+def test_depth_of_another_size_is_named(root: Path, cache: Path) -> None:
+    Image.new("L", (32, 16)).save(root / "train" / "depth" / "0.png")
+    with pytest.raises(DamagedFileError, match=r"depth/0\.png: is 32 x 16 pixels, but .* is 64 x 32"):
+        pack(root, cache)
+
+
+def test_a_bad_file_is_named_and_leaves_nothing_behind(root: Path, cache: Path) -> None:
+    kept = pack(root, cache, "val")
+    path = root / "train" / "rgb" / "3.jpg"
+    path.write_bytes(path.read_bytes()[:-200])
+    with pytest.raises(DamagedFileError, match=r"rgb/3\.jpg: cannot be decoded"):
+        pack(root, cache)
+    assert folders(cache) == [kept.folder.name]
+
+
+def test_sources_that_change_meanwhile_are_refused(root: Path, cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def meddling(path: Path) -> np.ndarray:
+        os.utime(path, ns=(1, 1))
+        return READERS["rgb"](path)
+
+    monkeypatch.setattr(packed, "READERS", {**READERS, "rgb": meddling})
+    with pytest.raises(UserError, match="changed while being packed"):
+        pack(root, cache)
+    assert folders(cache) == []
+
+
+def test_too_little_space_is_said_beforehand(
+    root: Path, cache: Path, decoded: list[Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    needed = 5 * 32 * 64 * 5
+    monkeypatch.setattr(shutil, "disk_usage", lambda path: SimpleNamespace(free=needed - 1))
+    with pytest.raises(UserError, match=rf"needs 0\.00 GB in {cache}, where 0\.00 GB are free"):
+        pack(root, cache)
+    assert not decoded
+    monkeypatch.setattr(shutil, "disk_usage", lambda path: SimpleNamespace(free=needed))
+    assert len(pack(root, cache)) == 5
+
+
+def test_a_disk_that_fills_up_is_a_plain_message(root: Path, cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    real = os.pwrite
+    calls = []
+
+    def short_then_full(descriptor: int, data: bytes, offset: int) -> int:
+        calls.append(offset)
+        if len(calls) > 3:
+            raise OSError(28, "No space left on device")
+        return real(descriptor, data[:100], offset)
+
+    monkeypatch.setattr(os, "pwrite", short_then_full)
+    with pytest.raises(UserError, match=r"cannot be used: .*No space left on device"):
+        pack(root, cache, workers=1)
+    assert calls == [calls[0] + 100 * k for k in range(4)]
+    assert folders(cache) == []
+
+
+def test_a_cache_that_cannot_be_written_to_is_named(root: Path, tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    with pytest.raises(UserError, match=r"the packed cache in .*file/cache cannot be used: .*Not a directory"):
+        pack(root, tmp_path / "file" / "cache")
+
+
+CHILD = """
+import sys, time
+from pathlib import Path
+from mtl_seg_depth.data import packed
+from mtl_seg_depth.data.miniscapes import READERS, list_split
+
+root, cache, pause = Path(sys.argv[1]), Path(sys.argv[2]), float(sys.argv[3])
+decoded = 0
+
+def slow(path):
+    global decoded
+    decoded += 1
+    time.sleep(pause)
+    return READERS["rgb"](path)
+
+packed.READERS = {**READERS, "rgb": slow}
+packed.pack(list_split(root, "train"), cache, workers=1)
+print(decoded)
+"""
+
+
+def start(root: Path, cache: Path, pause: float) -> subprocess.Popen[str]:
+    """A process that packs the training split, sleeping `pause` seconds before each picture."""
+    command = [sys.executable, "-c", CHILD, str(root), str(cache), str(pause)]
+    return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+
+
+def test_two_processes_build_a_pack_once(root: Path, cache: Path) -> None:
+    processes = [start(root, cache, pause=0.3) for _ in range(2)]
+    results = [process.communicate(timeout=30) for process in processes]
+    assert [process.returncode for process in processes] == [0, 0]
+    assert sorted(int(printed) for printed, _ in results) == [0, 5]
+    assert len(folders(cache)) == 1
+
+
+def test_a_killed_build_is_not_taken_for_a_pack(root: Path, cache: Path) -> None:
+    process = start(root, cache, pause=60)
+    deadline = time.monotonic() + 30
+    while not (cache / ".under-construction" / "depth.npy").exists():
+        assert time.monotonic() < deadline, "the build did not begin"
+        time.sleep(0.02)
+    process.send_signal(signal.SIGKILL)
+    process.communicate(timeout=30)
+    assert folders(cache) == [".under-construction"]
+    split = pack(root, cache)
+    verify(split.folder)
+    assert folders(cache) == [split.folder.name]
