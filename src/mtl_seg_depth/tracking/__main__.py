@@ -1,0 +1,29 @@
+"""Command line: send run folders to a tracking server after the fact."""
+
+import argparse
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from mtl_seg_depth.errors import UserError
+from mtl_seg_depth.tracking.mirror import mirror_once
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Send run folders that are not, or not completely, on the server; the exit code is 2 if any was not taken."""
+    parser = argparse.ArgumentParser(prog="python -m mtl_seg_depth.tracking", description=main.__doc__)
+    parser.add_argument("folders", nargs="+", type=Path, metavar="run folder")
+    parser.add_argument("--tracking-uri", help="where to; by default where the folder went before")
+    options = parser.parse_args(arguments)
+    code = 0
+    for folder in options.folders:
+        try:
+            print(f"{folder}: complete, MLflow run {mirror_once(folder, options.tracking_uri)}")
+        except UserError as error:
+            print(error, file=sys.stderr)
+            code = 2
+    return code
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,166 @@
+"""Mirrors a run folder while its training runs, or afterwards."""
+
+import json
+import logging
+import os
+import shlex
+import threading
+import time
+from contextlib import ExitStack, closing, nullcontext
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+from filelock import FileLock, Timeout
+
+from mtl_seg_depth.errors import UserError
+from mtl_seg_depth.tracking.sender import Sender
+from mtl_seg_depth.tracking.store import absolute_uri, mlflow_environment, redact, server_errors
+from mtl_seg_depth.tracking.system import SystemSampler
+
+log = logging.getLogger(__name__)
+
+_SAMPLE_EVERY_S = 10.0  # system metrics, as often as MLflow's own monitor
+_LONGEST_PAUSE_S = 60.0  # between two attempts to reach a server that is away
+_PATIENCE_S = 3.0  # how long closing waits for a server known to be away
+
+
+class Mirror:
+    """Mirrors one run folder from a background thread, from `start` (or `with`) to `close`.
+
+    One folder is one MLflow run; a resumed training continues it. A server that is away is reported once and tried
+    again, ever more rarely; the record in the folder is complete without it.
+    """
+
+    def __init__(
+        self,
+        folder: str | os.PathLike[str],
+        tracking_uri: str,
+        *,
+        interval_s: float = 5.0,
+        system_metrics: bool = True,
+        checkpoint: bool = True,
+    ) -> None:
+        """The folder must have its run.json; `checkpoint` sends best.pt too when the run ends with a result.
+
+        Raises UserError for a folder without run.json and for an impossible URI.
+        """
+        self._folder = Path(folder)
+        self._sender = Sender(self._folder, absolute_uri(tracking_uri), checkpoint)
+        self._sender.state.finished = False  # it goes on, whatever it was
+        self._interval_s = interval_s
+        self._system_metrics = system_metrics
+        self._environment = ExitStack()
+        self._closing = threading.Event()
+        self._away = False
+        self._complete = False
+        self._thread = threading.Thread(target=self._work, name="mlflow mirror", daemon=True)
+
+    def start(self) -> None:
+        """Start mirroring; returns at once."""
+        self._environment.enter_context(mlflow_environment())
+        self._thread.start()
+
+    def close(self, timeout: float = 60.0) -> None:
+        """Send the rest and the final status; wait for it up to `timeout` seconds, and 3 if the server is away.
+
+        What could not be sent is reported, with the command that sends it later.
+        """
+        self._closing.set()
+        self._thread.join(min(timeout, _PATIENCE_S) if self._away else timeout)
+        self._environment.close()
+        if not self._complete:
+            log.warning(
+                "%s is not completely on the tracking server. Nothing is lost; send the rest with: %s",
+                self._folder,
+                _replay_command(self._folder, self._sender.uri),
+            )
+
+    def __enter__(self) -> Self:
+        """Start mirroring."""
+        self.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """Close, whatever happened."""
+        self.close()
+
+    def _work(self) -> None:
+        try:
+            with closing(SystemSampler(self._folder)) if self._system_metrics else nullcontext() as sampler:
+                self._follow(sampler)
+        except UserError as error:
+            log.error("%s is not mirrored any further: %s", self._folder, error)
+
+    def _follow(self, sampler: SystemSampler | None) -> None:
+        next_sample = time.monotonic() + _SAMPLE_EVERY_S
+        next_try = 0.0
+        pause = self._interval_s
+        last = False
+        while not last:
+            last = self._closing.is_set()
+            if sampler and (last or time.monotonic() >= next_sample):
+                sampler.sample()
+                next_sample = time.monotonic() + _SAMPLE_EVERY_S
+            if last or time.monotonic() >= next_try:
+                if self._attempt(last):
+                    self._complete = last
+                    pause = self._interval_s
+                else:
+                    last = self._closing.is_set()  # whoever closes does not wait for a second attempt
+                    pause = min(2 * pause, _LONGEST_PAUSE_S)
+                next_try = time.monotonic() + pause
+            self._closing.wait(self._interval_s)
+
+    def _attempt(self, last: bool) -> bool:
+        """Send what is new, at the last also the final status; False if the server is away."""
+        server = redact(self._sender.uri)
+        try:
+            if last:
+                self._sender.finish()
+            else:
+                self._sender.send()
+        except server_errors() as error:
+            if not self._away:
+                log.warning("Tracking server %s is away (%s); the run goes on without.", server, _reason(error))
+            self._away = True
+            return False
+        if self._away:
+            log.warning("Tracking server %s is back.", server)
+        self._away = False
+        return True
+
+
+def mirror_once(folder: str | os.PathLike[str], tracking_uri: str | None = None, *, checkpoint: bool = True) -> str:
+    """Send whatever of a run folder the server lacks and set the run's final status; returns the MLflow run id.
+
+    A run without result.json was killed, and is closed as such. Without `tracking_uri` the folder goes where it
+    went before. Raises UserError when its training is still alive, or the server is away.
+    """
+    folder = Path(folder)
+    sender = Sender(folder, absolute_uri(tracking_uri or _earlier_uri(folder)), checkpoint)
+    try:
+        with FileLock(folder / "lock", timeout=0), mlflow_environment():
+            return sender.finish()
+    except Timeout as error:
+        raise UserError(f"{folder}: its training is alive, and mirrors it itself.") from error
+    except server_errors() as error:
+        raise UserError(f"{folder}: {redact(sender.uri)} did not take it: {_reason(error)}") from error
+
+
+def _reason(error: Exception) -> str:
+    return redact((str(error) or type(error).__name__).splitlines()[0])
+
+
+def _earlier_uri(folder: Path) -> str:
+    path = folder / "mlflow.json"
+    uri: str = json.loads(path.read_text())["tracking_uri"] if path.exists() else ""
+    if not uri or "***@" in uri:
+        raise UserError(f"{folder}: give --tracking-uri; mlflow.json there has none, or lacks the password.")
+    return uri
+
+
+def _replay_command(folder: Path, uri: str) -> str:
+    return shlex.join(["python", "-m", "mtl_seg_depth.tracking", str(folder.absolute()), "--tracking-uri", redact(uri)])

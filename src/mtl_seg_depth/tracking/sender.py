@@ -1,0 +1,168 @@
+"""Sends one run folder to one server, and keeps in the folder's mlflow.json how far it got.
+
+What is sent twice (after a kill between sending and noting it) is sent with the recorded steps and times: MLflow's
+stores ignore exact duplicates.
+"""
+
+import json
+import secrets
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from mtl_seg_depth import atomic
+from mtl_seg_depth.errors import UserError
+from mtl_seg_depth.record import parse_point
+from mtl_seg_depth.tracking.store import experiment_id, new_client, prepare_store, redact
+
+if TYPE_CHECKING:
+    from mlflow import MlflowClient
+    from mlflow.entities import Metric
+
+# A diverged or pruned run is a result like any other; the tag `status` tells it from one that ran to its end.
+_MLFLOW_STATUS = {
+    "finished": "FINISHED",
+    "diverged": "FINISHED",
+    "pruned": "FINISHED",
+    "failed": "FAILED",
+    "interrupted": "KILLED",
+}
+_KEY_TAG = "run_folder_key"  # finds a folder's MLflow run again, whatever address the server has by now
+_LONGEST_PARAM = 6000  # characters that MLflow stores of a parameter
+_METRICS_PER_BATCH = 1000  # what MLflow takes in one request
+
+
+@dataclass
+class _State:
+    """What the server has of a folder; kept in mlflow.json."""
+
+    key: str  # the folder's own, a tag of its MLflow run
+    tracking_uri: str  # redacted
+    experiment_id: str = ""
+    run_id: str = ""
+    sent: dict[str, int] = field(default_factory=dict)  # bytes of each file of points
+    artifacts: dict[str, list[int]] = field(default_factory=dict)  # size and time (ns) of each file as it was sent
+    finished: bool = False  # everything is there, with the final status
+
+
+class Sender:
+    """Sends a folder in the caller's thread; raises one of `server_errors()` when the server is away."""
+
+    def __init__(self, folder: Path, uri: str, checkpoint: bool) -> None:
+        if not (folder / "run.json").exists():
+            raise UserError(f"{folder} is no run folder: it has no run.json.")
+        self.uri = uri
+        self._folder = folder
+        self._checkpoint = checkpoint
+        self._card: dict[str, Any] = json.loads((folder / "run.json").read_text())
+        self._client: MlflowClient | None = None
+        path = folder / "mlflow.json"
+        self.state = _State(**_read_json(path)) if path.exists() else _State(secrets.token_hex(16), "")
+        self.state.tracking_uri = redact(uri)
+
+    def send(self) -> "MlflowClient":
+        """Send the points and artifacts that are new since the last call; returns the client that did."""
+        client = self._client or self._attach()
+        self._client = None  # after an error the next call attaches anew: the server may be another by then
+        for name in ("metrics.jsonl", "system.jsonl"):
+            for batch, end in self._unsent(name):
+                client.log_batch(self.state.run_id, metrics=batch)
+                self.state.sent[name] = end
+                self._save()
+        root = self._folder / "artifacts"
+        for path in sorted(root.rglob("*")):
+            if path.is_file() and not path.name.startswith("."):
+                self._send_file(client, path, path.parent.relative_to(root).as_posix())
+        self._client = client
+        return client
+
+    def finish(self) -> str:
+        """Send the rest and close the MLflow run with the status of result.json; returns its id."""
+        client = self.send()
+        result = self._folder / "result.json"
+        status = _read_json(result)["status"] if result.exists() else "interrupted"
+        if status not in _MLFLOW_STATUS:
+            raise UserError(f"{result}: status {status!r} is none of {', '.join(_MLFLOW_STATUS)}.")
+        best = self._folder / "best.pt"
+        if self._checkpoint and _MLFLOW_STATUS[status] == "FINISHED" and best.exists():
+            self._send_file(client, best, ".")
+        client.set_tag(self.state.run_id, "status", status)
+        # A run that is sent days later ended when it was last written to.
+        files = [path for path in (result, self._folder / "metrics.jsonl") if path.exists()]
+        ended = max((path.stat().st_mtime_ns // 1_000_000 for path in files), default=self._card["started"])
+        client.set_terminated(self.state.run_id, _MLFLOW_STATUS[status], ended)
+        self.state.finished = result.exists()
+        self._save()
+        return self.state.run_id
+
+    def _attach(self) -> "MlflowClient":
+        """Find or create the folder's MLflow run and, unless it is finished, set it running."""
+        from mlflow.entities import Param, RunTag
+
+        self._save()  # the key must be on disk before a run is created with it
+        prepare_store(self.uri)
+        client = new_client(self.uri)
+        experiment = experiment_id(client, self.uri, self._card["experiment"])
+        found = client.search_runs([experiment], f"tags.{_KEY_TAG} = '{self.state.key}'", max_results=1)
+        run = (
+            found[0]
+            if found
+            else client.create_run(experiment, self._card["started"], {_KEY_TAG: self.state.key}, self._card["name"])
+        )
+        if run.info.run_id != self.state.run_id:  # a server that has nothing of this folder yet
+            self.state = _State(self.state.key, redact(self.uri), experiment, run.info.run_id)
+            self._save()
+        if not self.state.finished:
+            # MLflow refuses a second value for a parameter: what the first start sent stands.
+            params = {key: value for key, value in self._card["params"].items() if key not in run.data.params}
+            client.log_batch(
+                run.info.run_id,
+                params=[Param(key, _shortened(value)) for key, value in params.items()],
+                tags=[RunTag(key, value) for key, value in self._card["tags"].items()],
+            )
+            client.update_run(run.info.run_id, "RUNNING")
+        return client
+
+    def _unsent(self, name: str) -> Iterator[tuple[list["Metric"], int]]:
+        """The points not sent yet, in batches that MLflow takes, each with the position in the file after it."""
+        from mlflow.entities import Metric
+
+        path = self._folder / name
+        if not path.exists():
+            return
+        batch: list[Metric] = []
+        with path.open("rb") as lines:
+            end = lines.seek(self.state.sent.get(name, 0))
+            for line in lines:
+                if not line.endswith(b"\n"):  # still being written
+                    break
+                point = parse_point(line, f"{path}, byte {end}")
+                if batch and len(batch) + len(point.metrics) > _METRICS_PER_BATCH:
+                    yield batch, end
+                    batch = []
+                batch += [Metric(key, value, point.time, point.step) for key, value in point.metrics.items()]
+                end += len(line)
+        if batch:
+            yield batch, end
+
+    def _send_file(self, client: "MlflowClient", path: Path, folder: str) -> None:
+        """Send a file into the artifact folder `folder`, unless it was sent as it is."""
+        stat = path.stat()
+        name = f"{folder}/{path.name}"
+        stamp = [stat.st_size, stat.st_mtime_ns]
+        if self.state.artifacts.get(name) != stamp:
+            client.log_artifact(self.state.run_id, str(path), None if folder == "." else folder)
+            self.state.artifacts[name] = stamp
+            self._save()
+
+    def _save(self) -> None:
+        atomic.write_json(self._folder / "mlflow.json", asdict(self.state))
+
+
+def _shortened(value: str) -> str:
+    return value if len(value) <= _LONGEST_PARAM else value[: _LONGEST_PARAM - 1] + "…"
+
+
+def _read_json(path: Path) -> Any:
+    return json.loads(path.read_text())

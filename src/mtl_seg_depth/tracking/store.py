@@ -1,0 +1,122 @@
+"""Tracking servers and databases: their addresses, their creation, their errors."""
+
+import logging
+import os
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from filelock import FileLock
+
+from mtl_seg_depth.errors import UserError
+
+if TYPE_CHECKING:
+    from mlflow import MlflowClient
+
+_SCHEMES = ("sqlite", "http", "https", "postgresql", "mysql", "mssql", "databricks")
+
+
+def redact(text: str) -> str:
+    """`text` with the user and password of every URI in it replaced by `***`."""
+    return re.sub(r"(\w://)[^\s/'\"]*@", r"\1***@", text)
+
+
+def absolute_uri(tracking_uri: str) -> str:
+    """The same URI, an SQLite one independent of the working directory.
+
+    Raises UserError for a URI that MLflow cannot track to.
+    """
+    scheme = tracking_uri.partition(":")[0].partition("+")[0]
+    if "://" in tracking_uri and scheme in _SCHEMES and not tracking_uri.endswith(("sqlite://", ":memory:")):
+        database = sqlite_file(tracking_uri)
+        return tracking_uri if database is None else f"sqlite:///{database}"
+    raise UserError(
+        f"Tracking URI {redact(tracking_uri)!r}: MLflow no longer tracks to folders, nor can it to this. "
+        "Give a database file (sqlite:///runs/mlflow.db), the address of a server (http://host:5000) or a database."
+    )
+
+
+def sqlite_file(uri: str) -> Path | None:
+    """The database file of an SQLite URI, None for any other."""
+    return Path(uri.removeprefix("sqlite:///")).absolute() if uri.startswith("sqlite:///") else None
+
+
+def prepare_store(tracking_uri: str) -> str:
+    """Create the tracking database if it is an SQLite file that is not there yet; returns the absolute URI.
+
+    MLflow builds its tables on first use, and dies when several processes do so at once: this takes a lock beside
+    the file, and may be called from any number of processes. Raises UserError where no database can be.
+    """
+    uri = absolute_uri(tracking_uri)
+    database = sqlite_file(uri)
+    if database is not None:
+        try:
+            database.parent.mkdir(parents=True, exist_ok=True)
+            with FileLock(f"{database}.lock"), mlflow_environment():
+                new_client(uri).search_experiments(max_results=1)
+        except (PermissionError, FileExistsError, NotADirectoryError) as error:
+            raise UserError(f"No tracking database can be kept at {database}: {error}") from error
+    return uri
+
+
+def new_client(uri: str) -> "MlflowClient":
+    """A client that does not chat; raises one of `server_errors()` when a database is away."""
+    from mlflow import MlflowClient
+
+    # Migrations announce themselves at length; and what fails is reported here, once, without a stack trace.
+    for name, level in (("mlflow", "WARNING"), ("alembic", "WARNING"), ("mlflow.store.db.utils", "CRITICAL")):
+        logging.getLogger(name).setLevel(level)
+    return MlflowClient(uri)
+
+
+def experiment_id(client: "MlflowClient", uri: str, name: str) -> str:
+    """The id of the experiment `name`; created where it is missing, for SQLite with its artifacts beside the file."""
+    from mlflow.exceptions import MlflowException
+
+    experiment = client.get_experiment_by_name(name)
+    if experiment is None:
+        database = sqlite_file(uri)
+        location = (database.parent / "mlartifacts" / name.replace("/", "_")).as_uri() if database else None
+        try:
+            return client.create_experiment(name, location)
+        except MlflowException:
+            experiment = client.get_experiment_by_name(name)
+            if experiment is None:  # it did not fail because another process was faster
+                raise
+    if experiment.lifecycle_stage == "deleted":
+        raise UserError(
+            f"Experiment {name!r} was deleted from {redact(uri)}. Restore it (mlflow experiments restore "
+            f"--experiment-id {experiment.experiment_id}), or give the runs another experiment."
+        )
+    return experiment.experiment_id
+
+
+def server_errors() -> tuple[type[Exception], ...]:
+    """What MLflow raises when a server or database is away, locked or broken (requests' errors are OSErrors)."""
+    from mlflow.exceptions import MlflowException
+    from sqlalchemy.exc import SQLAlchemyError
+
+    return MlflowException, SQLAlchemyError, OSError
+
+
+@contextmanager
+def mlflow_environment() -> Iterator[None]:
+    """MLflow as a mirror wants it: quick to give up (the mirror tries again itself) and quiet.
+
+    MLflow takes these settings from the environment only. What the user has set stands.
+    """
+    settings = {
+        "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "0",
+        "MLFLOW_HTTP_REQUEST_TIMEOUT": "10",  # seconds; default 120
+        "MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT": "true",  # it would print the password in the URI
+        "MLFLOW_DISABLE_TELEMETRY": "true",  # its threads would outlive the mirror
+    }
+    ours = {name: value for name, value in settings.items() if name not in os.environ}
+    os.environ.update(ours)
+    try:
+        yield
+    finally:
+        for name in ours:
+            os.environ.pop(name, None)
