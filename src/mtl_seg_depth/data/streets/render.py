@@ -1,0 +1,176 @@
+"""Street scenes: one picture with its labels and depth from a seed."""
+
+from dataclasses import dataclass
+from typing import Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from mtl_seg_depth.data.streets import bodywork, materials
+from mtl_seg_depth.data.streets.camera import Camera, Floats
+from mtl_seg_depth.data.streets.cast import NOTHING, GroundGrid, contact, see, sun_heights
+from mtl_seg_depth.data.streets.ground import LABEL_OF_ZONE, paint_ground
+from mtl_seg_depth.data.streets.layout import RARE, Layout, compose
+from mtl_seg_depth.data.streets.shapes import Material
+from mtl_seg_depth.data.streets.sky import Weather, draw_weather
+from mtl_seg_depth.data.streets.street import KERB_HEIGHT, Street, Zone
+from mtl_seg_depth.data.streets.surface import surface
+from mtl_seg_depth.labels import CLASS_NAMES
+
+SPLITS: Final = ("train", "val", "test")
+
+_SKY: Final = CLASS_NAMES.index("sky")
+_GROUND: Final = -2
+"""The solid index of a sample that sees the ground."""
+
+_PAINTERS: Final[dict[Material, materials.Painter]] = {
+    Material.PLAIN: materials.plain,
+    Material.GLOSSY: materials.glossy,
+    Material.FACADE: materials.facade,
+    Material.SHED: materials.shed,
+    Material.ROOF: materials.roof,
+    Material.FOLIAGE: materials.foliage,
+    Material.CAR_BODY: bodywork.car_body,
+    Material.CAR_CABIN: bodywork.car_cabin,
+    Material.WHEEL: bodywork.wheel,
+    Material.COACH: bodywork.coach,
+    Material.CARGO: bodywork.cargo,
+    Material.BRICK: materials.brick,
+    Material.BOARDS: materials.boards,
+    Material.SIGN: materials.sign,
+    Material.LAMPS: materials.lamps,
+    Material.HEAD: materials.head,
+}
+
+
+@dataclass(frozen=True)
+class Scene:
+    """A picture uint8 [H, W, 3], its train ids uint8 [H, W], and its planar depth in metres float32 [H, W].
+
+    Depth is nan in the sky and nowhere else. `camera` is the camera that took it.
+    """
+
+    rgb: NDArray[np.uint8]
+    semseg: NDArray[np.uint8]
+    depth: Floats
+    camera: Camera
+
+
+def render_scene(seed: int, split: str, index: int, height: int = 128, width: int = 256) -> Scene:
+    """The picture number `index` of a split, a pure function of its arguments.
+
+    The size only changes how finely the scene is sampled, not what is in it. Splits share no scene.
+    """
+    entropy = np.random.SeedSequence([seed, SPLITS.index(split), index])
+    layout_seed, weather_seed, sensor_seed = entropy.spawn(3)
+    layout = compose(np.random.default_rng(layout_seed), _wanted(seed, split, index))
+    weather = draw_weather(np.random.default_rng(weather_seed))
+    # Rays along a face divide by zero; they come out as infinities and nans, which count as misses.
+    with np.errstate(divide="ignore", invalid="ignore"):
+        light, semseg, depth = _sample(layout, weather, height, width)
+    picture = _develop(light, np.random.default_rng(sensor_seed), height, width)
+    return Scene(picture, semseg, depth, layout.camera)
+
+
+def _wanted(seed: int, split: str, index: int) -> frozenset[str]:
+    """The rare things that this picture must hold: each is due once per `RARE` pictures, in an order of its own."""
+    offsets = np.random.default_rng([seed, SPLITS.index(split)]).integers(0, 1 << 16, len(RARE))
+    due = zip(RARE.items(), offsets.tolist(), strict=True)
+    return frozenset(name for (name, period), offset in due if (index + offset) % period == 0)
+
+
+def _sample(layout: Layout, weather: Weather, height: int, width: int) -> tuple[Floats, NDArray[np.uint8], Floats]:
+    """Linear light [2H + 1, 2W + 1, 3] at pixel borders and centres; labels and depth [H, W] at the centres."""
+    camera, street = layout.camera, layout.street
+    columns, rows = camera.grid(height, width)
+    solids = layout.builder.build()
+    depth, index = see(solids, camera, columns, rows)
+    down, across = np.meshgrid(rows, columns, indexing="ij")
+    right_axis, down_axis, forward = camera.axes
+    rays = across.reshape(-1, 1) * right_axis + down.reshape(-1, 1) * down_axis + forward
+    depth, index = depth.ravel(), index.ravel()
+    zone = _meet_ground(street, camera, rays, depth, index)
+
+    seen = np.flatnonzero(index != NOTHING)
+    points = camera.position + rays * np.where(index == NOTHING, 0, depth)[:, None]
+    normal = np.zeros_like(rays)
+    colour = np.zeros_like(rays)
+    gloss, glow = np.zeros_like(depth), np.zeros_like(depth)
+
+    on_ground = np.flatnonzero(index == _GROUND)
+    u = street.across(points[on_ground, 0], points[on_ground, 2])
+    colour[on_ground] = paint_ground(street, zone[on_ground], u, points[on_ground, 2], depth[on_ground])
+    normal[on_ground] = (0, 1, 0)
+
+    on_solid = np.flatnonzero(index >= 0)
+    on_solid = on_solid[np.argsort(solids.material[index[on_solid]], kind="stable")]
+    parts = surface(solids, index[on_solid], points[on_solid], depth[on_solid])
+    normal[on_solid] = parts.normal
+    found, first = np.unique(solids.material[index[on_solid]], return_index=True)
+    for material, begin, end in zip(found, first, [*first[1:], len(on_solid)], strict=True):
+        paint = _PAINTERS[Material(material)](parts.at(np.arange(begin, end)))
+        at = on_solid[begin:end]
+        colour[at], gloss[at], glow[at] = paint.colour, paint.gloss, paint.glow
+
+    grid = GroundGrid(float(camera.position[0]))
+    heights = sun_heights(solids, grid, weather.slope) if weather.sun.any() else None
+    open_sky = contact(layout.builder.footprints, grid)
+    light = weather.sky(rays)
+    light[seen] = weather.lit(
+        points[seen], rays[seen], normal[seen], colour[seen], gloss[seen], glow[seen], depth[seen],
+        grid, heights, open_sky,
+    )  # fmt: skip
+
+    labels = np.full(len(index), _SKY, np.uint8)
+    labels[on_solid] = solids.label[index[on_solid]]
+    labels[on_ground] = LABEL_OF_ZONE[zone[on_ground]]
+    shape = (len(rows), len(columns))
+    depth[index == NOTHING] = np.nan
+    centres = (slice(1, None, 2), slice(1, None, 2))
+    return (
+        light.reshape(*shape, 3),
+        np.ascontiguousarray(labels.reshape(shape)[centres]),
+        np.ascontiguousarray(depth.reshape(shape)[centres]),
+    )
+
+
+def _meet_ground(
+    street: Street, camera: Camera, rays: Floats, depth: Floats, index: NDArray[np.int32]
+) -> NDArray[np.uint8]:
+    """Lets rays that meet no nearer solid end on the ground (changes depth and index); the `Zone` per ray."""
+    zone = np.zeros(len(depth), np.uint8)
+    level = float(camera.position[1])
+    falling = np.flatnonzero(rays[:, 1] * np.minimum(depth, 1e4) < KERB_HEIGHT - level + 1e-3)
+    falling = falling[rays[falling, 1] < 0]
+    ray = rays[falling]
+    top = (KERB_HEIGHT - level) / ray[:, 1]
+    bottom = -level / ray[:, 1]
+    zones = []
+    for reach in (top, bottom):
+        x, z = camera.position[0] + reach * ray[:, 0], camera.position[2] + reach * ray[:, 2]
+        zones.append(street.zone(street.across(x, z), z))
+    raised, low = zones[0] != Zone.ROAD, zones[1] == Zone.ROAD
+    # A ray that passes over the carriageway at kerb height and ends under the sidewalk hit the kerb's face.
+    reach = np.where(raised, top, np.where(low, bottom, (top + bottom) / 2))
+    zone[falling] = np.where(raised, zones[0], np.where(low, Zone.ROAD, Zone.KERB))
+    nearer = reach < depth[falling]
+    depth[falling[nearer]] = reach[nearer]
+    index[falling[nearer]] = _GROUND
+    return zone
+
+
+def _develop(light: Floats, rng: np.random.Generator, height: int, width: int) -> NDArray[np.uint8]:
+    """The 8-bit picture: antialiasing, exposure, white balance, vignetting, sensor noise and tone curve."""
+    # A tent over the three samples around each pixel centre, in both directions.
+    rows = 0.25 * light[:-1:2] + 0.5 * light[1::2] + 0.25 * light[2::2]
+    picture = 0.25 * rows[:, :-1:2] + 0.5 * rows[:, 1::2] + 0.25 * rows[:, 2::2]
+    middle = np.exp(np.log(picture.mean(axis=2) + 1e-3).mean())
+    exposure = 0.30 / middle * np.exp(rng.normal(0, 0.18))
+    balance = np.exp(rng.normal(0, 0.04, 3)).astype(np.float32)
+    down, across = np.mgrid[-1 : 1 : height * 1j, -1 : 1 : width * 1j].astype(np.float32)
+    vignette = 1 - rng.uniform(0.05, 0.22) * (down**2 + across**2) / 2
+    picture = picture * (np.float32(exposure) * balance) * vignette[..., None].astype(np.float32)
+    picture = picture * (1 + picture / 9) / (1 + picture)
+    picture = np.maximum(picture, 0) ** np.float32(1 / 2.2)
+    picture += rng.standard_normal(picture.shape, np.float32) * np.float32(rng.uniform(0.004, 0.014))
+    return np.clip(picture * 255 + 0.5, 0, 255).astype(np.uint8)

@@ -1,0 +1,101 @@
+"""Weather: the sky, the sun, haze, and how they light surfaces."""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from mtl_seg_depth.data.streets.camera import Floats
+from mtl_seg_depth.data.streets.cast import GroundGrid
+from mtl_seg_depth.data.streets.materials import rgb
+from mtl_seg_depth.data.streets.noise import CLOUDY, sample
+
+_STREET = rgb(0.36, 0.35, 0.34)
+"""What is mirrored by surfaces that face down or across the street."""
+
+
+@dataclass(frozen=True)
+class Weather:
+    """Light of one scene; colours are linear [3].
+
+    `towards` points at the sun; `slope` is how far (x, z) sunlight moves per metre of height. `sun` is black under
+    an overcast sky. Haze hides 1 - exp(-distance / `sight`).
+    """
+
+    towards: Floats
+    slope: tuple[float, float]
+    sun: Floats
+    zenith: Floats
+    horizon: Floats
+    cloud: float
+    drift: float
+    sight: float
+
+    def sky(self, rays: Floats) -> Floats:
+        """The sky's light along rays [m, 3]."""
+        up = rays[:, 1] / np.sqrt((rays * rays).sum(axis=1))
+        high = np.clip(up * 2.2, 0, 1)[:, None] ** 0.6
+        colour = self.horizon + (self.zenith - self.horizon) * high
+        above = np.maximum(up, 0.02) + 0.08
+        veil = sample(CLOUDY, 60 * rays[:, 0] / above + self.drift, 60 * rays[:, 2] / above + self.drift)
+        veil = np.clip((veil - 1 + self.cloud) * 3, 0, 1)[:, None] * np.clip(up * 12, 0, 1)[:, None]
+        white = (self.horizon.mean() * 1.15) * np.ones(3, np.float32)
+        return (colour + (white - colour) * veil * 0.85).astype(np.float32)
+
+    def lit(
+        self, points: Floats, rays: Floats, normal: Floats, colour: Floats, gloss: Floats, glow: Floats,
+        depth: Floats, grid: GroundGrid, heights: Floats | None, open_sky: Floats,
+    ) -> Floats:  # fmt: skip
+        """The light [m, 3] that surfaces send towards the camera."""
+        ambient = 0.62 + 0.38 * normal[:, 1]
+        # Streets are darker near the ground, and darkest right beside what stands on it.
+        ambient *= 0.78 + 0.22 * np.minimum(1, points[:, 1] / 4 + (normal[:, 1] > 0.9))
+        low = np.flatnonzero(points[:, 1] < 0.3)
+        ambient[low] *= grid.lookup(open_sky, points[low, 0], points[low, 2])
+        light = ambient[:, None] * (0.55 * self.zenith + 0.45 * self.horizon)
+        if heights is not None:
+            facing = np.maximum(normal @ self.towards, 0)
+            at = np.flatnonzero(facing > 0)
+            # Lifted off the surface by about a cell, so that it does not shade itself.
+            lifted = points[at] + normal[at] * (0.08 + 0.006 * depth[at])[:, None]
+            x = lifted[:, 0] - lifted[:, 1] * np.float32(self.slope[0])
+            z = lifted[:, 2] - lifted[:, 1] * np.float32(self.slope[1])
+            facing[at] *= grid.lit_share(heights, x, z, lifted[:, 1])
+            light += facing[:, None] * self.sun
+        light = colour * (light + 2.0 * glow[:, None])
+        shiny = np.flatnonzero(gloss > 0)
+        ray = rays[shiny]
+        ray = ray - 2 * (ray * normal[shiny]).sum(axis=1, keepdims=True) * normal[shiny]
+        up = ray[:, 1] / np.sqrt((ray * ray).sum(axis=1))
+        mirrored = _STREET + np.clip(up * 2.5 - 0.1, 0, 1)[:, None] * (self.sky(ray) - _STREET)
+        share = gloss[shiny, None]
+        light[shiny] += share * (mirrored - light[shiny])
+        haze = np.exp(-depth / np.float32(self.sight))[:, None]
+        return (self.horizon * 0.8 + (light - self.horizon * 0.8) * haze).astype(np.float32)
+
+
+def draw_weather(rng: np.random.Generator) -> Weather:
+    """Sunny, broken or overcast, at a random hour."""
+    azimuth = rng.uniform(0, 2 * np.pi)
+    elevation = rng.uniform(0.42, 1.05)
+    cloud = float(rng.choice([rng.uniform(0.0, 0.35), rng.uniform(0.4, 0.7), 1.0], p=(0.45, 0.3, 0.25)))
+    overcast = cloud == 1.0
+    warm = float(np.clip(1 - (elevation - 0.42) / 0.4, 0, 1))
+    sun = np.zeros(3, np.float32)
+    if not overcast:
+        sun = np.array([1.0, 0.94 - 0.10 * warm, 0.84 - 0.24 * warm], np.float32) * np.float32(rng.uniform(1.6, 2.6))
+    towards = np.array(
+        [np.cos(elevation) * np.sin(azimuth), np.sin(elevation), np.cos(elevation) * np.cos(azimuth)], np.float32
+    )
+    blue, grey = rgb(0.42, 0.62, 0.90) * 1.3, rgb(0.78, 0.80, 0.83) * 1.4
+    zenith = grey if overcast else blue + (grey - blue) * np.float32(0.5 * cloud)
+    horizon = grey * 1.15 if overcast else rgb(0.84, 0.88 - 0.04 * warm, 0.92 - 0.12 * warm) * 1.5
+    return Weather(
+        towards=towards,
+        slope=(float(towards[0] / towards[1]), float(towards[2] / towards[1])),
+        sun=sun,
+        zenith=zenith,
+        horizon=horizon,
+        cloud=cloud,
+        drift=float(rng.uniform(0, 500)),
+        sight=float(np.exp(rng.uniform(np.log(150), np.log(700)))),
+    )
