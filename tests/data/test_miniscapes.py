@@ -47,13 +47,13 @@ def test_labels_may_be_absent_from_the_test_split_only(root: Path) -> None:
     assert files.ids == (0, 1)
     assert files.semseg is None
     assert files.depth is None
-    with pytest.raises(UserError, match="train/semseg is not a folder"):
+    with pytest.raises(UserError, match="train/semseg: is not a folder"):
         list_split(root, "train")
 
 
 def test_one_kind_of_label_alone_is_refused(root: Path) -> None:
     (root / "test" / "depth").rename(root / "test" / "no-depth")
-    with pytest.raises(UserError, match="test/depth is not a folder"):
+    with pytest.raises(UserError, match="test/depth: is not a folder"):
         list_split(root, "test")
 
 

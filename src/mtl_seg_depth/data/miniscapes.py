@@ -44,7 +44,7 @@ _DECODING_ERRORS: Final = (
 
 
 class DamagedFileError(UserError):
-    """One file of a data set that cannot be used: `path`, and the `reason` in words."""
+    """One file or folder of a data set that cannot be used: `path`, and the `reason` in words."""
 
     def __init__(self, path: Path, reason: str) -> None:
         """The message is `path` and `reason`."""
@@ -93,7 +93,7 @@ def list_split(root: Path, split: str) -> SplitFiles:
 def scan_split(root: Path, split: str) -> tuple[SplitFiles, list[DamagedFileError]]:
     """The complete pictures of one split, and every file that is none or lacks its counterpart.
 
-    Raises UserError where a folder is missing; the test split may lack both of its label folders.
+    Raises DamagedFileError where a folder is missing; the test split may lack both of its label folders.
     """
     if split not in SPLITS:
         raise UserError(f"there is no split {split!r}; there are {', '.join(SPLITS)}")
@@ -102,8 +102,9 @@ def scan_split(root: Path, split: str) -> tuple[SplitFiles, list[DamagedFileErro
     kinds = ("rgb",) if unlabelled else tuple(_SUFFIX)
     for wanted in (root, folder, *(folder / kind for kind in kinds)):
         if not wanted.is_dir():
-            raise UserError(
-                f"{wanted} is not a folder; expected {root}/{_LAYOUT}. Set data.root=<folder> to where the data is."
+            raise DamagedFileError(
+                wanted,
+                f"is not a folder; expected {root}/{_LAYOUT}. Set data.root=<folder> to where the data is.",
             )
 
     problems: list[DamagedFileError] = []

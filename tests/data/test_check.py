@@ -1,0 +1,173 @@
+import io
+import math
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+from rich.console import Console
+from tiny_data import write_tiny_miniscapes
+
+from mtl_seg_depth.data.check import inspect, main, print_inspection
+from mtl_seg_depth.data.miniscapes import list_split
+from mtl_seg_depth.data.packed import pack
+from mtl_seg_depth.data.sheet import draw_sheet
+from mtl_seg_depth.depth import DepthStatistics
+from mtl_seg_depth.errors import UserError
+
+
+@pytest.fixture
+def root(tmp_path: Path) -> Path:
+    return write_tiny_miniscapes(tmp_path / "data")
+
+
+def printed(root: Path, expected: DepthStatistics | None = None) -> str:
+    console = Console(file=io.StringIO(), width=120)
+    print_inspection(console, inspect(root, expected, progress=False))
+    return console.file.getvalue()
+
+
+def test_statistics_are_those_of_all_pixels_together(root: Path) -> None:
+    train = inspect(root, workers=2, progress=False).splits["train"]
+    labels = np.stack([np.asarray(Image.open(path)) for path in (root / "train" / "semseg").iterdir()])
+    codes = np.stack([np.asarray(Image.open(path)) for path in (root / "train" / "depth").iterdir()])
+    assert train.pictures == 3
+    assert train.sizes == {(64, 32): 9}
+    assert train.label_counts.tolist() == [int((labels == value).sum()) for value in range(256)]
+    assert train.code_counts.tolist() == [int((codes == value).sum()) for value in range(256)]
+    assert train.ignored_share == train.invalid_share == 2 / 32
+    np.testing.assert_allclose(train.class_shares[5], (labels == 5).sum() / (labels != 255).sum())
+    metres = 1 / ((1 / 4 - 1 / 300) * (codes[codes > 0].astype(np.float64) - 1) / 254 + 1 / 300)
+    np.testing.assert_allclose(train.depth, (metres.mean(), metres.std(), metres.min(), metres.max()), rtol=1e-6)
+    assert not train.damaged
+
+
+def test_depth_by_hand(root: Path) -> None:
+    for path in (root / "train" / "depth").iterdir():
+        # Code 1 is 300 m and code 255 is 4 m; one pixel in four each, the other half is not valid.
+        Image.fromarray(np.tile(np.array([0, 1, 255, 0], np.uint8), (32, 16))).save(path)
+    train = inspect(root, progress=False).splits["train"]
+    assert train.invalid_share == 0.5
+    np.testing.assert_allclose(train.depth, (152, 148, 4, 300), rtol=1e-6)
+
+
+def test_a_clean_data_set_exits_with_0(root: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main([str(root), "--picture", str(tmp_path / "sheet.png")]) == 0
+    assert "damaged:" not in capsys.readouterr().out
+    with Image.open(tmp_path / "sheet.png") as sheet:
+        assert sheet.width > sheet.height / 2 > 100
+
+
+def test_damage_is_listed_by_file_and_exits_with_1(root: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    os.truncate(root / "train" / "rgb" / "1.jpg", 400)
+    Image.fromarray(np.full((32, 64), 77, np.uint8)).save(root / "val" / "semseg" / "0.png")
+    (root / "test" / "depth" / "1.png").unlink()
+    Image.new("L", (8, 8)).save(root / "train" / "depth" / "2.png")
+    assert main([str(root)]) == 1
+    lines = [line for line in capsys.readouterr().out.splitlines() if line.startswith("damaged: ")]
+    assert [line.split(": ")[1].removeprefix(f"{root}/") for line in lines] == [
+        "train/rgb/1.jpg",
+        "train/depth/2.png",
+        "val/semseg/0.png",
+        "test/rgb/1.jpg",
+    ]
+    reasons = ("cannot be", "is 8 x 8 pixels, but most of the split is 64 x 32", "the label 77", "no depth/1.png")
+    for line, reason in zip(lines, reasons, strict=True):
+        assert reason in line
+    # What can be read still counts.
+    train = inspect(root, progress=False).splits["train"]
+    assert train.label_counts.sum() == 3 * 32 * 64
+
+
+def test_a_missing_or_empty_split_is_damage(root: Path) -> None:
+    (root / "val").rename(root / "not-val")
+    for path in (root / "test").rglob("*.*"):
+        path.unlink()
+    damaged = inspect(root, progress=False).damaged
+    assert [error.path for error in damaged] == [root / "val", root / "test" / "rgb"]
+    assert "damaged: " in printed(root)
+
+
+def test_an_unlabelled_test_split_is_clean(root: Path, tmp_path: Path) -> None:
+    for kind in ("semseg", "depth"):
+        (root / "test" / kind).rename(tmp_path / kind)
+    inspection = inspect(root, progress=False)
+    assert not inspection.damaged
+    assert inspection.splits["test"].pictures == 2
+    assert inspection.splits["test"].depth is None
+    assert math.isnan(inspection.splits["test"].invalid_share)
+    assert not any("test" in warning for warning in inspection.warnings())
+    draw_sheet(list_split(root, "test"), tmp_path / "sheet.png")
+    assert (tmp_path / "sheet.png").exists()
+
+
+def test_wrong_statistics_are_answered_with_the_right_ones(root: Path) -> None:
+    measured = inspect(root, progress=False).splits["train"].depth
+    for mean, std, warned in (
+        (measured.mean * 1.04, measured.std * 0.97, False),
+        (measured.mean * 1.06, measured.std, True),
+        (measured.mean, measured.std * 0.94, True),
+    ):
+        text = printed(root, DepthStatistics(mean, std))
+        override = f"set data.depth_mean={measured.mean:.4f} data.depth_std={measured.std:.4f}"
+        assert (override in text) == warned
+
+
+def test_absent_classes_and_mostly_invalid_depth_are_worth_a_warning(root: Path) -> None:
+    for path in (root / "val" / "semseg").iterdir():
+        Image.fromarray(np.tile(np.arange(64, dtype=np.uint8) % 17, (32, 1))).save(path)
+    for path in (root / "val" / "depth").iterdir():
+        Image.fromarray(np.tile(np.array([0, 0, 0, 9], np.uint8), (32, 16))).save(path)
+    warnings = inspect(root, progress=False).warnings()
+    assert "val: no pixel of motorcycle, bicycle" in warnings
+    assert "val: 75% of the pixels have no valid depth" in warnings
+
+
+def test_damaged_packs_are_found(root: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    cache = tmp_path / "cache"
+    split = pack(list_split(root, "train"), cache, progress=False)
+    assert main([str(root), "--cache", str(cache)]) == 0
+    assert f"as it was packed: {split.folder}" in capsys.readouterr().out
+    with (split.folder / "rgb.npy").open("r+b") as file:
+        file.seek(-1, os.SEEK_END)
+        file.write(bytes([split.rgb[-1, -1, -1, -1] ^ 255]))
+    assert main([str(root), "--cache", str(cache)]) == 1
+    assert "rgb.npy is damaged" in capsys.readouterr().out
+
+
+def test_damaged_pictures_are_not_drawn(root: Path, tmp_path: Path) -> None:
+    files = list_split(root, "train")
+    os.truncate(files.depth[0], 20)
+    draw_sheet(files, tmp_path / "sheet.png", leave_out={files.depth[0]})
+    assert (tmp_path / "sheet.png").exists()
+    with pytest.raises(UserError, match="no undamaged picture"):
+        draw_sheet(files, tmp_path / "none.png", leave_out=set(files.rgb))
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (["--mean", "20"], "--mean and --std belong together"),
+        (["--mean", "0", "--std", "1"], "depth statistics need"),
+        (["--picture", "sheet.jpg"], "should end in .png"),
+        (["--picture", "absent/sheet.png"], "there is no folder absent"),
+    ],
+)
+def test_mistakes_in_the_command_are_refused_at_once(
+    root: Path, capsys: pytest.CaptureFixture[str], options: list[str], message: str
+) -> None:
+    with pytest.raises(SystemExit) as stop:
+        main([str(root), *options])
+    assert stop.value.code == 2
+    assert message in capsys.readouterr().err
+
+
+def test_a_missing_data_set_is_a_message(tmp_path: Path) -> None:
+    command = [sys.executable, "-m", "mtl_seg_depth.data.check", str(tmp_path / "absent")]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == 2
+    assert done.stderr.startswith(f"{tmp_path / 'absent'} is not a folder")
+    assert "Traceback" not in done.stderr
