@@ -1,8 +1,9 @@
-"""Depth: the 8-bit disparity codec of Miniscapes, the valid range, and the normalisations a network is trained on.
+"""Depth: the 8-bit disparity codec of Miniscapes, the valid range and the statistics of a data set.
 
 Depth is planar (distance along the optical axis) in metres; nan marks a pixel without a valid depth.
 """
 
+from dataclasses import dataclass
 from typing import Final
 
 import numpy as np
@@ -42,3 +43,18 @@ def encode_depth(depth: ArrayLike) -> NDArray[np.uint8]:
     disparity = 1 / np.clip(np.where(valid, metres, MAX_DEPTH), MIN_DEPTH, MAX_DEPTH)
     code = np.floor((disparity - _FAR) / (_NEAR - _FAR) * _LEVELS + 1 + 1e-3)
     return np.where(valid, code, INVALID_CODE).astype(np.uint8)
+
+
+@dataclass(frozen=True)
+class DepthStatistics:
+    """What a normalisation needs to know of a data set's valid depths; all in metres."""
+
+    mean: float
+    std: float
+    min: float = MIN_DEPTH
+    max: float = MAX_DEPTH
+
+    def __post_init__(self) -> None:
+        """Refuse statistics that no data set has."""
+        if not (0 < self.min < self.mean < self.max and self.std > 0):
+            raise ValueError(f"depth statistics need 0 < min < mean < max and a deviation above 0, not {self}")

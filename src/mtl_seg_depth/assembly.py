@@ -1,0 +1,145 @@
+"""From settings to the parts of a training: everything is built and checked before a picture is read."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from torch import nn, optim
+
+from mtl_seg_depth.config import Settings, build, check
+from mtl_seg_depth.data.augmentation import Augmentation
+from mtl_seg_depth.data.batches import ScoringBatches, TrainingBatches, check_sizes
+from mtl_seg_depth.data.packed import PackedSplit
+from mtl_seg_depth.data.sources import Miniscapes
+from mtl_seg_depth.depth_norm import DepthNorm
+from mtl_seg_depth.errors import UserError
+from mtl_seg_depth.inference import Predictor
+from mtl_seg_depth.learning_rate import LearningRate, Span
+from mtl_seg_depth.losses.cross_entropy import CrossEntropy
+from mtl_seg_depth.models.network import Network
+from mtl_seg_depth.precision import Precision, native
+from mtl_seg_depth.step import Step
+from mtl_seg_depth.training import Plan
+
+
+def resolve(settings: Settings) -> tuple[Settings, torch.device]:
+    """The settings with `precision=auto` decided, and the device; UserError for a device that is not there."""
+    if settings.device == "auto":
+        device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    else:
+        device = torch.device(settings.device)
+    if device.type == "cuda" and (device.index or 0) >= torch.cuda.device_count():
+        raise UserError(f"device={settings.device}: this machine has {torch.cuda.device_count()} CUDA devices")
+    if settings.precision == "auto":
+        settings = settings.model_copy(update={"precision": native(device)})
+    return settings, device
+
+
+@dataclass(frozen=True)
+class Parts:
+    """What a training is made of, before any picture is read."""
+
+    source: Miniscapes
+    augmentation: Augmentation
+    network: Network
+    depth_norm: DepthNorm
+    step: Step
+    learning_rate: LearningRate
+    plan: Plan
+    predictor: Predictor
+    parameters: int
+    """Trainable numbers in the network."""
+
+
+def assemble(settings: Settings, device: torch.device) -> Parts:
+    """Build every part; the initial weights are a function of the seed.
+
+    Raises UserError, with the key at fault, for whatever does not fit: an argument, a pair of choices, a batch larger
+    than the data, a crop larger than the pictures.
+    """
+    torch.manual_seed(settings.seed)
+    torch.use_deterministic_algorithms(settings.deterministic)
+    source: Miniscapes = build("data", settings.data)
+    augmentation: Augmentation = build("augment", settings.augment)
+    depth_norm: DepthNorm = build("depth_norm", settings.depth_norm, statistics=source.depth)
+    depth_loss: nn.Module = build("loss", settings.loss, depth_norm=depth_norm)
+    weighting = build("task_weights", settings.task_weights)
+    # Cheap checks before anything that takes a second.
+    check("optimizer", settings.optimizer, ["parameters"])
+    check("model", settings.model, ["encoder"])
+    schedule, validation = settings.schedule, settings.validation
+    count, picture = source.describe("train")
+    check_sizes(count, picture, schedule.batch_size, source.crop_size)
+    source.describe("val")
+    span = Span(schedule.epochs, count // schedule.batch_size)
+    learning_rate: LearningRate = build("lr", settings.lr, span=span)
+
+    encoder = build(
+        "encoder",
+        settings.encoder,
+        replace_stride_with_dilation=settings.dilation.replace_stride_with_dilation,
+    )
+    network: Network = build("model", settings.model, encoder=encoder)
+    if schedule.batch_size == 1 and network.aspp:
+        raise UserError("schedule.batch_size=1 leaves the ASPP's image pooling one value to normalise; take 2 or more")
+    network.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+    weighting.to(device)
+    parameters = [*network.parameters(), *weighting.parameters()]
+    optimizer: optim.Optimizer = build("optimizer", settings.optimizer, parameters=parameters)
+    losses = {"semseg": CrossEntropy(), "depth": depth_loss}
+    precision = Precision("bf16" if settings.precision == "bf16" else "fp32")
+    step = Step(
+        network,
+        {task: losses[task] for task in network.tasks},
+        weighting,
+        optimizer,
+        precision,
+        settings.clip_norm,
+    )
+    return Parts(
+        source=source,
+        augmentation=augmentation,
+        network=network,
+        depth_norm=depth_norm,
+        step=step,
+        learning_rate=learning_rate,
+        plan=Plan(
+            steps=min(span.steps, schedule.max_steps or span.steps),
+            validate_every=validation.every_steps or validation.every_epochs * span.steps_per_epoch,
+            log_every=settings.tracking.log_every,
+            save_every_seconds=60 * settings.checkpoint.every_minutes,
+        ),
+        predictor=Predictor(network, depth_norm, precision),
+        parameters=sum(p.numel() for p in network.parameters() if p.requires_grad),
+    )
+
+
+def training_batches(settings: Settings, parts: Parts, split: PackedSplit, device: torch.device) -> TrainingBatches:
+    """The batch of every step; UserError where the split has no labels."""
+    return TrainingBatches(
+        split,
+        parts.augmentation,
+        batch_size=settings.schedule.batch_size,
+        crop_size=parts.source.crop_size,
+        depth_range=parts.source.depth,
+        seed=settings.seed,
+        device=device,
+    )
+
+
+def scoring_batches(settings: Settings, split: PackedSplit, device: torch.device) -> ScoringBatches:
+    """The whole split in order."""
+    return ScoringBatches(split, batch_size=settings.validation.batch_size, device=device)
+
+
+def automatic_name(settings: Settings) -> str:
+    """A name made of the choices that people compare first, such as `streets-joint-resnet18-adam-l2`."""
+    nodes = (settings.data, settings.model)
+    data, model = (node["_target_"].rpartition(".")[2].lower() for node in nodes)
+    rest = (node["_target_"].rpartition(".")[2].lower() for node in (settings.optimizer, settings.loss))
+    return "-".join([data, model, settings.encoder["name"], *rest])
+
+
+def folder_name(settings: Settings, fingerprint: str) -> Path:
+    """The run folder's name: for people first, then the fingerprint that makes it this run's own."""
+    return Path(f"{automatic_name(settings)}-{fingerprint}")

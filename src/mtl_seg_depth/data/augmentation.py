@@ -1,0 +1,177 @@
+"""Random views of pictures, in batches on the device, with depth that stays true to what the view shows."""
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass, fields
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from mtl_seg_depth.data.randomness import generator
+from mtl_seg_depth.depth import INVALID_CODE
+from mtl_seg_depth.labels import IGNORE_INDEX
+
+Size = tuple[int, int]
+"""Height and width in pixels."""
+
+
+@dataclass(frozen=True)
+class Views:
+    """How each of N pictures is looked at; every field has N entries. Offsets are in source pixels."""
+
+    top: Tensor
+    left: Tensor
+    flip: Tensor
+    zoom: Tensor
+    tilt: Tensor
+    brightness: Tensor
+    contrast: Tensor
+    saturation: Tensor
+
+    def __getitem__(self, rows: slice) -> "Views":
+        """The views of some of the pictures."""
+        return Views(**{field.name: getattr(self, field.name)[rows] for field in fields(self)})
+
+
+class Augmentation:
+    """A random crop, and on request flip, zoom, tilt and colour jitter.
+
+    Zooming by s shows what a camera s times nearer would see, so metric depth is divided by s; a depth that leaves
+    the valid range by that becomes invalid. Tilt turns the picture about its axis and leaves planar depth as it is.
+    Labels and depth are taken from the nearest pixel: nothing bleeds across an edge. What a tilted view shows beyond
+    the picture's border is ignored, and has no depth.
+
+    Args:
+        flip: probability of a left-right mirror image.
+        zoom: lowest and highest zoom, drawn evenly on a log scale. Zooming out ends where the picture does.
+        tilt: largest turn to either side, in degrees.
+        brightness, contrast, saturation: largest change of each as a share, 0.2 for a factor of 0.8 to 1.2.
+        rescale_depth: divide depth by the zoom. False repeats an error of the template that the report started from.
+    """
+
+    def __init__(
+        self,
+        flip: float = 0.0,
+        zoom: Sequence[float] = (1.0, 1.0),
+        tilt: float = 0.0,
+        brightness: float = 0.0,
+        contrast: float = 0.0,
+        saturation: float = 0.0,
+        rescale_depth: bool = True,
+    ) -> None:
+        if not 0 <= flip <= 1:
+            raise ValueError(f"flip is a probability, within 0..1; not {flip}")
+        if len(zoom) != 2 or not 0 < zoom[0] <= zoom[1]:
+            raise ValueError(f"zoom is the lowest and the highest factor, above 0; not {list(zoom)}")
+        if not 0 <= tilt <= 45:
+            raise ValueError(f"tilt, in degrees, is within 0..45; not {tilt}")
+        for name, value in (("brightness", brightness), ("contrast", contrast), ("saturation", saturation)):
+            if not 0 <= value < 1:
+                raise ValueError(f"{name} is a share within 0..1; not {value}")
+        self.flip = flip
+        self.zoom = (zoom[0], zoom[1])
+        self.tilt = tilt
+        self.colour = {"brightness": brightness, "contrast": contrast, "saturation": saturation}
+        self.rescale_depth = rescale_depth
+
+    @property
+    def resamples(self) -> bool:
+        """Whether views are resampled; otherwise they are slices of the picture, perhaps mirrored."""
+        return self.zoom != (1.0, 1.0) or self.tilt > 0
+
+    @property
+    def changes_colour(self) -> bool:
+        """Whether `colour` does anything."""
+        return any(self.colour.values())
+
+    def plan(self, count: int, picture: Size, crop: Size, seed: Sequence[int]) -> Views:
+        """Views for `count` pictures, a pure function of the arguments; each choice has random numbers of its own."""
+
+        def draw(name: str, low: float, high: float) -> Tensor:
+            return low + (high - low) * torch.rand(count, generator=generator(*seed, name), dtype=torch.float64)
+
+        low, high = (math.log(factor) for factor in self.zoom)
+        smallest = max(crop[0] / picture[0], crop[1] / picture[1])
+        zoom = draw("zoom", low, high).exp().clamp(min=smallest)
+        offsets = []
+        for name, whole, part in (("top", picture[0], crop[0]), ("left", picture[1], crop[1])):
+            free = whole - part / zoom
+            # A whole pixel where the view is a slice, each of them equally likely; anywhere where it is resampled.
+            share = draw(name, 0, 1)
+            offsets.append(share * free if self.resamples else (share * (free + 1)).floor())
+        return Views(
+            *offsets,
+            flip=draw("flip", 0, 1) < self.flip,
+            zoom=zoom,
+            tilt=draw("tilt", -math.radians(self.tilt), math.radians(self.tilt)),
+            **{name: draw(name, 1 - size, 1 + size).float() for name, size in self.colour.items()},
+        )
+
+
+def crop(pictures: np.ndarray, rows: np.ndarray, views: Views, size: Size) -> Tensor:
+    """The slices that unzoomed views show of `pictures` [N, H, W, ...], uint8 [len(rows), *size, ...], copied."""
+    height, width = size
+    tops, lefts = views.top.int().tolist(), views.left.int().tolist()
+    slices = [pictures[i, t : t + height, x : x + width] for i, t, x in zip(rows, tops, lefts, strict=True)]
+    mirrored = [s[:, ::-1] if flip else s for s, flip in zip(slices, views.flip.tolist(), strict=True)]
+    return torch.from_numpy(np.stack(mirrored))
+
+
+def resample(rgb: Tensor, semseg: Tensor, codes: Tensor, views: Views, size: Size) -> tuple[Tensor, Tensor, Tensor]:
+    """What zoomed and tilted views show: rgb float 0..255 [B, *size, 3], classes and disparity codes [B, *size].
+
+    Args:
+        rgb: whole pictures, uint8 [B, H, W, 3].
+        semseg: their labels, uint8 [B, H, W].
+        codes: their disparity codes, uint8 [B, H, W].
+        views: B views, on any device.
+        size: of the result.
+    """
+    picture = (rgb.shape[1], rgb.shape[2])
+    x, y = _source_positions(views, size, rgb.device)
+    grid = torch.stack([2 * x / picture[1] - 1, 2 * y / picture[0] - 1], dim=-1)
+    smooth = F.grid_sample(rgb.permute(0, 3, 1, 2).float(), grid, padding_mode="border", align_corners=False)
+    column, row = x.floor().long(), y.floor().long()
+    inside = (column >= 0) & (column < picture[1]) & (row >= 0) & (row < picture[0])
+    index = row.clamp(0, picture[0] - 1) * picture[1] + column.clamp(0, picture[1] - 1)
+
+    def nearest(values: Tensor, outside: int) -> Tensor:
+        return torch.where(inside, values.flatten(1).gather(1, index.flatten(1)).view_as(index), outside)
+
+    return smooth.permute(0, 2, 3, 1), nearest(semseg, IGNORE_INDEX), nearest(codes, INVALID_CODE)
+
+
+def _source_positions(views: Views, size: Size, device: torch.device) -> tuple[Tensor, Tensor]:
+    """Where in the source each output pixel's centre lies: x and y [B, *size], pixel i covering i..i+1."""
+
+    def per_picture(values: Tensor) -> Tensor:
+        return values.to(device, torch.float32).view(-1, 1, 1)
+
+    height, width = size
+    zoom, tilt = per_picture(views.zoom), per_picture(views.tilt)
+    across = torch.arange(width, device=device) + 0.5 - width / 2
+    down = torch.arange(height, device=device) + 0.5 - height / 2
+    across = across.view(1, 1, -1) * torch.where(per_picture(views.flip) > 0, -1, 1)
+    down = down.view(1, -1, 1)
+    x = per_picture(views.left) + (width / 2 + tilt.cos() * across - tilt.sin() * down) / zoom
+    y = per_picture(views.top) + (height / 2 + tilt.sin() * across + tilt.cos() * down) / zoom
+    return x, y
+
+
+def jitter(rgb: Tensor, views: Views) -> Tensor:
+    """Change brightness, then contrast, then saturation of rgb [B, 3, H, W] in 0..1, each by its view's factor.
+
+    Contrast moves colours away from the picture's mean luma (ITU-R BT.601), saturation away from each pixel's.
+    """
+    weights = rgb.new_tensor([0.299, 0.587, 0.114]).view(1, 3, 1, 1)
+
+    def factor(values: Tensor) -> Tensor:
+        return values.to(rgb.device).view(-1, 1, 1, 1)
+
+    rgb = (rgb * factor(views.brightness)).clamp(0, 1)
+    mean = (rgb * weights).sum(dim=1, keepdim=True).mean(dim=(2, 3), keepdim=True)
+    rgb = torch.lerp(mean, rgb, factor(views.contrast)).clamp(0, 1)
+    luma = (rgb * weights).sum(dim=1, keepdim=True)
+    return torch.lerp(luma.expand_as(rgb), rgb, factor(views.saturation)).clamp(0, 1)

@@ -1,0 +1,32 @@
+"""Train one network, or many: python train.py model=branched loss=berhu."""
+
+from pathlib import Path
+from typing import Any
+
+from mtl_seg_depth import cli
+
+
+def train(config: dict[str, Any]) -> float | int:
+    """Train what the config says; the score in a sweep, the exit code alone."""
+    from rich.console import Console
+
+    from mtl_seg_depth.config import parse
+    from mtl_seg_depth.console import show_result
+    from mtl_seg_depth.interruption import AGAIN, Interrupted
+    from mtl_seg_depth.run import run
+
+    settings = parse(config)
+    console = Console()
+    try:
+        result = run(settings, console)
+    except Interrupted as stop:
+        console.print(f"[yellow]{stop}[/]")
+        return AGAIN
+    if cli.in_sweep():
+        return float(result["best"].get("val/multitask", 0.0))
+    show_result(console, result, ui_command="make ui" if settings.tracking.uri else None)
+    return 0 if result["status"] == "finished" else 1
+
+
+if __name__ == "__main__":
+    cli.start(train, config="train", root=Path(__file__).parent)
