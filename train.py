@@ -20,6 +20,8 @@ def train(config: dict[str, Any]) -> float | int:
     try:
         result = run(settings, console)
     except Interrupted as stop:
+        if cli.in_sweep():
+            raise KeyboardInterrupt from stop
         console.print(f"[yellow]{stop}[/]")
         return AGAIN
     if cli.in_sweep():

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import hydra
+import yaml
 from hydra.core.hydra_config import HydraConfig
 from hydra.errors import ConfigCompositionException, HydraException, MissingConfigException
 from omegaconf import DictConfig, OmegaConf
@@ -22,6 +23,9 @@ ROOT_VARIABLE = "MTL_SEG_DEPTH_ROOT"
 USER_ERROR = 2
 """Exit code of a mistake in a command, a config or a file."""
 
+INTERRUPTED = 130
+"""Exit code of a Ctrl-C where there was nothing to save, as shells have it."""
+
 Main = Callable[[dict[str, Any]], Any]
 
 
@@ -33,26 +37,30 @@ def start(main: Main, *, config: str, root: Path) -> None:
     os.environ.setdefault(ROOT_VARIABLE, str(root.resolve()))
     show_traces = bool(os.environ.get("HYDRA_FULL_ERROR"))
     os.environ["HYDRA_FULL_ERROR"] = "1"  # makes Hydra raise instead of printing: the messages are ours
-    results = []
+    codes: list[int] = []
 
     def job(composed: DictConfig) -> Any:
-        tree = OmegaConf.to_container(composed, resolve=True, throw_on_missing=True)
-        assert isinstance(tree, dict)
-        result = main({str(key): value for key, value in tree.items()})
-        results.append(result)
+        codes.append(USER_ERROR)  # composing is over: what goes wrong from here is not the command line's grammar
+        try:
+            result = main(_plain(composed))
+        except UserError as error:
+            if in_sweep() or show_traces:
+                raise
+            print(f"error: {error}", file=sys.stderr)
+            return None
+        codes[-1] = result if isinstance(result, int) else 0
         return result
 
     try:
         hydra.main(config_path=str(root.resolve() / "conf"), config_name=config)(job)()
-    except (HydraException, OmegaConfBaseException, UserError) as error:
-        if show_traces:
-            raise
-        print(message_of(error, config), file=sys.stderr)
-        sys.exit(USER_ERROR)
     except KeyboardInterrupt:
-        sys.exit(130)
-    alone = len(results) == 1 and not in_sweep()
-    sys.exit(results[0] if alone and isinstance(results[0], int) else 0)
+        sys.exit(INTERRUPTED)
+    except Exception as error:
+        if show_traces or (codes and not isinstance(error, HydraException | OmegaConfBaseException | UserError)):
+            raise
+        print(f"error: {message_of(error, config)}", file=sys.stderr)
+        sys.exit(USER_ERROR)
+    sys.exit(codes[0] if len(codes) == 1 and not in_sweep() else 0)
 
 
 def in_sweep() -> bool:
@@ -62,36 +70,36 @@ def in_sweep() -> bool:
 
 def message_of(error: BaseException, config: str) -> str:
     """What to tell the person at the keyboard, with the nearest names that exist."""
-    if isinstance(error, UserError):
-        return f"error: {error}"
     if isinstance(error, MissingConfigException) and error.missing_cfg_file and error.options:
         group, _, option = error.missing_cfg_file.removesuffix(".yaml").rpartition("/")
         close = nearest(option, error.options)
         hint = f"did you mean {' or '.join(close)}? " if close else ""
-        return f"error: {group}={option}: there is no such option; {hint}There are {', '.join(sorted(error.options))}."
+        return f"{group}={option}: there is no such option; {hint}There are {', '.join(sorted(error.options))}."
     unknown = re.match(r"Could not (?:override|append to config|delete from config).*?'([^']+)'", str(error), re.DOTALL)
     if unknown and isinstance(error, ConfigCompositionException):
         key = unknown[1].lstrip("+~")
-        close = nearest(key, _valid_keys(config))
+        keys = _valid_keys(Path(os.environ[ROOT_VARIABLE]) / "conf", config)
+        close = [f"{near}{keys[near]}" for near in nearest(key, keys)]
         hint = f"did you mean {' or '.join(close)}?" if close else "--help lists what there is."
-        return f"error: {key}: there is no such option; {hint}"
-    return f"error: {str(error).strip()}"
+        return f"{key}: there is no such option; {hint}"
+    return str(error).strip()
 
 
-def _valid_keys(config: str) -> list[str]:
-    """Every group and every key that this command line could have meant, under the groups it chose rightly."""
-    from hydra.core.global_hydra import GlobalHydra
-
-    GlobalHydra.instance().clear()
-    with hydra.initialize_config_dir(str(Path(os.environ[ROOT_VARIABLE]) / "conf")):
-        loader = GlobalHydra.instance().config_loader()
-        groups = [group for group in loader.list_groups("") if not group.startswith("hydra")]
-        chosen = [
-            argument
-            for argument in sys.argv[1:]
-            if (parts := argument.split("=")) and parts[0] in groups and parts[-1] in loader.get_group_options(parts[0])
-        ]
-        tree = OmegaConf.to_container(hydra.compose(config, overrides=chosen), resolve=False)
+def _plain(composed: DictConfig) -> dict[str, Any]:
+    tree = OmegaConf.to_container(composed, resolve=True, throw_on_missing=True)
     assert isinstance(tree, dict)
-    leaves = [key for key, _ in flatten({str(k): v for k, v in tree.items()}) if not key.endswith("_target_")]
-    return [*groups, *leaves]
+    return {str(key): value for key, value in tree.items()}
+
+
+def _valid_keys(conf: Path, config: str) -> dict[str, str]:
+    """Every group and every key of every option, each with a note of the option it needs where not all have it."""
+    own = yaml.safe_load((conf / f"{config}.yaml").read_text())
+    keys = {key: "" for key, _ in flatten(own) if not key.startswith(("defaults", "hydra"))}
+    for group in sorted(path for path in conf.iterdir() if path.is_dir()):
+        keys[group.name] = ""
+        options = {path.stem: dict(flatten(yaml.safe_load(path.read_text()))) for path in sorted(group.glob("*.yaml"))}
+        for leaf in sorted(set().union(*options.values()) - {"_target_"}):
+            having = [name for name, leaves in options.items() if leaf in leaves]
+            note = "" if len(having) == len(options) else f" (with {group.name}={' or '.join(having)})"
+            keys[f"{group.name}.{leaf}"] = note
+    return keys

@@ -274,8 +274,9 @@ def _explain(error: ValidationError, prefix: str, known: Mapping[str, Any]) -> I
         key = prefix + ".".join(place)
         if problem["type"] == "extra_forbidden":
             siblings = known if len(place) == 1 else known[place[0]].annotation.model_fields
-            close = nearest(place[-1], siblings) or sorted(siblings)
-            yield f"{key}: there is no such option; did you mean {' or '.join(close)}?"
+            close = nearest(place[-1], siblings)
+            hint = f"did you mean {' or '.join(close)}?" if close else f"there are {', '.join(sorted(siblings))}."
+            yield f"{key}: there is no such option; {hint}"
         elif problem["type"] == "missing":
             yield f"{key} is missing: give it a value"
         else:

@@ -1,5 +1,6 @@
 """What a training shows in the terminal: one live line while it runs, a short table at the end."""
 
+import os
 from collections.abc import Mapping
 from typing import Any, Self
 
@@ -58,7 +59,8 @@ class LiveLine:
             parts.append(f"mIoU {scores.semseg:.2f} %")
         if scores.depth is not None:
             parts.append(f"SI-log {scores.depth:.2f}")
-        self.console.print("  ".join(parts) + ("  [green]best so far[/]" if is_best else ""), highlight=False)
+        line = "  ".join(parts) + ("  [green]best so far[/]" if is_best else "")
+        self.console.print(line, highlight=False, soft_wrap=True)
 
     def _epoch(self, step: int) -> str:
         return f"epoch {step // self.steps_per_epoch + 1:>2}/{self.epochs}"
@@ -83,8 +85,8 @@ def show_result(console: Console, result: Mapping[str, Any], ui_command: str | N
         "speed": f"{cost['images_per_second']:.1f} images/s, validation included",
         "memory": cost["memory"],
         "parameters": f"{cost['parameters']:,}".replace(",", " "),
-        "best weights": result["checkpoint"] or "none",
-        "run folder": result["folder"],
+        "best weights": _near(result["checkpoint"]) if result["checkpoint"] else "none",
+        "run folder": _near(result["folder"]),
         "fingerprint": result["fingerprint"],
     }
     if ui_command:
@@ -114,6 +116,11 @@ def _classes(iou: Mapping[str, float]) -> Group:
     ordered = sorted(iou.items(), key=lambda item: item[1])
     cells = [Text(f"{name} {value:.1f}") for name, value in ordered]
     return Group(Text("IoU by class, from worst to best, %", style="bold"), Columns(cells, padding=(0, 3)), Text())
+
+
+def _near(path: str) -> str:
+    """The path as seen from here, where that is shorter."""
+    return min(path, os.path.relpath(path), key=len)
 
 
 def _duration(seconds: float) -> str:

@@ -94,15 +94,17 @@ def run(settings: Settings, console: Console) -> dict[str, Any]:
     """
     settings, device = resolve(settings)
     folder = find_folder(settings, fingerprint(settings))
+    if folder.result is not None:
+        console.print("This very config was trained before; rerun=true trains it again.")
+        return folder.result
+    parts = assemble(settings, device)  # finds mistakes before anything is written
     with _plain_errors(folder.path), folder.locked():
-        if folder.result is not None:
-            console.print("This very config was trained before; rerun=true trains it again.")
-            return folder.result
-        return _train(settings, device, folder, console)
+        return folder.result or _train(settings, device, folder, parts, console)
 
 
-def _train(settings: Settings, device: torch.device, folder: RunFolder, console: Console) -> dict[str, Any]:
-    parts = assemble(settings, device)
+def _train(
+    settings: Settings, device: torch.device, folder: RunFolder, parts: Parts, console: Console
+) -> dict[str, Any]:
     _require_space(folder.path, parts.parameters * BYTES_PER_PARAMETER)
     train = parts.source.open("train")
     val = scoring_batches(settings, parts.source.open("val"), device)
@@ -125,6 +127,7 @@ def _train(settings: Settings, device: torch.device, folder: RunFolder, console:
         f"{parts.plan.steps} steps of {settings.schedule.batch_size} on {device}, {settings.precision}, "
         f"{parts.parameters / 1e6:.2f} M parameters" + (f", from step {training.state.step}" if resumed else ""),
         highlight=False,
+        soft_wrap=True,
     )
     _write_card(settings, folder, parts, record, name)
     if device.type == "cuda":
