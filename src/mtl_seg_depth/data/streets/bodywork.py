@@ -22,7 +22,7 @@ _SILL = 0.22
 
 def car_body(s: Surface) -> Paint:
     """A car below its windows: lights, plates, grille, bumpers, doors and wheel arches."""
-    x, y = np.abs(s.x) / s.half[:, 0], s.y / s.half[:, 1]
+    x, y = np.abs(s.x) / s.half[0], s.y / s.half[1]
     coat = Coat(s)
     coat.gloss[:] = 0.10
     side, front, back = s.face <= LEFT, s.face == FRONT, s.face == BACK
@@ -35,9 +35,9 @@ def car_body(s: Surface) -> Paint:
     lines = (np.abs(s.z - 0.12) < 0.015) | (np.abs(s.z + 0.85) < 0.015) | (np.abs(s.z - 1.0) < 0.015)
     coat.shade(side & lines & (y > -0.6), 0.5)
     coat.shade(side & (np.abs(y - 0.25) < 0.05), 0.8)
-    centre = s.style[:, 2] - _SILL - s.half[:, 1]
-    for axle in (s.style[:, 0], s.style[:, 1]):
-        coat.over(side & (np.hypot(s.z - axle, s.y - centre) < 1.17 * s.style[:, 2]), DARK * 0.5)
+    centre = s.style[2] - _SILL - s.half[1]
+    for axle in (s.style[0], s.style[1]):
+        coat.over(side & (np.hypot(s.z - axle, s.y - centre) < 1.17 * s.style[2]), DARK * 0.5)
     coat.over(s.face == BOTTOM, DARK * 0.4)
     return coat.done()
 
@@ -45,10 +45,10 @@ def car_body(s: Surface) -> Paint:
 def car_cabin(s: Surface) -> Paint:
     """A car above its belt: glass between pillars under the roof."""
     rise = s.rise
-    low = -s.half[:, 2] + s.taper[:, 2] * rise
-    high = s.half[:, 2] - s.taper[:, 1] * rise
+    low = -s.half[2] + s.taper[2] * rise
+    high = s.half[2] - s.taper[1] * rise
     along = (s.z - low) / (high - low)
-    across = np.abs(s.x) / (s.half[:, 0] - s.taper[:, 0] * rise)
+    across = np.abs(s.x) / (s.half[0] - s.taper[0] * rise)
     side = s.face <= LEFT
     pillar = (along < 0.06) | (along > 0.95) | (np.abs(along - 0.5) < 0.025)
     solid = (s.face == TOP) | (rise > 0.9) | (side & pillar) | (~side & (across > 0.90))
@@ -60,20 +60,20 @@ def car_cabin(s: Surface) -> Paint:
 
 def wheel(s: Surface) -> Paint:
     """A tyre and its rim."""
-    radius = np.hypot(s.x, s.z) / s.half[:, 0]
+    radius = np.hypot(s.x, s.z) / s.half[0]
     flank = (s.face == TOP) | (s.face == BOTTOM)
     spokes = np.cos(5 * np.arctan2(s.x, s.z)) > -0.3
     coat = Coat(s, 0.8)
-    coat.over(flank & (radius < 0.64), np.where(spokes[:, None], 0.5, 0.08) * rgb(0.8, 0.8, 0.82), gloss=0.1)
+    coat.over(flank & (radius < 0.64), np.outer(rgb(0.8, 0.8, 0.82), np.where(spokes, 0.5, 0.08)), gloss=0.1)
     return coat.done()
 
 
 def coach(s: Surface) -> Paint:
     """A bus, a carriage or a lorry's cab: windows, doors, a destination display, lights and a stripe."""
-    rise, x = s.rise, np.abs(s.x) / s.half[:, 0]
-    cab = s.style[:, 1] > 0.5
+    rise, x = s.rise, np.abs(s.x) / s.half[0]
+    cab = s.style[1] > 0.5
     side, front, back = s.face <= LEFT, s.face == FRONT, s.face == BACK
-    bay = (s.z + s.half[:, 2]) / 1.5
+    bay = (s.z + s.half[2]) / 1.5
     pane, number = bay % 1, np.floor(bay)
     coat = Coat(s)
     coat.gloss[:] = 0.08
@@ -92,7 +92,7 @@ def coach(s: Surface) -> Paint:
     coat.over(back & (np.abs(rise - 0.24) < 0.06) & (x > 0.78), RED, glow=0.3)
     display = (front | back) & ~cab & (np.abs(rise - 0.9) < 0.055) & (x < 0.65)
     coat.over(display, DARK)
-    coat.over(display & (sample(GRAINY, 9 * s.x + 40, 300 * s.style[:, 3]) > 0.4), AMBER, glow=0.8)
+    coat.over(display & (sample(GRAINY, 9 * s.x + 40, 300 * s.style[3]) > 0.4), AMBER, glow=0.8)
     return coat.done()
 
 
@@ -101,9 +101,9 @@ def cargo(s: Surface) -> Paint:
     rise = s.rise
     side, back = s.face <= LEFT, s.face == BACK
     coat = Coat(s, 1 - 0.2 * (side & ((s.z / 0.6) % 1 < 0.08)) * fade(s, 25))
-    band = rgb(0.70, 0.15, 0.12) if float(s.style[0, 3]) < 0.5 else rgb(0.12, 0.30, 0.55)
+    band = np.where(s.style[3] < 0.5, rgb(0.70, 0.15, 0.12)[:, None], rgb(0.12, 0.30, 0.55)[:, None])
     coat.over(side & (np.abs(rise - 0.55) < 0.12), band)
     coat.over(side & (np.abs(rise - 0.55) < 0.05) & (np.abs(s.z) < 1.6) & ((2.2 * s.z) % 1 < 0.65), WHITE)
     coat.shade(back & ((np.abs(s.x) < 0.02) | (np.abs(np.abs(s.x) - 0.6) < 0.03)), 0.5)
-    coat.over(back & (rise < 0.05), np.where(((s.x / 0.4) % 1 < 0.5)[:, None], RED, WHITE), glow=0.1)
+    coat.over(back & (rise < 0.05), np.where((s.x / 0.4) % 1 < 0.5, RED[:, None], WHITE[:, None]), glow=0.1)
     return coat.done()

@@ -1,11 +1,13 @@
 """The pinhole camera and the grid of rays that a picture is sampled on."""
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-Floats = NDArray[np.float32]
+Floats = NDArray[np.floating[Any]]
+"""Real numbers; float32 wherever there are many of them."""
 
 NEAR = 0.3
 """Metres; what is closer than this along the optical axis is not drawn."""

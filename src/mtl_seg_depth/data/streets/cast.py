@@ -51,17 +51,17 @@ def see(solids: Solids, camera: Camera, columns: Floats, rows: Floats) -> tuple[
         origin = (origins[k][0], origins[k][1], origins[k][2])
         near, far = intersect(int(solids.shape[k]), origin, direction, solids.half[k], solids.taper[k])
         hit = (near < far) & (near < seen) & (near > NEAR)
-        if solids.mask[k] != Mask.WHOLE:
+        if solids.mask[k] != Mask.WHOLE and hit.any():
             hit &= covered(int(solids.mask[k]), origin, direction, near, far, solids.half[k], solids.style[k])
         np.copyto(seen, near, where=hit)
         index[window][hit] = k
     return depth, index
 
 
-_COLUMNS, _ROWS = 300, 340
-_ACROSS, _SPREAD = 45.0, 12.0
+_COLUMNS, _ROWS = 250, 290
+_ACROSS, _SPREAD = 40.0, 12.0
 """Metres: half the width of the sun map, and the distance from its middle at which cells begin to widen."""
-_BEHIND, _GROWTH, _AHEAD = 8.0, 14.0, 150.0
+_BEHIND, _GROWTH, _AHEAD = 8.0, 14.0, 120.0
 """Metres: where the sun map begins behind the camera, how slowly its cells lengthen, and where it ends."""
 
 

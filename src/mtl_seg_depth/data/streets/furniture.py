@@ -15,31 +15,40 @@ def add_tree(builder: Builder, frame: Frame, leaf: Colour, height: float) -> Non
     clear = height * float(rng.uniform(0.22, 0.36))
     radius = (height - clear) * 0.48 * slender * float(rng.uniform(0.85, 1.1))
     lean = float(rng.normal(0, 0.15))
-    thick = 0.06 + 0.017 * height
+    thick = 0.05 + 0.013 * height
     middle = (clear + height) / 2
     builder.tube(frame, (0, 0, 0), (lean, middle, 0), thick, label="vegetation", material=Material.PLAIN, colour=_BARK)
-    for k in range(9):
+    for k in range(11):
+        # Golden-angle steps spread the blobs evenly around the stem; the first fills the middle.
         turn = 2.4 * k + float(rng.uniform(-0.4, 0.4))
-        out = radius * float(rng.uniform(0.35, 0.62)) * (k > 0)
-        up = middle + (height - clear) * (0.32 - 0.64 * ((k * 0.618) % 1)) * (k > 0)
-        size = radius * float(rng.uniform(0.45, 0.62))
+        level = 0.36 - 0.72 * ((k * 0.618) % 1)
+        out = radius * (1.05 - 0.9 * abs(level)) * float(rng.uniform(0.4, 0.72)) * (k > 0)
+        up = middle + (height - clear) * level * (k > 0)
+        size = radius * float(rng.uniform(0.42, 0.6))
         tint = float(rng.uniform(0.85, 1.15))
         builder.add(
             frame, (lean + out * math.cos(turn), up, out * math.sin(turn)),
             (size, size * float(rng.uniform(0.7, 0.95)) / slender**0.5, size),
             shape=Shape.ELLIPSOID, mask=Mask.FOLIAGE, label="vegetation", material=Material.FOLIAGE,
-            colour=(leaf[0] * tint, leaf[1] * tint, leaf[2] * tint), style=(0.9 * size, clear, height),
+            colour=(leaf[0] * tint, leaf[1] * tint, leaf[2] * tint), style=(1.5 * size, 0, 0),
         )  # fmt: skip
     builder.footprint(frame, thick, thick)
 
 
 def add_bush(builder: Builder, frame: Frame, half: Vector, leaf: Colour, *, clipped: bool = False) -> None:
-    """A bush, or if `clipped` a hedge that fills its box."""
-    builder.add(
-        frame, (0, half[1], 0), half, shape=Shape.BOX if clipped else Shape.ELLIPSOID, mask=Mask.FOLIAGE,
-        label="vegetation", material=Material.FOLIAGE, colour=leaf,
-        style=(0.25 if clipped else 0.7 * min(half), -half[1], 2 * half[1]),
-    )  # fmt: skip
+    """A bush or clump of trees that frays, or if `clipped` a hedge that fills its box."""
+    if clipped:
+        parts = [((0.0, half[1], 0.0), half)]
+    else:
+        low = (half[0] * 0.7, half[1] * 0.75, half[2] * 0.7)
+        ends = [(half[0] * 0.45 * side, half[1] * 0.6, half[2] * 0.4 * side) for side in (-1, 1)]
+        parts = [((0.0, half[1], 0.0), low), *((end, low) for end in ends)]
+    for centre, size in parts:
+        builder.add(
+            frame, centre, size, shape=Shape.BOX if clipped else Shape.ELLIPSOID, mask=Mask.FOLIAGE,
+            label="vegetation", material=Material.FOLIAGE, colour=leaf,
+            style=(0.3 if clipped else 1.1 * min(size), 0, 0),
+        )  # fmt: skip
 
 
 def add_pole(builder: Builder, frame: Frame, height: float, radius: float, colour: Colour = _STEEL) -> None:

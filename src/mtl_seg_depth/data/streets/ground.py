@@ -19,32 +19,32 @@ _MARK, _STEEL = rgb(0.88, 0.88, 0.86), rgb(0.70, 0.70, 0.72)
 
 
 def paint_ground(street: Street, zone: NDArray[np.uint8], u: Floats, s: Floats, depth: Floats) -> Floats:
-    """Linear colours float32 [m, 3] of ground at (u, s) seen at `depth`, all metres [m]."""
+    """Linear colours float32 [3, m] of ground at (u, s) seen at `depth`, all metres [m]."""
     near = np.minimum(1, 9 / depth)
     grain = (sample(GRAINY, 37 * u + 900, 37 * s) - 0.5) * near
     blotch = sample(CLOUDY, 11 * u + 900, 5 * s)
-    colour = np.empty((len(u), 3), np.float32)
+    colour = np.empty((3, len(u)), np.float32)
     for kind, painter in ((Zone.ROAD, _road), (Zone.KERB, _kerb), (Zone.SIDEWALK, _paving)):
         at = np.flatnonzero(zone == kind)
         if len(at):
-            colour[at] = painter(street, u[at], s[at], near[at], blotch[at])
+            colour[:, at] = painter(street, u[at], s[at], near[at], blotch[at])
     at = np.flatnonzero(zone >= Zone.GRASS)
-    colour[at] = _GREEN + np.clip(2 * blotch[at] - 0.8, 0, 1)[:, None] * (_DRY - _GREEN) * 0.7
+    colour[:, at] = _GREEN[:, None] + np.outer(0.7 * (_DRY - _GREEN), np.clip(2 * blotch[at] - 0.8, 0, 1))
     rail = (zone[at] == Zone.TRACK) & (np.abs(np.abs(np.abs(u[at]) - 1.6) - 0.72) < 0.06)
-    colour[at[rail]] = _STEEL
-    return colour * ((0.85 + 0.3 * blotch) * (1 + 0.5 * grain))[:, None]
+    colour[:, at[rail]] = _STEEL[:, None]
+    return colour * ((0.85 + 0.3 * blotch) * (1 + 0.5 * grain))
 
 
 def _kerb(street: Street, u: Floats, s: Floats, near: Floats, blotch: Floats) -> Floats:
     del street, u, blotch
-    return _STONE * np.where(s % 1 < 0.04, 1 - 0.5 * near, 1)[:, None]
+    return np.outer(_STONE, np.where(s % 1 < 0.04, 1 - 0.5 * near, 1))
 
 
 def _paving(street: Street, u: Floats, s: Floats, near: Floats, blotch: Floats) -> Floats:
     del street, blotch
     tint = sample(GRAINY, np.floor(u / 0.6) + 300, np.floor(s / 0.6))
     joint = ((u / 0.6) % 1 < 0.07) | ((s / 0.6) % 1 < 0.07)
-    return _SLAB * ((0.85 + 0.3 * tint) * (1 - 0.4 * near * joint))[:, None]
+    return np.outer(_SLAB, (0.85 + 0.3 * tint) * (1 - 0.4 * near * joint))
 
 
 def _road(street: Street, u: Floats, s: Floats, near: Floats, blotch: Floats) -> Floats:
@@ -54,24 +54,24 @@ def _road(street: Street, u: Floats, s: Floats, near: Floats, blotch: Floats) ->
         column = u / 0.2 + 0.5 * (row % 2)
         tint = sample(GRAINY, np.floor(column) + 300, row)
         joint = ((s / 0.16) % 1 < 0.2) | (column % 1 < 0.16)
-        colour = rgb(0.47, 0.45, 0.43) * ((0.8 + 0.4 * tint) * (1 - 0.5 * near * joint))[:, None]
+        colour = np.outer(rgb(0.47, 0.45, 0.43), (0.8 + 0.4 * tint) * (1 - 0.5 * near * joint))
     else:
         worn = np.exp(
             -(((np.abs((aside - street.median) % street.lane_width - street.lane_width / 2) - 0.8) / 0.3) ** 2)
         )
         patch = sample(GRAINY, np.floor(u / 2.3) + 50, np.floor(s / 7)) > 0.9
         crack = (np.abs(sample(CLOUDY, 14 * u + 700, 14 * s) - 0.5) < 0.006) & (near > 0.5)
-        colour = (
-            rgb(0.40, 0.40, 0.41) * ((1 - 0.13 * worn) * np.where(patch, 0.75, 1) * np.where(crack, 0.6, 1))[:, None]
-        )
+        wear = (1 - 0.13 * worn) * np.where(patch, 0.75, 1) * np.where(crack, 0.6, 1)
+        colour = np.outer(rgb(0.40, 0.40, 0.41), wear)
     cover = np.hypot((u - street.median - street.lane_width * 0.55) / 0.33, (s % 23 - 11) / 0.33)
-    colour[cover < 1] *= 0.5
-    colour[_marked(street, u, s) & (blotch > 0.06)] = _MARK
+    colour[:, cover < 1] *= 0.5
+    colour[:, _marked(street, u, s) & (blotch > 0.06)] = _MARK[:, None]
     return colour
 
 
 def _marked(street: Street, u: Floats, s: Floats) -> NDArray[np.bool_]:
     """Where the carriageway carries white paint."""
+    marks: NDArray[np.bool_]
     aside = np.abs(u)
     dashes = s % 9 < 4.5
     if street.median:
@@ -81,7 +81,7 @@ def _marked(street: Street, u: Floats, s: Floats) -> NDArray[np.bool_]:
     else:
         marks = (aside < 0.07) & dashes
     outer = street.median + street.lanes * street.lane_width
-    marks |= (np.abs(aside - outer) < 0.06) & (street.cobbled is False)
+    marks |= (np.abs(aside - outer) < 0.06) & (not street.cobbled)
     if street.lanes > 1:
         marks |= (np.abs(aside - street.median - street.lane_width) < 0.07) & dashes
     left, right = street.kerbs
@@ -92,4 +92,5 @@ def _marked(street: Street, u: Floats, s: Floats) -> NDArray[np.bool_]:
     zebra = (along > 0) & (along < 3.4)
     marks &= (along < -2) | (along > 4)
     marks |= zebra & (u % 1.0 < 0.5)
-    return marks | ((np.abs(along + 1.6) < 0.22) & (u > street.median + 0.2))
+    marks |= (np.abs(along + 1.6) < 0.22) & (u > street.median + 0.2)
+    return marks

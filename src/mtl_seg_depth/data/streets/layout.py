@@ -13,7 +13,7 @@ from mtl_seg_depth.data.streets.street import KERB_HEIGHT, Street, draw_street
 _REACH = 130.0
 """Metres ahead to which the street is furnished."""
 
-RARE = {"bus": 6, "truck": 6, "train": 9, "motorcycle": 5, "bicycle rider": 4, "sign board": 6}
+RARE = {"bus": 9, "truck": 8, "train": 11, "motorcycle": 5, "bicycle rider": 3, "sign board": 6}
 """Every how many pictures of a split each of these is sure to stand in view of the camera."""
 
 
@@ -34,8 +34,8 @@ def compose(rng: np.random.Generator, wanted: frozenset[str]) -> Layout:
     start = street.place(u, 0.0)
     camera = Camera.looking(
         (start.x, float(rng.uniform(1.2, 1.6)), 0.0),
-        yaw=float(rng.normal(0, 0.05)),
-        pitch=float(rng.normal(-0.01, 0.015)),
+        yaw=float(rng.normal(0, 0.05 if rng.random() < 0.85 else 0.2)),
+        pitch=float(rng.normal(-0.035, 0.014)),
         roll=float(rng.normal(0, 0.008)),
         focal=float(0.5 / math.tan(rng.uniform(0.53, 0.65))),
     )
@@ -77,7 +77,7 @@ class _Stage:
         """Buildings with gaps of gardens, walls, fences and hedges between them, along one side."""
         rng, street = self.rng, self.street
         s = -12.0
-        tall = {"canyon": (12, 26), "boulevard": (10, 22), "old town": (8, 14), "suburb": (0, 0), "industry": (6, 14)}
+        tall = {"canyon": (14, 30), "boulevard": (13, 26), "old town": (9, 16), "suburb": (0, 0), "industry": (8, 18)}
         full = {"canyon": 0.82, "boulevard": 0.66, "old town": 0.9, "suburb": 0.68, "industry": 0.6}[street.kind]
         while s < min(_REACH, street.end + 10):
             length = float(rng.uniform(9, 22))
@@ -103,17 +103,17 @@ class _Stage:
                 for _ in range(int(rng.integers(2, 5))):
                     u = self.line(side) + side * float(rng.uniform(2, 12))
                     frame = street.place(u, middle + float(rng.uniform(-0.5, 0.5)) * length)
-                    furniture.add_tree(self.builder, frame, self.leaf(), float(rng.uniform(6, 13)))
+                    furniture.add_tree(self.builder, frame, self.leaf(), float(rng.uniform(8, 16)))
             s += length
 
     def front(self, side: int, middle: float, length: float, *, always: bool = False) -> None:
         """A fence, wall or hedge along the outer border of the sidewalk, or nothing."""
         edge = self.street.edges[0] if side < 0 else self.street.edges[-1]
         frame = self.street.place(edge + side * 0.2, middle, KERB_HEIGHT)
-        choice = self.rng.random() * (0.85 if always else 1.1)
-        if choice < 0.3:
+        choice = self.rng.random() * (0.85 if always else 1.0)
+        if choice < 0.42:
             furniture.add_fence(self.builder, frame, length, int(self.rng.integers(4)))
-        elif choice < 0.55:
+        elif choice < 0.66:
             furniture.add_wall(self.builder, frame, length, float(self.rng.uniform(0.8, 2.4)))
         elif choice < 0.85:
             half = (0.45, float(self.rng.uniform(0.5, 1.0)), length / 2)
@@ -128,7 +128,7 @@ class _Stage:
     def kerbside(self, side: int) -> None:
         """Trees, lamps, signs and posts beside the kerb."""
         rng, street = self.rng, self.street
-        trees = {"canyon": 0.25, "boulevard": 0.8, "suburb": 0.5, "industry": 0.35, "old town": 0.1}[street.kind]
+        trees = {"canyon": 0.35, "boulevard": 0.75, "suburb": 0.55, "industry": 0.4, "old town": 0.2}[street.kind]
         trees *= float(rng.uniform(0.4, 1.3))
         lamp_at = float(rng.uniform(0, 25))
         s = float(rng.uniform(3, 8))
@@ -140,16 +140,16 @@ class _Stage:
                     furniture.add_lamp(self.builder, street.place(u, s), side)
                     lamp_at = s + float(rng.uniform(18, 30))
                 elif choice < trees:
-                    height = float(rng.uniform(5.5, 10.5))
+                    height = float(rng.uniform(7, 14))
                     furniture.add_tree(self.builder, street.place(u + side * 0.2, s), self.leaf(), height)
-                elif choice < trees + 0.16:
+                elif choice < trees + 0.2:
                     turn = float(rng.normal(0, 0.15)) + (math.pi if side < 0 and rng.random() < 0.4 else 0)
                     frame = street.place(u, s, 0.0, turn)
                     furniture.add_sign(self.builder, frame, int(rng.integers(furniture.SIGN_STYLES)))
-                elif choice < trees + 0.3:
+                elif choice < trees + 0.27:
                     for k in range(3):
                         furniture.add_pole(self.builder, street.place(u - side * 0.3, s + 1.6 * k), 1.0, 0.06)
-                elif choice < trees + 0.34:
+                elif choice < trees + 0.38:
                     self.bicycles(street.place(u + side * 0.5, s, KERB_HEIGHT, math.pi / 2))
             s += float(rng.uniform(3.5, 8))
 
@@ -223,7 +223,7 @@ class _Stage:
     def rarity(self, name: str, u: float, s: float, turn: float) -> float:
         """Places one rare vehicle with its front or back at about s; returns where it ends."""
         if name in ("truck", "bus"):
-            s += 8.0
+            s += float(self.rng.uniform(8, 18))
             frame = self.street.place(u, s, 0.0, turn)
             (vehicles.add_truck if name == "truck" else vehicles.add_bus)(self.builder, frame)
             return s + 6
@@ -248,11 +248,11 @@ class _Stage:
     def pedestrians(self) -> None:
         """People on the sidewalks, on the zebra crossing, and now and then on bicycles beside the kerb."""
         rng, street = self.rng, self.street
-        busy = {"canyon": 9, "boulevard": 8, "suburb": 4, "industry": 3, "old town": 10}[street.kind]
+        busy = {"canyon": 17, "boulevard": 14, "suburb": 8, "industry": 6, "old town": 18}[street.kind]
         for _ in range(int(rng.poisson(busy))):
             side = int(rng.choice([-1, 1]))
             low, high = sorted((self.kerb(side) + side * 1.2, self.street.edges[0 if side < 0 else -1]))
-            s = float(5 + rng.exponential(22))
+            s = float(6 + rng.exponential(18))
             if s < min(_REACH, street.end) and street.free(side, s):
                 turn = float(rng.normal(0, 0.3)) + math.pi * int(rng.integers(2))
                 people.add_person(self.builder, street.place(float(rng.uniform(low, high)), s, KERB_HEIGHT, turn))
@@ -279,8 +279,8 @@ class _Stage:
         rng = self.rng
         share = {"canyon": 0.8, "boulevard": 0.6, "old town": 0.8, "suburb": 0.3, "industry": 0.4}[self.street.kind]
         if rng.random() < share:
-            height = float(rng.uniform(7, 16))
+            height = float(rng.uniform(10, 26))
             buildings.add_block(self.builder, frame, 6.5, 6.5, height, self.street.kind)
         else:
-            half = (float(rng.uniform(5, 8)), float(rng.uniform(3.5, 6)), float(rng.uniform(5, 8)))
+            half = (float(rng.uniform(6, 9)), float(rng.uniform(5, 8.5)), float(rng.uniform(6, 9)))
             furniture.add_bush(self.builder, frame, half, self.leaf())

@@ -8,6 +8,7 @@ from numpy.typing import NDArray
 
 from mtl_seg_depth.data.streets.camera import Floats
 from mtl_seg_depth.data.streets.noise import CLOUDY, GRAINY, sample
+from mtl_seg_depth.data.streets.shapes import leafage
 from mtl_seg_depth.data.streets.surface import BACK, BOTTOM, TOP, Surface
 
 Where = NDArray[np.bool_]
@@ -15,11 +16,20 @@ Where = NDArray[np.bool_]
 
 @dataclass(frozen=True)
 class Paint:
-    """Linear colour [m, 3], the share of light it mirrors [m] and the light it gives off itself [m]."""
+    """Linear colour [3, m], the share of light it mirrors [m] and the light it gives off itself [m]."""
 
     colour: Floats
     gloss: Floats
     glow: Floats
+
+    @classmethod
+    def joined(cls, paints: list["Paint"]) -> "Paint":
+        """Several paints' samples one after the other."""
+        return cls(
+            np.concatenate([paint.colour for paint in paints], axis=1),
+            np.concatenate([paint.gloss for paint in paints]),
+            np.concatenate([paint.glow for paint in paints]),
+        )
 
 
 Painter = Callable[[Surface], Paint]
@@ -34,19 +44,19 @@ class Coat:
     """A paint in the making: starts as the solids' own colours; areas are painted over one by one."""
 
     def __init__(self, s: Surface, shade: Floats | float = 1.0) -> None:
-        self.colour = s.colour * (shade[:, None] if isinstance(shade, np.ndarray) else shade)
+        self.colour = s.colour * shade
         self.gloss = np.zeros(len(s.x), np.float32)
         self.glow = np.zeros(len(s.x), np.float32)
 
     def over(self, where: Where, colour: Floats, *, gloss: float = 0.0, glow: float = 0.0) -> None:
-        """Paints an area, with one colour [3] or with one per sample [m, 3]."""
-        self.colour[where] = colour[where] if colour.ndim == 2 else colour
+        """Paints an area, with one colour [3] or with one per sample [3, m]."""
+        self.colour[:, where] = colour[:, where] if colour.ndim == 2 else colour[:, None]
         self.gloss[where] = gloss
         self.glow[where] = glow
 
     def shade(self, where: Where, factor: float) -> None:
         """Darkens or lightens an area."""
-        self.colour[where] *= factor
+        self.colour[:, where] *= factor
 
     def done(self) -> Paint:
         """The finished paint."""
@@ -55,7 +65,8 @@ class Coat:
 
 def fade(s: Surface, reach: float) -> Floats:
     """How much of a detail is left at the samples' depth: 1 near, falling beyond `reach` metres."""
-    return np.minimum(1, reach / s.depth)
+    left: Floats = np.minimum(1, reach / s.depth)
+    return left
 
 
 WHITE = rgb(0.92, 0.92, 0.90)
@@ -68,7 +79,7 @@ AMBER = rgb(1.0, 0.65, 0.1)
 
 def plain(s: Surface) -> Paint:
     """One colour, slightly blotched."""
-    return Coat(s, 0.9 + 0.2 * sample(CLOUDY, 60 * (s.x + s.z) + 500 * s.style[:, 3], 60 * s.y)).done()
+    return Coat(s, 0.9 + 0.2 * sample(CLOUDY, 60 * (s.x + s.z) + 500 * s.style[3], 60 * s.y)).done()
 
 
 def glossy(s: Surface) -> Paint:
@@ -81,8 +92,8 @@ def glossy(s: Surface) -> Paint:
 def facade(s: Surface) -> Paint:
     """A wall with rows of windows, shop fronts or a door at its foot, and a plinth."""
     a, half = s.along
-    floor, shops, modern, seed = s.style[:, 0], s.style[:, 1] > 0.5, s.style[:, 2] > 0.5, s.style[:, 3]
-    height = s.y + s.half[:, 1]
+    floor, shops, modern, seed = s.style[0], s.style[1] > 0.5, s.style[2] > 0.5, s.style[3]
+    height = s.y + s.half[1]
     count = np.maximum(1, np.round(2 * half / (2.0 + 1.6 * ((seed * 7) % 1))))
     column, level = (a + half) * count / (2 * half), height / floor
     column_id, level_id = np.floor(column), np.floor(level)
@@ -101,25 +112,25 @@ def facade(s: Surface) -> Paint:
     half_width = np.where(modern, 0.46, np.where(shop, 0.45, 0.22 + 0.10 * ((seed * 13) % 1)))
     half_height = np.where(modern, 0.40, np.where(shop, 0.36, 0.27))
     dx, dy = np.abs(across - 0.5), np.abs(up - np.where(shop, 0.40, 0.52))
-    storeys = side & (height < 2 * s.half[:, 1] - 0.55)
+    storeys = side & (height < 2 * s.half[1] - 0.55)
     glazed = storeys & (dx < half_width) & (dy < half_height)
     frame = storeys & ~glazed & (dx < half_width + 0.04) & (dy < half_height + 0.05)
-    coat.over(frame, np.where(seed[:, None] > 0.3, WHITE * 0.8, s.colour * 0.6))
-    coat.over(glazed, GLASS * (0.4 + chance[:, None]), gloss=0.3)
+    coat.over(frame, np.where(seed > 0.3, 0.8 * WHITE[:, None], 0.6 * s.colour))
+    coat.over(glazed, np.outer(GLASS, 0.4 + chance), gloss=0.3)
     curtain = glazed & ~shop & (chance > 0.6) & ((dx > 0.5 * half_width) | (chance > 0.85))
-    coat.over(curtain, np.outer(0.35 + chance, rgb(0.62, 0.60, 0.55)), gloss=0.15)
+    coat.over(curtain, np.outer(rgb(0.62, 0.60, 0.55), 0.35 + chance), gloss=0.15)
     coat.over(glazed & (chance < (0.05 + 0.25 * shop)), rgb(0.98, 0.82, 0.55), gloss=0.1, glow=0.35)
     coat.shade(glazed & (up - np.where(shop, 0.40, 0.52) > half_height - 0.08), 0.45)
     coat.over(glazed & ((dx < 0.025) | (np.abs(dy - 0.1) < 0.012)) & ~shop, WHITE * 0.7)
 
     awning = storeys & shop & (up > 0.79) & (up < 0.97)
     hue = (seed * 5 + np.floor(column / 3) * 0.377) % 1
-    bright = np.stack([0.5 + 0.45 * np.cos(6.28 * (hue + turn)) for turn in (0, 0.33, 0.67)], axis=1)
+    bright = np.stack([0.5 + 0.45 * np.cos(6.28 * (hue + turn)) for turn in (0, 0.33, 0.67)])
     coat.over(awning, (bright**2).astype(np.float32) * 0.5)
     text = awning & (np.abs(up - 0.88) < 0.04) & ((3 * column) % 3 > 0.6) & (sample(GRAINY, 9 * column, seed) > 0.4)
     coat.over(text, WHITE)
     door = storeys & (level_id == 0) & (column_id == np.floor(count / 2)) & (dx < 0.24) & (up < 0.72)
-    coat.over(door & ~modern, np.outer(0.4 + seed, rgb(0.42, 0.27, 0.18)))
+    coat.over(door & ~modern, np.outer(rgb(0.42, 0.27, 0.18), 0.4 + seed))
     coat.shade(door & ((dx > 0.2) | (up > 0.68)), 0.6)
     return coat.done()
 
@@ -127,15 +138,15 @@ def facade(s: Surface) -> Paint:
 def shed(s: Surface) -> Paint:
     """Ribbed sheet metal with roller doors and a strip of windows under the eaves."""
     a, half = s.along
-    height = s.y + s.half[:, 1]
+    height = s.y + s.half[1]
     ribs = 1 + 0.12 * np.sin(a * 18) * fade(s, 15)
-    coat = Coat(s, (0.75 + 0.35 * sample(CLOUDY, 5 * a, 9 * height + 300 * s.style[:, 3])) * ribs)
+    coat = Coat(s, (0.75 + 0.35 * sample(CLOUDY, 5 * a, 9 * height + 300 * s.style[3])) * ribs)
     count = np.maximum(1, np.floor(2 * half / 6.5))
     across = np.abs(((a + half) * count / (2 * half)) % 1 - 0.5)
     side = s.face != TOP
     door = side & (across < 0.28) & (height < 3.9)
-    coat.over(door, np.where(((height / 0.35) % 1 < 0.15)[:, None], 0.25, 0.42) * rgb(0.85, 0.87, 0.92))
-    coat.over(side & (np.abs(height - 2 * s.half[:, 1] + 1.4) < 0.45) & (across > 0.05), GLASS, gloss=0.3)
+    coat.over(door, np.outer(rgb(0.85, 0.87, 0.92), np.where((height / 0.35) % 1 < 0.15, 0.25, 0.42)))
+    coat.over(side & (np.abs(height - 2 * s.half[1] + 1.4) < 0.45) & (across > 0.05), GLASS, gloss=0.3)
     return coat.done()
 
 
@@ -143,18 +154,16 @@ def roof(s: Surface) -> Paint:
     """Rows of tiles; gravel on flat parts."""
     along = np.where(s.face <= 1, s.z, s.x)
     rows = np.where((s.y / 0.22) % 1 < 0.25, 0.3 * fade(s, 25), 0)
-    tiles = sample(GRAINY, s.y / 0.22 + 300 * s.style[:, 3], along / 0.3)
+    tiles = sample(GRAINY, s.y / 0.22 + 300 * s.style[3], along / 0.3)
     return Coat(s, (0.75 + 0.3 * tiles) * (1 - rows)).done()
 
 
 def foliage(s: Surface) -> Paint:
     """Leaves in the light and in the dark, darker deep inside and below."""
-    seed = 500 * s.style[:, 3]
-    leaves = sample(GRAINY, 11 * (s.x + 0.8 * s.z), 11 * (s.y - 0.6 * s.z) + seed)
-    clusters = sample(CLOUDY, 14 * (s.x + 0.8 * s.z), 14 * (s.y - 0.6 * s.z) + seed)
-    shade = (0.35 + 0.75 * leaves) * (0.5 + 0.8 * clusters) * (0.75 + 0.4 * s.rise)
-    coat = Coat(s, shade * 1.15)
-    coat.colour[:, 0] *= 0.85 + 0.4 * leaves
+    leaves, clusters = leafage(s.x, s.y, s.z, s.style[3])
+    shade = (0.45 + 0.8 * leaves) * (0.4 + 0.9 * clusters) * (0.6 + 0.5 * s.rise)
+    coat = Coat(s, shade * 1.3)
+    coat.colour[0] *= 0.85 + 0.4 * leaves
     return coat.done()
 
 
@@ -163,28 +172,28 @@ def brick(s: Surface) -> Paint:
     a, _ = s.along
     course = np.floor(s.y / 0.22)
     stone = a / 0.5 + 0.5 * (course % 2)
-    tint = sample(GRAINY, np.floor(stone) + 300 * s.style[:, 3], course + 200)
+    tint = sample(GRAINY, np.floor(stone) + 300 * s.style[3], course + 200)
     joint = ((s.y / 0.22) % 1 < 0.14) | (stone % 1 < 0.07)
-    stains = sample(CLOUDY, 14 * a, 14 * s.y + 300 * s.style[:, 3])
+    stains = sample(CLOUDY, 14 * a, 14 * s.y + 300 * s.style[3])
     return Coat(s, (0.72 + 0.3 * tint) * (0.8 + 0.35 * stains) * (1 + 0.35 * joint * fade(s, 10))).done()
 
 
 def boards(s: Surface) -> Paint:
     """Upright boards, each of its own tint."""
-    plank = np.floor(s.x / s.style[:, 0])
-    tint = sample(GRAINY, plank, 400 * s.style[:, 3])
+    plank = np.floor(s.x / s.style[0])
+    tint = sample(GRAINY, plank, 400 * s.style[3])
     grain = sample(CLOUDY, 120 * s.x, 8 * s.y)
     return Coat(s, (0.7 + 0.4 * tint) * (0.8 + 0.3 * grain)).done()
 
 
 def sign(s: Surface) -> Paint:
     """The faces of `furniture.add_sign` and the direction board; grey on the back."""
-    disc = (s.style[:, 0] >= 2) & (s.style[:, 0] <= 4)
-    x = s.x / s.half[:, 0]
-    y = np.where(disc, s.z / s.half[:, 2], s.y / s.half[:, 1])
+    disc = (s.style[0] >= 2) & (s.style[0] <= 4)
+    x = s.x / s.half[0]
+    y = np.where(disc, s.z / s.half[2], s.y / s.half[1])
     radius = np.hypot(x, y)
     shown = np.where(disc, s.face == TOP, s.face == BACK)
-    style = np.where(shown, s.style[:, 0], -1)
+    style = np.where(shown, s.style[0], -1)
     coat = Coat(s)
     text = (np.abs(y) < 0.2) & (np.abs(x) < 0.7) & ((4.5 * x) % 1 < 0.65)
     areas: tuple[tuple[int, Where | None, Floats], ...] = (
@@ -221,14 +230,14 @@ def lamps(s: Surface) -> Paint:
         lamp = np.hypot(s.x / 0.15, (s.y - (0.32 - 0.32 * k)) / 0.15) < 1
         lamp &= s.face == BACK
         coat.over(lamp, colour * 0.12, gloss=0.1)
-        coat.over(lamp & (s.style[:, 0] == k), colour, glow=1.6)
+        coat.over(lamp & (s.style[0] == k), colour, glow=1.6)
     return coat.done()
 
 
 def head(s: Surface) -> Paint:
     """A face and hair."""
-    tone = (s.style[:, 3] * 3) % 1
-    hair = (s.y > 0.35 * s.half[:, 1]) | ((s.z < 0) & (s.y > -0.3 * s.half[:, 1]))
+    tone = (s.style[3] * 3) % 1
+    hair = (s.y > 0.35 * s.half[1]) | ((s.z < 0) & (s.y > -0.3 * s.half[1]))
     coat = Coat(s)
-    coat.over(hair & (s.face != BOTTOM), np.outer(0.15 + tone**2, rgb(0.45, 0.32, 0.20)))
+    coat.over(hair & (s.face != BOTTOM), np.outer(rgb(0.45, 0.32, 0.20), 0.15 + tone**2))
     return coat.done()

@@ -60,12 +60,15 @@ def add_person(builder: Builder, frame: Frame) -> None:
         body.blob((0.1 * side, 0.05, foot[2] + 0.07), (0.055, 0.05, 0.14), (0.1, 0.09, 0.08))
         elbow = (0.27 * side, 1.12, -0.3 * math.sin(step * 0.8))
         hand = (0.26 * side, 0.86, -0.5 * math.sin(swing * side * -1) + 0.06)
-        body.limb((0.22 * side, 1.40, 0.0), elbow, 0.065, body.top)
-        body.limb(elbow, hand, 0.05, body.top)
-    body.blob((0, 1.18, 0), (0.215, 0.34, 0.145), body.top)
-    body.blob((0, 1.36, 0), (0.25, 0.14, 0.13), body.top)
+        sleeve = (0.85 * body.top[0], 0.85 * body.top[1], 0.85 * body.top[2])
+        body.limb((0.22 * side, 1.40, 0.0), elbow, 0.06, sleeve)
+        body.limb(elbow, hand, 0.045, sleeve)
+        body.blob((hand[0], hand[1] - 0.06, hand[2]), (0.04, 0.07, 0.05), body.skin)
+    body.limb((0, 1.40, 0), (0, 0.98, 0), 0.175, body.top)
+    body.blob((0, 1.38, 0), (0.23, 0.10, 0.11), body.top)
+    body.blob((0, 0.92, 0), (0.165, 0.14, 0.13), body.top if coat else body.legs)
     if coat:
-        body.blob((0, 0.86, 0), (0.22, 0.34, 0.19), body.top)
+        body.limb((0, 1.0, 0), (0, 0.55, 0), 0.19, body.top)
     body.blob((0, 1.66, 0.01), (0.095, 0.13, 0.11), body.skin, Material.HEAD)
     if rng.random() < 0.3:
         bag = _CLOTHES[int(rng.integers(len(_CLOTHES)))]

@@ -11,7 +11,8 @@ from mtl_seg_depth.data.streets.camera import Camera, Floats
 from mtl_seg_depth.data.streets.cast import NOTHING, GroundGrid, contact, see, sun_heights
 from mtl_seg_depth.data.streets.ground import LABEL_OF_ZONE, paint_ground
 from mtl_seg_depth.data.streets.layout import RARE, Layout, compose
-from mtl_seg_depth.data.streets.shapes import Material
+from mtl_seg_depth.data.streets.materials import Paint, Painter
+from mtl_seg_depth.data.streets.shapes import Material, Solids
 from mtl_seg_depth.data.streets.sky import Weather, draw_weather
 from mtl_seg_depth.data.streets.street import KERB_HEIGHT, Street, Zone
 from mtl_seg_depth.data.streets.surface import surface
@@ -23,7 +24,7 @@ _SKY: Final = CLASS_NAMES.index("sky")
 _GROUND: Final = -2
 """The solid index of a sample that sees the ground."""
 
-_PAINTERS: Final[dict[Material, materials.Painter]] = {
+_PAINTERS: Final[dict[Material, Painter]] = {
     Material.PLAIN: materials.plain,
     Material.GLOSSY: materials.glossy,
     Material.FACADE: materials.facade,
@@ -52,7 +53,7 @@ class Scene:
 
     rgb: NDArray[np.uint8]
     semseg: NDArray[np.uint8]
-    depth: Floats
+    depth: NDArray[np.float32]
     camera: Camera
 
 
@@ -80,46 +81,33 @@ def _wanted(seed: int, split: str, index: int) -> frozenset[str]:
 
 
 def _sample(layout: Layout, weather: Weather, height: int, width: int) -> tuple[Floats, NDArray[np.uint8], Floats]:
-    """Linear light [2H + 1, 2W + 1, 3] at pixel borders and centres; labels and depth [H, W] at the centres."""
+    """Linear light [3, 2H + 1, 2W + 1] at pixel borders and centres; labels and depth [H, W] at the centres."""
     camera, street = layout.camera, layout.street
     columns, rows = camera.grid(height, width)
     solids = layout.builder.build()
     depth, index = see(solids, camera, columns, rows)
     down, across = np.meshgrid(rows, columns, indexing="ij")
-    right_axis, down_axis, forward = camera.axes
-    rays = across.reshape(-1, 1) * right_axis + down.reshape(-1, 1) * down_axis + forward
+    tangents = np.stack([across.ravel(), down.ravel(), np.ones(down.size, np.float32)])
+    # einsum, here and elsewhere: BLAS would round differently with another number of threads.
+    rays = np.einsum("ki,km->im", camera.axes, tangents)
     depth, index = depth.ravel(), index.ravel()
     zone = _meet_ground(street, camera, rays, depth, index)
 
-    seen = np.flatnonzero(index != NOTHING)
-    points = camera.position + rays * np.where(index == NOTHING, 0, depth)[:, None]
-    normal = np.zeros_like(rays)
-    colour = np.zeros_like(rays)
-    gloss, glow = np.zeros_like(depth), np.zeros_like(depth)
-
-    on_ground = np.flatnonzero(index == _GROUND)
-    u = street.across(points[on_ground, 0], points[on_ground, 2])
-    colour[on_ground] = paint_ground(street, zone[on_ground], u, points[on_ground, 2], depth[on_ground])
-    normal[on_ground] = (0, 1, 0)
-
-    on_solid = np.flatnonzero(index >= 0)
+    # Solids of one material lie side by side, so that each material paints one slice.
+    on_ground, on_solid = np.flatnonzero(index == _GROUND), np.flatnonzero(index >= 0)
     on_solid = on_solid[np.argsort(solids.material[index[on_solid]], kind="stable")]
-    parts = surface(solids, index[on_solid], points[on_solid], depth[on_solid])
-    normal[on_solid] = parts.normal
-    found, first = np.unique(solids.material[index[on_solid]], return_index=True)
-    for material, begin, end in zip(found, first, [*first[1:], len(on_solid)], strict=True):
-        paint = _PAINTERS[Material(material)](parts.at(np.arange(begin, end)))
-        at = on_solid[begin:end]
-        colour[at], gloss[at], glow[at] = paint.colour, paint.gloss, paint.glow
+    seen = np.concatenate([on_ground, on_solid])
+    seen_rays, seen_depth = rays[:, seen], depth[seen]
+    points = camera.position[:, None] + seen_rays * seen_depth
+    paint, normal = _paint(street, solids, zone[on_ground], index[on_solid], points, seen_depth)
 
     grid = GroundGrid(float(camera.position[0]))
     heights = sun_heights(solids, grid, weather.slope) if weather.sun.any() else None
     open_sky = contact(layout.builder.footprints, grid)
-    light = weather.sky(rays)
-    light[seen] = weather.lit(
-        points[seen], rays[seen], normal[seen], colour[seen], gloss[seen], glow[seen], depth[seen],
-        grid, heights, open_sky,
-    )  # fmt: skip
+    light = np.empty_like(rays)
+    light[:, seen] = weather.lit(points, seen_rays, normal, paint, seen_depth, grid, heights, open_sky)
+    empty = np.flatnonzero(index == NOTHING)
+    light[:, empty] = weather.sky(rays[:, empty])
 
     labels = np.full(len(index), _SKY, np.uint8)
     labels[on_solid] = solids.label[index[on_solid]]
@@ -128,10 +116,26 @@ def _sample(layout: Layout, weather: Weather, height: int, width: int) -> tuple[
     depth[index == NOTHING] = np.nan
     centres = (slice(1, None, 2), slice(1, None, 2))
     return (
-        light.reshape(*shape, 3),
+        light.reshape(3, *shape),
         np.ascontiguousarray(labels.reshape(shape)[centres]),
         np.ascontiguousarray(depth.reshape(shape)[centres]),
     )
+
+
+def _paint(
+    street: Street, solids: Solids, zone: NDArray[np.uint8], index: NDArray[np.int32], points: Floats, depth: Floats
+) -> tuple[Paint, Floats]:
+    """The paint and the normals of samples on the ground, one per zone, and then on solids, one per index."""
+    split = len(zone)
+    u = street.across(points[0, :split], points[2, :split])
+    nothing = np.zeros(split, np.float32)
+    paints = [Paint(paint_ground(street, zone, u, points[2, :split], depth[:split]), nothing, nothing)]
+    parts = surface(solids, index, points[:, split:], depth[split:])
+    found, first = np.unique(solids.material[index], return_index=True)
+    for material, begin, end in zip(found, first, [*first[1:], len(index)], strict=True):
+        paints.append(_PAINTERS[Material(material)](parts.part(begin, end)))
+    upwards = np.stack([nothing, nothing + 1, nothing])
+    return Paint.joined(paints), np.concatenate([upwards, parts.normal], axis=1)
 
 
 def _meet_ground(
@@ -140,14 +144,14 @@ def _meet_ground(
     """Lets rays that meet no nearer solid end on the ground (changes depth and index); the `Zone` per ray."""
     zone = np.zeros(len(depth), np.uint8)
     level = float(camera.position[1])
-    falling = np.flatnonzero(rays[:, 1] * np.minimum(depth, 1e4) < KERB_HEIGHT - level + 1e-3)
-    falling = falling[rays[falling, 1] < 0]
-    ray = rays[falling]
-    top = (KERB_HEIGHT - level) / ray[:, 1]
-    bottom = -level / ray[:, 1]
+    falling = np.flatnonzero(rays[1] * np.minimum(depth, 1e4) < KERB_HEIGHT - level + 1e-3)
+    falling = falling[rays[1, falling] < 0]
+    ray = rays[:, falling]
+    top = (KERB_HEIGHT - level) / ray[1]
+    bottom = -level / ray[1]
     zones = []
     for reach in (top, bottom):
-        x, z = camera.position[0] + reach * ray[:, 0], camera.position[2] + reach * ray[:, 2]
+        x, z = camera.position[0] + reach * ray[0], camera.position[2] + reach * ray[2]
         zones.append(street.zone(street.across(x, z), z))
     raised, low = zones[0] != Zone.ROAD, zones[1] == Zone.ROAD
     # A ray that passes over the carriageway at kerb height and ends under the sidewalk hit the kerb's face.
@@ -162,15 +166,17 @@ def _meet_ground(
 def _develop(light: Floats, rng: np.random.Generator, height: int, width: int) -> NDArray[np.uint8]:
     """The 8-bit picture: antialiasing, exposure, white balance, vignetting, sensor noise and tone curve."""
     # A tent over the three samples around each pixel centre, in both directions.
-    rows = 0.25 * light[:-1:2] + 0.5 * light[1::2] + 0.25 * light[2::2]
-    picture = 0.25 * rows[:, :-1:2] + 0.5 * rows[:, 1::2] + 0.25 * rows[:, 2::2]
-    middle = np.exp(np.log(picture.mean(axis=2) + 1e-3).mean())
-    exposure = 0.30 / middle * np.exp(rng.normal(0, 0.18))
+    rows = 0.25 * light[:, :-1:2] + 0.5 * light[:, 1::2] + 0.25 * light[:, 2::2]
+    picture = 0.25 * rows[..., :-1:2] + 0.5 * rows[..., 1::2] + 0.25 * rows[..., 2::2]
+    middle = np.exp(np.log(picture.mean(axis=0) + 1e-3).mean())
+    exposure = 0.25 / middle * np.exp(rng.normal(0, 0.18))
     balance = np.exp(rng.normal(0, 0.04, 3)).astype(np.float32)
     down, across = np.mgrid[-1 : 1 : height * 1j, -1 : 1 : width * 1j].astype(np.float32)
     vignette = 1 - rng.uniform(0.05, 0.22) * (down**2 + across**2) / 2
-    picture = picture * (np.float32(exposure) * balance) * vignette[..., None].astype(np.float32)
-    picture = picture * (1 + picture / 9) / (1 + picture)
-    picture = np.maximum(picture, 0) ** np.float32(1 / 2.2)
-    picture += rng.standard_normal(picture.shape, np.float32) * np.float32(rng.uniform(0.004, 0.014))
-    return np.clip(picture * 255 + 0.5, 0, 255).astype(np.uint8)
+    picture = picture * (np.float32(exposure) * balance)[:, None, None] * vignette.astype(np.float32)
+    picture = picture * (1 + picture / 6) / (0.8 + picture)
+    picture = np.clip(picture, 0, 1.1) ** np.float32(1 / 2.2)
+    # A gentle S-curve, as cameras apply.
+    picture += np.float32(0.07) * np.sin(np.float32(2 * np.pi) * (np.minimum(picture, 1) - 0.5))
+    picture += rng.standard_normal(picture.shape, np.float32) * np.float32(rng.uniform(0.003, 0.011))
+    return np.ascontiguousarray(np.clip(picture * 255 + 0.5, 0, 255).astype(np.uint8).transpose(1, 2, 0))

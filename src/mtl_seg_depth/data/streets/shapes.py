@@ -121,15 +121,28 @@ class Builder:
         style: Vector = (0.0, 0.0, 0.0),
         axis: Vector = (0.0, 1.0, 0.0),
     ) -> None:
-        """Adds a solid of the class `label`; `centre`, `half` and the direction `axis` of its y axis are in the object's own frame."""
+        """Adds a solid of the class `label`.
+
+        `centre`, `half` and the direction `axis` of its y axis are in the object's own frame.
+        """
         self._kinds.append((shape, mask, _TRAIN_ID[label], material))
         place = (frame.x, frame.y, frame.z, frame.heading)
         self._numbers.append((*place, *centre, *half, *taper, *colour, *style, self.rng.random(), *axis))
 
     def tube(
-        self, frame: Frame, start: Vector, end: Vector, radius: float, *, label: str, material: Material, colour: Colour,
-        shape: Shape = Shape.CYLINDER, mask: Mask = Mask.WHOLE, style: Vector = (0.0, 0.0, 0.0),
-    ) -> None:  # fmt: skip
+        self,
+        frame: Frame,
+        start: Vector,
+        end: Vector,
+        radius: float,
+        *,
+        label: str,
+        material: Material,
+        colour: Colour,
+        shape: Shape = Shape.CYLINDER,
+        mask: Mask = Mask.WHOLE,
+        style: Vector = (0.0, 0.0, 0.0),
+    ) -> None:
         """Adds a cylinder or ellipsoid that reaches from `start` to `end` (a pole, a wheel, a limb)."""
         span = (end[0] - start[0], end[1] - start[1], end[2] - start[2])
         length = (span[0] ** 2 + span[1] ** 2 + span[2] ** 2) ** 0.5
@@ -211,7 +224,7 @@ def intersect(shape: int, origin: Ray, direction: Ray, half: Floats, taper: Floa
     return near, far
 
 
-def _through_slab(origin: Floats, direction: Floats, half: np.float32) -> tuple[Floats, Floats]:
+def _through_slab(origin: Floats, direction: Floats, half: Floats) -> tuple[Floats, Floats]:
     inverse = 1 / direction
     middle = -origin * inverse
     reach = half * np.abs(inverse)
@@ -224,13 +237,14 @@ def _through_round(origin: Ray, direction: Ray, half: Floats, used: tuple[int, .
     a = sum(v * v for v in d)
     b = sum(v * w for v, w in zip(o, d, strict=True))
     c = sum(v * v for v in o) - 1
-    root = np.sqrt(np.maximum(b * b - a * c, 0))
+    root: Floats = np.sqrt(np.maximum(b * b - a * c, 0))
     inverse = 1 / a
     return (-b - root) * inverse, (root - b) * inverse
 
 
 def _through_tapered(origin: Ray, direction: Ray, half: Floats, taper: Floats) -> tuple[Floats, Floats]:
-    near, far = np.float32(-np.inf), np.float32(np.inf)
+    near: Floats = np.full(1, -np.inf, np.float32)
+    far = -near
     for normal, offset in tapered_planes(half, taper):
         axes = [k for k in range(3) if normal[k]]
         facing = sum(direction[k] * normal[k] for k in axes)
@@ -240,6 +254,16 @@ def _through_tapered(origin: Ray, direction: Ray, half: Floats, taper: Floats) -
     return near, far
 
 
+def leafage(x: Floats, y: Floats, z: Floats, seed: Floats) -> tuple[Floats, Floats]:
+    """Two measures of the leaves at positions in a crown, 0..1: one per leaf, one in clusters of a few."""
+    deep = np.floor(z * _LEAVES)
+    leaves = sample(GRAINY, x * _LEAVES + 37 * deep + 211, y * _LEAVES + 101 * deep + 512 * seed)
+    clusters = sample(CLOUDY, (x - z) * 14 + 117, (y + 0.5 * (x + z)) * 14 + 512 * seed)
+    return leaves, clusters
+
+
+_LEAVES: Final = 9.0
+"""Leaves per metre; drawn larger than life, or they would drown in single pixels."""
 _BARS_BLEND = 28.0
 """Metres; farther fences are drawn whole: their gaps would be smaller than a pixel of the default picture."""
 
@@ -248,21 +272,22 @@ def covered(
     mask: int, origin: Ray, direction: Ray, near: Floats, far: Floats, half: Floats, style: Floats
 ) -> NDArray[np.bool_]:
     """Where the surface that the rays enter is really there, by the solid's mask."""
+    there: NDArray[np.bool_]
     x, y, z = (o + near * d for o, d in zip(origin, direction, strict=True))
     if mask == Mask.FOLIAGE:
         # Thin parts of the crown fray, and some gaps between the leaves stay open everywhere.
-        along, up = 9 * (x + 0.8 * z), 9 * (y - 0.6 * z) + 500 * style[3]
-        leaves = sample(GRAINY, along, up)
-        clusters = sample(CLOUDY, along, up)
-        return (far - near > style[0] * clusters) & (leaves + clusters > 0.42)
-    if mask == Mask.BARS:
+        leaves, clusters = leafage(x, y, z, style[3])
+        there = (far - near > style[0] * (0.35 * leaves + clusters)) & (leaves + 1.5 * clusters > 0.42)
+    elif mask == Mask.BARS:
         bar = np.abs((x / style[0]) % 1 - 0.5) < 0.5 * style[1]
         rail = np.abs(np.abs(y / half[1]) - 0.85) < 0.07
-        return bar | rail | (near > _BARS_BLEND)
-    if mask == Mask.SPOKES:
+        there = bar | rail | (near > _BARS_BLEND)
+    elif mask == Mask.SPOKES:
         radius = np.hypot(x, z) / half[0]
         spoke = (np.arctan2(x, z) * (9 / np.pi)) % 1 < 0.3
-        return (radius > 0.8) | spoke
-    if mask == Mask.TRIANGLE:
-        return np.abs(x) / half[0] < 0.5 * (1 - y / half[1])
-    return np.abs(x) / half[0] + np.abs(y) / half[1] < (1.0 if mask == Mask.DIAMOND else 1.414)
+        there = (radius > 0.8) | spoke
+    elif mask == Mask.TRIANGLE:
+        there = np.abs(x) / half[0] < 0.5 * (1 - y / half[1])
+    else:
+        there = np.abs(x) / half[0] + np.abs(y) / half[1] < (1.0 if mask == Mask.DIAMOND else 1.414)
+    return there

@@ -6,7 +6,7 @@ import numpy as np
 
 from mtl_seg_depth.data.streets.camera import Floats
 from mtl_seg_depth.data.streets.cast import GroundGrid
-from mtl_seg_depth.data.streets.materials import rgb
+from mtl_seg_depth.data.streets.materials import Paint, rgb
 from mtl_seg_depth.data.streets.noise import CLOUDY, sample
 
 _STREET = rgb(0.36, 0.35, 0.34)
@@ -31,46 +31,55 @@ class Weather:
     sight: float
 
     def sky(self, rays: Floats) -> Floats:
-        """The sky's light along rays [m, 3]."""
-        up = rays[:, 1] / np.sqrt((rays * rays).sum(axis=1))
-        high = np.clip(up * 2.2, 0, 1)[:, None] ** 0.6
-        colour = self.horizon + (self.zenith - self.horizon) * high
+        """The sky's light [3, m] along rays [3, m]."""
+        up = rays[1] / np.sqrt((rays * rays).sum(axis=0))
+        high = np.clip(up * 2.2, 0, 1) ** np.float32(0.6)
         above = np.maximum(up, 0.02) + 0.08
-        veil = sample(CLOUDY, 60 * rays[:, 0] / above + self.drift, 60 * rays[:, 2] / above + self.drift)
-        veil = np.clip((veil - 1 + self.cloud) * 3, 0, 1)[:, None] * np.clip(up * 12, 0, 1)[:, None]
-        white = (self.horizon.mean() * 1.15) * np.ones(3, np.float32)
-        return (colour + (white - colour) * veil * 0.85).astype(np.float32)
+        veil = sample(CLOUDY, 60 * rays[0] / above + self.drift, 60 * rays[2] / above + self.drift)
+        veil = 0.85 * np.clip((veil - 1 + self.cloud) * 3, 0, 1) * np.clip(up * 12, 0, 1)
+        white = 1.15 * self.horizon.mean()
+        return np.stack([
+            (low + (top - low) * high) * (1 - veil) + white * veil
+            for low, top in zip(self.horizon, self.zenith, strict=True)
+        ])  # fmt: skip
 
     def lit(
-        self, points: Floats, rays: Floats, normal: Floats, colour: Floats, gloss: Floats, glow: Floats,
-        depth: Floats, grid: GroundGrid, heights: Floats | None, open_sky: Floats,
-    ) -> Floats:  # fmt: skip
-        """The light [m, 3] that surfaces send towards the camera."""
-        ambient = 0.62 + 0.38 * normal[:, 1]
+        self,
+        points: Floats,
+        rays: Floats,
+        normal: Floats,
+        paint: Paint,
+        depth: Floats,
+        grid: GroundGrid,
+        heights: Floats | None,
+        open_sky: Floats,
+    ) -> Floats:
+        """The light [3, m] that surfaces send towards the camera."""
+        ambient = 0.62 + 0.38 * normal[1]
         # Streets are darker near the ground, and darkest right beside what stands on it.
-        ambient *= 0.78 + 0.22 * np.minimum(1, points[:, 1] / 4 + (normal[:, 1] > 0.9))
-        low = np.flatnonzero(points[:, 1] < 0.3)
-        ambient[low] *= grid.lookup(open_sky, points[low, 0], points[low, 2])
-        light = ambient[:, None] * (0.55 * self.zenith + 0.45 * self.horizon)
+        ambient *= 0.78 + 0.22 * np.minimum(1, points[1] / 4 + (normal[1] > 0.9))
+        low = np.flatnonzero(points[1] < 0.3)
+        ambient[low] *= grid.lookup(open_sky, points[0, low], points[2, low])
+        light = np.outer(0.55 * self.zenith + 0.45 * self.horizon, ambient)
         if heights is not None:
-            facing = np.maximum(normal @ self.towards, 0)
+            facing = np.maximum(np.einsum("k,km->m", self.towards, normal), 0)
             at = np.flatnonzero(facing > 0)
             # Lifted off the surface by about a cell, so that it does not shade itself.
-            lifted = points[at] + normal[at] * (0.08 + 0.006 * depth[at])[:, None]
-            x = lifted[:, 0] - lifted[:, 1] * np.float32(self.slope[0])
-            z = lifted[:, 2] - lifted[:, 1] * np.float32(self.slope[1])
-            facing[at] *= grid.lit_share(heights, x, z, lifted[:, 1])
-            light += facing[:, None] * self.sun
-        light = colour * (light + 2.0 * glow[:, None])
-        shiny = np.flatnonzero(gloss > 0)
-        ray = rays[shiny]
-        ray = ray - 2 * (ray * normal[shiny]).sum(axis=1, keepdims=True) * normal[shiny]
-        up = ray[:, 1] / np.sqrt((ray * ray).sum(axis=1))
-        mirrored = _STREET + np.clip(up * 2.5 - 0.1, 0, 1)[:, None] * (self.sky(ray) - _STREET)
-        share = gloss[shiny, None]
-        light[shiny] += share * (mirrored - light[shiny])
-        haze = np.exp(-depth / np.float32(self.sight))[:, None]
-        return (self.horizon * 0.8 + (light - self.horizon * 0.8) * haze).astype(np.float32)
+            lifted = points[:, at] + normal[:, at] * (0.08 + 0.006 * depth[at])
+            x = lifted[0] - lifted[1] * np.float32(self.slope[0])
+            z = lifted[2] - lifted[1] * np.float32(self.slope[1])
+            facing[at] *= grid.lit_share(heights, x, z, lifted[1])
+            light += np.outer(self.sun, facing)
+        light = paint.colour * (light + 2 * paint.glow)
+        shiny = np.flatnonzero(paint.gloss > 0)
+        ray = rays[:, shiny]
+        ray = ray - 2 * (ray * normal[:, shiny]).sum(axis=0) * normal[:, shiny]
+        up = ray[1] / np.sqrt((ray * ray).sum(axis=0))
+        mirrored = _STREET[:, None] + np.clip(up * 2.5 - 0.1, 0, 1) * (self.sky(ray) - _STREET[:, None])
+        light[:, shiny] += paint.gloss[shiny] * (mirrored - light[:, shiny])
+        veil = 0.8 * self.horizon[:, None]
+        hazy: Floats = veil + (light - veil) * np.exp(-depth / np.float32(self.sight))
+        return hazy
 
 
 def draw_weather(rng: np.random.Generator) -> Weather:
@@ -82,7 +91,7 @@ def draw_weather(rng: np.random.Generator) -> Weather:
     warm = float(np.clip(1 - (elevation - 0.42) / 0.4, 0, 1))
     sun = np.zeros(3, np.float32)
     if not overcast:
-        sun = np.array([1.0, 0.94 - 0.10 * warm, 0.84 - 0.24 * warm], np.float32) * np.float32(rng.uniform(1.6, 2.6))
+        sun = np.array([1.0, 0.94 - 0.10 * warm, 0.84 - 0.24 * warm], np.float32) * np.float32(rng.uniform(2.4, 4.0))
     towards = np.array(
         [np.cos(elevation) * np.sin(azimuth), np.sin(elevation), np.cos(elevation) * np.cos(azimuth)], np.float32
     )
@@ -97,5 +106,5 @@ def draw_weather(rng: np.random.Generator) -> Weather:
         horizon=horizon,
         cloud=cloud,
         drift=float(rng.uniform(0, 500)),
-        sight=float(np.exp(rng.uniform(np.log(150), np.log(700)))),
+        sight=float(np.exp(rng.uniform(np.log(220), np.log(1200)))),
     )

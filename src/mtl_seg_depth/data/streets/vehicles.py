@@ -26,7 +26,7 @@ def _wheels(
 def add_car(builder: Builder, frame: Frame) -> None:
     """A hatchback, saloon, estate, van or off-roader of random size and paint."""
     rng = builder.rng
-    # Half width, half length, sill, belt, roof; then the cabin's ends (rear, front) and its draw-in (side, front, rear).
+    # Half width and length, sill, belt, roof; the cabin's ends (rear, front); its draw-in (side, front, rear).
     half_x, half_z, sill, belt, roof, rear, front, side_in, front_in, rear_in = (
         (0.88, 2.05, 0.20, 0.92, 1.47, -1.98, 1.05, 0.17, 0.85, 0.40),
         (0.90, 2.35, 0.19, 0.90, 1.43, -1.70, 1.15, 0.18, 0.90, 0.75),

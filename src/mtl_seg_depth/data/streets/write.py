@@ -6,6 +6,7 @@ import multiprocessing
 import os
 import shutil
 import signal
+import threading
 from collections.abc import Iterator, Mapping
 from concurrent.futures import ProcessPoolExecutor
 from contextlib import contextmanager
@@ -60,9 +61,9 @@ def write_streets(
         "height": height,
         "width": width,
     }
-    if _holds(root, INDEX, asked):
-        return
     with _readable_errors(root):
+        if _holds(root, INDEX, asked):
+            return
         root.mkdir(parents=True, exist_ok=True)
         with FileLock(root / ".lock"):
             # The process that held the lock before us may have done the work.
@@ -85,7 +86,8 @@ def _holds(root: Path, name: str, asked: dict[str, Any]) -> bool:
         found = f"unreadable parameters in {name}"
     if found != asked:
         raise UserError(
-            f"{root} holds other street scenes than asked for.\n  it holds: {_words(found)}\n  asked:    {_words(asked)}\n"
+            f"{root} holds other street scenes than asked for.\n"
+            f"  it holds: {_words(found)}\n  asked:    {_words(asked)}\n"
             "Ask for what it holds, name another folder, or delete this one."
         )
     return True
@@ -132,7 +134,7 @@ def _mapped(workers: int) -> Iterator[Any]:
         return
     # Forking a process that runs torch's threads can lock up; fresh interpreters cannot.
     context = multiprocessing.get_context("spawn")
-    pool = ProcessPoolExecutor(workers, mp_context=context, initializer=_ignore_interrupt)
+    pool = ProcessPoolExecutor(workers, mp_context=context, initializer=_follow_parent)
     try:
         yield partial(pool.map, chunksize=2)
     finally:
@@ -140,9 +142,17 @@ def _mapped(workers: int) -> Iterator[Any]:
         pool.shutdown(wait=True, cancel_futures=True)
 
 
-def _ignore_interrupt() -> None:
-    """Leaves Ctrl-C, which a terminal sends to every process, to the parent."""
+def _follow_parent() -> None:
+    """Prepares a worker: the parent alone handles Ctrl-C, which a terminal sends to all, and none outlives it."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+    parent = multiprocessing.parent_process()
+    assert parent is not None
+
+    def leave_with_parent() -> None:
+        parent.join()
+        os._exit(1)
+
+    threading.Thread(target=leave_with_parent, daemon=True).start()
 
 
 def _paths(root: Path, picture: Picture) -> dict[str, Path]:
@@ -152,7 +162,7 @@ def _paths(root: Path, picture: Picture) -> dict[str, Path]:
 
 def _write_picture(root: Path, seed: int, height: int, width: int, picture: Picture) -> None:
     scene = render_scene(seed, *picture, height, width)
-    images = {
+    images: dict[str, tuple[Image.Image, dict[str, Any]]] = {
         "rgb": (Image.fromarray(scene.rgb), {"format": "JPEG", "quality": 92, "subsampling": "4:4:4"}),
         "semseg": (Image.fromarray(scene.semseg), {"format": "PNG"}),
         "depth": (Image.fromarray(encode_depth(scene.depth)), {"format": "PNG"}),
