@@ -1,8 +1,6 @@
 import io
 import math
 import os
-import subprocess
-import sys
 from pathlib import Path
 
 import numpy as np
@@ -11,7 +9,7 @@ from PIL import Image
 from rich.console import Console
 from tiny_data import write_tiny_miniscapes
 
-from mtl_seg_depth.data.check import inspect, main, print_inspection
+from mtl_seg_depth.data.check import check, inspect, print_inspection
 from mtl_seg_depth.data.miniscapes import list_split
 from mtl_seg_depth.data.packed import pack
 from mtl_seg_depth.data.sheet import draw_sheet
@@ -55,7 +53,7 @@ def test_depth_by_hand(root: Path) -> None:
 
 
 def test_a_clean_data_set_exits_with_0(root: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    assert main([str(root), "--picture", str(tmp_path / "sheet.png")]) == 0
+    assert check(Console(), root, None, picture=tmp_path / "sheet.png") == 0
     assert "damaged:" not in capsys.readouterr().out
     with Image.open(tmp_path / "sheet.png") as sheet:
         assert sheet.width > sheet.height / 2 > 100
@@ -66,7 +64,7 @@ def test_damage_is_listed_by_file_and_exits_with_1(root: Path, capsys: pytest.Ca
     Image.fromarray(np.full((32, 64), 77, np.uint8)).save(root / "val" / "semseg" / "0.png")
     (root / "test" / "depth" / "1.png").unlink()
     Image.new("L", (8, 8)).save(root / "train" / "depth" / "2.png")
-    assert main([str(root)]) == 1
+    assert check(Console(), root, None) == 1
     lines = [line for line in capsys.readouterr().out.splitlines() if line.startswith("damaged: ")]
     assert [line.split(": ")[1].removeprefix(f"{root}/") for line in lines] == [
         "train/rgb/1.jpg",
@@ -129,12 +127,12 @@ def test_absent_classes_and_mostly_invalid_depth_are_worth_a_warning(root: Path)
 def test_damaged_packs_are_found(root: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     cache = tmp_path / "cache"
     split = pack(list_split(root, "train"), cache, progress=False)
-    assert main([str(root), "--cache", str(cache)]) == 0
+    assert check(Console(), root, None, cache=cache) == 0
     assert f"as it was packed: {split.folder}" in capsys.readouterr().out
     with (split.folder / "rgb.npy").open("r+b") as file:
         file.seek(-1, os.SEEK_END)
         file.write(bytes([split.rgb[-1, -1, -1, -1] ^ 255]))
-    assert main([str(root), "--cache", str(cache)]) == 1
+    assert check(Console(), root, None, cache=cache) == 1
     assert "rgb.npy is damaged" in capsys.readouterr().out
 
 
@@ -147,27 +145,12 @@ def test_damaged_pictures_are_not_drawn(root: Path, tmp_path: Path) -> None:
         draw_sheet(files, tmp_path / "none.png", leave_out=set(files.rgb))
 
 
-@pytest.mark.parametrize(
-    ("options", "message"),
-    [
-        (["--mean", "20"], "--mean and --std belong together"),
-        (["--mean", "0", "--std", "1"], "depth statistics need"),
-        (["--picture", "sheet.jpg"], "should end in .png"),
-        (["--picture", "absent/sheet.png"], "there is no folder absent"),
-    ],
-)
-def test_mistakes_in_the_command_are_refused_at_once(
-    root: Path, capsys: pytest.CaptureFixture[str], options: list[str], message: str
-) -> None:
-    with pytest.raises(SystemExit) as stop:
-        main([str(root), *options])
-    assert stop.value.code == 2
-    assert message in capsys.readouterr().err
+@pytest.mark.parametrize("name", ["sheet.jpg", "absent/sheet.png"])
+def test_a_picture_that_cannot_be_written_is_refused_before_the_inspection(root: Path, name: str) -> None:
+    with pytest.raises(UserError, match=rf"picture=.*{name}: a file ending in \.png, in a folder that exists"):
+        check(Console(), root / "absent", None, picture=root / name)
 
 
 def test_a_missing_data_set_is_a_message(tmp_path: Path) -> None:
-    command = [sys.executable, "-m", "mtl_seg_depth.data.check", str(tmp_path / "absent")]
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
-    assert done.returncode == 2
-    assert done.stderr.startswith(f"{tmp_path / 'absent'} is not a folder")
-    assert "Traceback" not in done.stderr
+    with pytest.raises(UserError, match="is not a folder; name the one that holds train, val, test"):
+        check(Console(), tmp_path / "absent", None)

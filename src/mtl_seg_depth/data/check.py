@@ -1,15 +1,12 @@
-"""Look at a data set before training on it: `python -m mtl_seg_depth.data.check ROOT --picture sheet.png`.
+"""Look at a data set before training on it.
 
 Every file is decoded once. Damage does not stop the inspection: it is listed by file, and makes the exit code 1.
 Statistics are exact, because they are taken from the counts of the 256 label values and disparity codes.
 """
 
-import argparse
 import math
 import os
-import sys
 from collections import Counter
-from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -215,37 +212,33 @@ def _percent(share: float) -> str:
     return "-" if math.isnan(share) else f"{share:.2%}"
 
 
-def main(arguments: Sequence[str] | None = None) -> int:
-    """Inspect a data set, print what it holds, and return the exit code: 0 clean, 1 damaged, 2 a mistake."""
-    parser = argparse.ArgumentParser(prog="python -m mtl_seg_depth.data.check", description=inspect.__doc__)
-    parser.add_argument("root", type=Path, help="the folder that holds train, val and test")
-    parser.add_argument("--picture", type=Path, metavar="FILE", help="draw some training pictures into a PNG")
-    parser.add_argument("--cache", type=Path, metavar="DIR", help="verify every byte of this data set's packs there")
-    parser.add_argument("--mean", type=float, help="configured mean of the valid depths, metres")
-    parser.add_argument("--std", type=float, help="configured standard deviation of the valid depths, metres")
-    options = parser.parse_args(arguments)
-    if (options.mean is None) != (options.std is None):
-        parser.error("--mean and --std belong together")
-    if options.picture is not None:
-        if options.picture.suffix != ".png":
-            parser.error(f"--picture writes a PNG; {options.picture} should end in .png")
-        if not options.picture.resolve().parent.is_dir():
-            parser.error(f"there is no folder {options.picture.parent} for --picture")
-    console = Console()
-    try:
-        expected = None if options.mean is None else DepthStatistics(options.mean, options.std)
-    except ValueError as error:
-        parser.error(str(error))
-    try:
-        inspection = inspect(options.root, expected)
-        print_inspection(console, inspection)
-        packs_whole = options.cache is None or _verify_packs(console, options.root, options.cache)
-        if options.picture is not None:
-            files, _ = scan_split(options.root, "train")
-            draw_sheet(files, options.picture, leave_out={error.path for error in inspection.damaged})
-    except (UserError, OSError) as error:
-        print(error, file=sys.stderr)
-        return 2
+def check(
+    console: Console,
+    root: Path,
+    expected: DepthStatistics | None,
+    *,
+    picture: Path | None = None,
+    cache: Path | None = None,
+) -> int:
+    """Inspect a data set, print what it holds, and return the exit code: 0 where it is clean, 1 where it is damaged.
+
+    Args:
+        console: where to print.
+        root: the folder with train/, val/ and test/.
+        expected: configured statistics to compare the training split's depth with.
+        picture: a PNG to draw some training pictures into.
+        cache: folder with packs; those of this data set are read whole and compared with what was packed.
+
+    Raises UserError for a missing root, and a picture that cannot be written.
+    """
+    if picture is not None and (picture.suffix != ".png" or not picture.resolve().parent.is_dir()):
+        raise UserError(f"picture={picture}: a file ending in .png, in a folder that exists")
+    inspection = inspect(root, expected)
+    print_inspection(console, inspection)
+    packs_whole = cache is None or _verify_packs(console, root, cache)
+    if picture is not None:
+        files, _ = scan_split(root, "train")
+        draw_sheet(files, picture, leave_out={error.path for error in inspection.damaged})
     return 0 if packs_whole and not inspection.damaged else 1
 
 
@@ -261,7 +254,3 @@ def _verify_packs(console: Console, root: Path, cache: Path) -> bool:
         else:
             _print_line(console, f"as it was packed: {folder}")
     return whole
-
-
-if __name__ == "__main__":
-    sys.exit(main())

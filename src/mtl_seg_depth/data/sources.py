@@ -50,8 +50,12 @@ class Miniscapes:
         width, height = read_size(files.rgb[0])
         return len(files.ids), (height, width)
 
+    def prepare(self) -> None:
+        """Make sure that the files are there: nothing to do for data that somebody else made."""
+
     def open(self, split: str, progress: bool = True) -> PackedSplit:
         """A split ready to read, packed first where that has not been done; UserError where it cannot be."""
+        self.prepare()
         return pack(list_split(self.root, split), self.cache, workers=self.workers, progress=progress)
 
 
@@ -97,8 +101,7 @@ class Streets(Miniscapes):
         """Count of a split's pictures, and their height and width."""
         return self.counts[split], self.picture
 
-    def open(self, split: str, progress: bool = True) -> PackedSplit:
-        """A split ready to read, drawn and packed first where that has not been done."""
+    def prepare(self) -> None:
+        """Draw what is not drawn yet."""
         height, width = self.picture
         write_streets(self.root, counts=self.counts, height=height, width=width, seed=self.seed, workers=self.workers)
-        return super().open(split, progress)
