@@ -6,6 +6,8 @@ from mtl_seg_depth.data.streets.shapes import Builder, Colour, Frame, Mask, Mate
 
 _STEEL: Colour = (0.50, 0.51, 0.52)
 _BARK: Colour = (0.33, 0.27, 0.21)
+_DETAILED = 45.0
+"""Metres ahead of the camera beyond which trees are made of fewer blobs."""
 
 
 def add_tree(builder: Builder, frame: Frame, leaf: Colour, height: float) -> None:
@@ -18,13 +20,14 @@ def add_tree(builder: Builder, frame: Frame, leaf: Colour, height: float) -> Non
     thick = 0.05 + 0.013 * height
     middle = (clear + height) / 2
     builder.tube(frame, (0, 0, 0), (lean, middle, 0), thick, label="vegetation", material=Material.PLAIN, colour=_BARK)
-    for k in range(11):
+    blobs = 11 if frame.z < _DETAILED else 6
+    for k in range(blobs):
         # Golden-angle steps spread the blobs evenly around the stem; the first fills the middle.
         turn = 2.4 * k + float(rng.uniform(-0.4, 0.4))
         level = 0.36 - 0.72 * ((k * 0.618) % 1)
         out = radius * (1.05 - 0.9 * abs(level)) * float(rng.uniform(0.4, 0.72)) * (k > 0)
         up = middle + (height - clear) * level * (k > 0)
-        size = radius * float(rng.uniform(0.42, 0.6))
+        size = radius * float(rng.uniform(0.42, 0.6)) * (11 / blobs) ** 0.4
         tint = float(rng.uniform(0.85, 1.15))
         builder.add(
             frame, (lean + out * math.cos(turn), up, out * math.sin(turn)),

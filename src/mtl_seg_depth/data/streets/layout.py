@@ -8,12 +8,12 @@ import numpy as np
 from mtl_seg_depth.data.streets import buildings, furniture, people, vehicles
 from mtl_seg_depth.data.streets.camera import Camera
 from mtl_seg_depth.data.streets.shapes import Builder, Colour, Frame
-from mtl_seg_depth.data.streets.street import KERB_HEIGHT, Street, draw_street
+from mtl_seg_depth.data.streets.street import KERB_HEIGHT, Street, Zone, draw_street
 
 _REACH = 130.0
 """Metres ahead to which the street is furnished."""
 
-RARE = {"bus": 9, "truck": 8, "train": 11, "motorcycle": 5, "bicycle rider": 3, "sign board": 6}
+RARE = {"bus": 9, "truck": 8, "train": 15, "motorcycle": 5, "bicycle rider": 3, "sign board": 6}
 """Every how many pictures of a split each of these is sure to stand in view of the camera."""
 
 
@@ -44,6 +44,7 @@ def compose(rng: np.random.Generator, wanted: frozenset[str]) -> Layout:
         stage.lots(side)
         stage.kerbside(side)
         stage.parked(side)
+    stage.planted_median()
     stage.crossings()
     stage.traffic(wanted)
     stage.pedestrians()
@@ -77,8 +78,8 @@ class _Stage:
         """Buildings with gaps of gardens, walls, fences and hedges between them, along one side."""
         rng, street = self.rng, self.street
         s = -12.0
-        tall = {"canyon": (14, 30), "boulevard": (13, 26), "old town": (9, 16), "suburb": (0, 0), "industry": (8, 18)}
-        full = {"canyon": 0.82, "boulevard": 0.66, "old town": 0.9, "suburb": 0.68, "industry": 0.6}[street.kind]
+        tall = {"canyon": (15, 32), "boulevard": (14, 28), "old town": (9, 17), "suburb": (0, 0), "industry": (8, 18)}
+        full = {"canyon": 0.82, "boulevard": 0.66, "old town": 0.9, "suburb": 0.68, "industry": 0.55}[street.kind]
         while s < min(_REACH, street.end + 10):
             length = float(rng.uniform(9, 22))
             if not all(street.free(side, at, 2.5) for at in (s, s + length / 2, s + length)):
@@ -114,7 +115,7 @@ class _Stage:
         if choice < 0.42:
             furniture.add_fence(self.builder, frame, length, int(self.rng.integers(4)))
         elif choice < 0.66:
-            furniture.add_wall(self.builder, frame, length, float(self.rng.uniform(0.8, 2.4)))
+            furniture.add_wall(self.builder, frame, length, float(self.rng.uniform(1.0, 2.8)))
         elif choice < 0.85:
             half = (0.45, float(self.rng.uniform(0.5, 1.0)), length / 2)
             furniture.add_bush(self.builder, frame, half, self.leaf(), clipped=True)
@@ -142,14 +143,14 @@ class _Stage:
                 elif choice < trees:
                     height = float(rng.uniform(7, 14))
                     furniture.add_tree(self.builder, street.place(u + side * 0.2, s), self.leaf(), height)
-                elif choice < trees + 0.2:
+                elif choice < trees + 0.23:
                     turn = float(rng.normal(0, 0.15)) + (math.pi if side < 0 and rng.random() < 0.4 else 0)
                     frame = street.place(u, s, 0.0, turn)
                     furniture.add_sign(self.builder, frame, int(rng.integers(furniture.SIGN_STYLES)))
-                elif choice < trees + 0.27:
+                elif choice < trees + 0.29:
                     for k in range(3):
                         furniture.add_pole(self.builder, street.place(u - side * 0.3, s + 1.6 * k), 1.0, 0.06)
-                elif choice < trees + 0.38:
+                elif choice < trees + 0.44:
                     self.bicycles(street.place(u + side * 0.5, s, KERB_HEIGHT, math.pi / 2))
             s += float(rng.uniform(3.5, 8))
 
@@ -166,7 +167,7 @@ class _Stage:
         rng, street = self.rng, self.street
         if not street.parking[0 if side < 0 else 1]:
             return
-        full = float(rng.uniform(0.3, 0.95))
+        full = float(rng.uniform(0.2, 0.9))
         u = self.kerb(side) - side * 1.1
         s = float(rng.uniform(4.5, 9))
         while s < min(90, street.end):
@@ -174,6 +175,24 @@ class _Stage:
                 turn = float(rng.normal(0, 0.02)) + (math.pi if side < 0 else 0)
                 vehicles.add_car(self.builder, street.place(u + float(rng.normal(0, 0.08)), s, 0, turn))
             s += float(rng.uniform(5.3, 6.4))
+
+    def planted_median(self) -> None:
+        """Trees, bushes and lamps between the carriageways of some boulevards."""
+        rng, street = self.rng, self.street
+        if not street.median or Zone.TRACK in street.zones:
+            return
+        trees, bushes = float(rng.uniform(0, 0.8)), float(rng.uniform(0, 0.6))
+        for s in np.arange(float(rng.uniform(9, 16)), min(_REACH, street.end), float(rng.uniform(7, 13))):
+            if not (street.free(-1, s, 3) and street.free(1, s, 3)):
+                continue
+            frame = street.place(float(rng.normal(0, 0.15)), float(s), KERB_HEIGHT)
+            choice = rng.random()
+            if choice < trees:
+                furniture.add_tree(self.builder, frame, self.leaf(), float(rng.uniform(6, 11)))
+            elif choice < trees + bushes:
+                furniture.add_bush(self.builder, frame, (0.8, 0.5, 1.4), self.leaf())
+            elif choice > 0.85:
+                furniture.add_lamp(self.builder, frame, -1)
 
     def crossings(self) -> None:
         """Traffic lights at the first side street, on some streets."""
@@ -200,7 +219,7 @@ class _Stage:
     def traffic(self, wanted: frozenset[str]) -> None:
         """Moving vehicles in every lane; the wanted rare ones take the first places of lanes in view."""
         rng, street = self.rng, self.street
-        flow = float(rng.uniform(12, 60))
+        flow = float(rng.uniform(14, 80))
         if "train" in wanted:
             self.tram()
         if "sign board" in wanted:
@@ -214,7 +233,7 @@ class _Stage:
                 aside = float(rng.normal(0, 0.2))
                 if rare:
                     s = self.rarity(rare.pop(), u + aside, s, turn)
-                elif rng.random() < 0.75:
+                elif rng.random() < 0.7:
                     vehicles.add_car(self.builder, street.place(u + aside, s, 0.0, turn))
                 s += 7 + float(rng.exponential(flow))
         for name in rare:
@@ -279,7 +298,7 @@ class _Stage:
         rng = self.rng
         share = {"canyon": 0.8, "boulevard": 0.6, "old town": 0.8, "suburb": 0.3, "industry": 0.4}[self.street.kind]
         if rng.random() < share:
-            height = float(rng.uniform(10, 26))
+            height = float(rng.uniform(12, 30))
             buildings.add_block(self.builder, frame, 6.5, 6.5, height, self.street.kind)
         else:
             half = (float(rng.uniform(6, 9)), float(rng.uniform(5, 8.5)), float(rng.uniform(6, 9)))

@@ -109,13 +109,13 @@ def draw_street(rng: np.random.Generator, tram: bool) -> Street:
     zones: list[Zone] = []
     lines = []
     for side, half in ((-1, halves[0]), (1, halves[1])):
-        verge = rng.uniform(1.2, 2.6) if rng.random() < {"boulevard": 0.3, "suburb": 0.4}.get(kind, 0.08) else 0.0
+        verge = rng.uniform(1.2, 2.6) if rng.random() < {"boulevard": 0.2, "suburb": 0.3}.get(kind, 0.04) else 0.0
         walk = rng.uniform(1.8, 3.0) if kind in ("suburb", "industry", "old town") else rng.uniform(2.8, 4.5)
         garden = rng.uniform(3, 7) if kind == "suburb" else rng.uniform(1, 6) if kind == "industry" else 0.0
         widths = [(half, Zone.ROAD), (KERB_WIDTH, Zone.KERB), (verge, Zone.GRASS), (walk, Zone.SIDEWALK)]
         outside = Zone.GRASS if kind in ("suburb", "industry") else Zone.SIDEWALK
         if median:
-            ground = Zone.TRACK if tram else Zone.GRASS if rng.random() < 0.5 else Zone.SIDEWALK
+            ground = Zone.TRACK if tram else Zone.GRASS if rng.random() < 0.35 else Zone.SIDEWALK
             widths[:1] = [(median - KERB_WIDTH, ground), (KERB_WIDTH, Zone.KERB), (half - median, Zone.ROAD)]
         borders = np.cumsum([width for width, _ in widths])
         lines.append(side * float(borders[-1] + garden))
