@@ -12,7 +12,7 @@ class Huber(DepthLoss):
 
     def __init__(self, depth_norm: DepthNorm, delta: float = 1.0) -> None:
         super().__init__(depth_norm)
-        if delta <= 0:
+        if not delta > 0:
             raise ValueError(f"delta is above 0, in units of normalised depth; not {delta}")
         self.delta = delta
 

@@ -25,7 +25,7 @@ class SILog(nn.Module):
         super().__init__()
         if not 0 <= lambda_ <= 1:
             raise ValueError(f"lambda_ is within 0..1, not {lambda_}")
-        if alpha <= 0:
+        if not alpha > 0:
             raise ValueError(f"alpha is above 0, not {alpha}")
         self.depth_norm = depth_norm
         self.lambda_ = lambda_
@@ -34,7 +34,8 @@ class SILog(nn.Module):
     def forward(self, prediction: Tensor, depth: Tensor) -> Tensor:
         """Scalar from normalised predictions [B, H, W] and depths [B, H, W] in metres, nan where not valid."""
         valid = ~torch.isnan(depth)
-        metres = self.depth_norm.decode(prediction.float()).clamp(min=self.SMALLEST_DEPTH)
+        # Decoded, a wild prediction can be infinite, and its gradient nan even where the difference is masked.
+        metres = self.depth_norm.decode(torch.where(valid, prediction.float(), 0)).clamp(min=self.SMALLEST_DEPTH)
         difference = torch.where(valid, metres.log() - torch.where(valid, depth, 1).log(), 0)
         pixels = valid.sum(dim=(1, 2)).clamp(min=1)
         mean = difference.sum(dim=(1, 2)) / pixels
