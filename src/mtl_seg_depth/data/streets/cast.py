@@ -82,16 +82,12 @@ class GroundGrid:
     def lookup(self, values: Floats, x: Floats, z: Floats) -> Floats:
         """Values of a [rows, columns] map at positions, interpolated between cells; its border goes on outside."""
         corners, right, down = self._cells(x, z)
-        a, b, c, d = (values.ravel()[corner] for corner in corners)
-        upper, lower = a + (b - a) * right, c + (d - c) * right
-        return upper + (lower - upper) * down
+        return _between([values.ravel()[corner] for corner in corners], right, down)
 
     def lit_share(self, heights: Floats, x: Floats, z: Floats, y: Floats) -> Floats:
         """The share of sunlight, 0..1, at height y on the rays that end at (x, z), softened over a cell."""
         corners, right, down = self._cells(x, z)
-        a, b, c, d = ((heights.ravel()[corner] < y).astype(np.float32) for corner in corners)
-        upper, lower = a + (b - a) * right, c + (d - c) * right
-        return upper + (lower - upper) * down
+        return _between([(heights.ravel()[corner] < y).astype(np.float32) for corner in corners], right, down)
 
     def _cells(self, x: Floats, z: Floats) -> tuple[list[NDArray[np.int32]], Floats, Floats]:
         """Flat indices of the four cells around each position, and its fractions rightwards and downwards."""
@@ -102,6 +98,12 @@ class GroundGrid:
         column, row = np.clip(column, 0, _COLUMNS - 1.01), np.clip(row, 0, _ROWS - 1.01)
         corner = row.astype(np.int32) * _COLUMNS + column.astype(np.int32)
         return [corner, corner + 1, corner + _COLUMNS, corner + _COLUMNS + 1], column % 1, row % 1
+
+
+def _between(corners: list[Floats], right: Floats, down: Floats) -> Floats:
+    a, b, c, d = corners
+    upper, lower = a + (b - a) * right, c + (d - c) * right
+    return upper + (lower - upper) * down
 
 
 def sun_heights(solids: Solids, grid: GroundGrid, slope: tuple[float, float]) -> Floats:

@@ -24,10 +24,12 @@ def paint_ground(street: Street, zone: NDArray[np.uint8], u: Floats, s: Floats, 
     grain = (sample(GRAINY, 37 * u + 900, 37 * s) - 0.5) * near
     blotch = sample(CLOUDY, 11 * u + 900, 5 * s)
     colour = np.empty((3, len(u)), np.float32)
-    for kind, painter in ((Zone.ROAD, _road), (Zone.KERB, _kerb), (Zone.SIDEWALK, _paving)):
-        at = np.flatnonzero(zone == kind)
-        if len(at):
-            colour[:, at] = painter(street, u[at], s[at], near[at], blotch[at])
+    at = np.flatnonzero(zone == Zone.ROAD)
+    colour[:, at] = _road(street, u[at], s[at], near[at], blotch[at])
+    at = np.flatnonzero(zone == Zone.KERB)
+    colour[:, at] = np.outer(_STONE, np.where(s[at] % 1 < 0.04, 1 - 0.5 * near[at], 1))
+    at = np.flatnonzero(zone == Zone.SIDEWALK)
+    colour[:, at] = _paving(u[at], s[at], near[at])
     at = np.flatnonzero(zone >= Zone.GRASS)
     colour[:, at] = _GREEN[:, None] + np.outer(0.7 * (_DRY - _GREEN), np.clip(2 * blotch[at] - 0.8, 0, 1))
     rail = (zone[at] == Zone.TRACK) & (np.abs(np.abs(np.abs(u[at]) - 1.6) - 0.72) < 0.06)
@@ -35,13 +37,7 @@ def paint_ground(street: Street, zone: NDArray[np.uint8], u: Floats, s: Floats, 
     return colour * ((0.85 + 0.3 * blotch) * (1 + 0.5 * grain))
 
 
-def _kerb(street: Street, u: Floats, s: Floats, near: Floats, blotch: Floats) -> Floats:
-    del street, u, blotch
-    return np.outer(_STONE, np.where(s % 1 < 0.04, 1 - 0.5 * near, 1))
-
-
-def _paving(street: Street, u: Floats, s: Floats, near: Floats, blotch: Floats) -> Floats:
-    del street, blotch
+def _paving(u: Floats, s: Floats, near: Floats) -> Floats:
     tint = sample(GRAINY, np.floor(u / 0.6) + 300, np.floor(s / 0.6))
     joint = ((u / 0.6) % 1 < 0.07) | ((s / 0.6) % 1 < 0.07)
     return np.outer(_SLAB, (0.85 + 0.3 * tint) * (1 - 0.4 * near * joint))
@@ -56,9 +52,8 @@ def _road(street: Street, u: Floats, s: Floats, near: Floats, blotch: Floats) ->
         joint = ((s / 0.16) % 1 < 0.2) | (column % 1 < 0.16)
         colour = np.outer(rgb(0.47, 0.45, 0.43), (0.8 + 0.4 * tint) * (1 - 0.5 * near * joint))
     else:
-        worn = np.exp(
-            -(((np.abs((aside - street.median) % street.lane_width - street.lane_width / 2) - 0.8) / 0.3) ** 2)
-        )
+        tyres = np.abs((aside - street.median) % street.lane_width - street.lane_width / 2) - 0.8
+        worn = np.exp(-((tyres / 0.3) ** 2))
         patch = sample(GRAINY, np.floor(u / 2.3) + 50, np.floor(s / 7)) > 0.9
         crack = (np.abs(sample(CLOUDY, 14 * u + 700, 14 * s) - 0.5) < 0.006) & (near > 0.5)
         wear = (1 - 0.13 * worn) * np.where(patch, 0.75, 1) * np.where(crack, 0.6, 1)

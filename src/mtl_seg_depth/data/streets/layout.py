@@ -8,12 +8,12 @@ import numpy as np
 from mtl_seg_depth.data.streets import buildings, furniture, people, vehicles
 from mtl_seg_depth.data.streets.camera import Camera
 from mtl_seg_depth.data.streets.shapes import Builder, Colour, Frame
-from mtl_seg_depth.data.streets.street import KERB_HEIGHT, Street, Zone, draw_street
+from mtl_seg_depth.data.streets.street import CANYON, INDUSTRY, KERB_HEIGHT, OLD_TOWN, SUBURB, Street, Zone, draw_street
 
 _REACH = 130.0
 """Metres ahead to which the street is furnished."""
 
-RARE = {"bus": 9, "truck": 8, "train": 15, "motorcycle": 5, "bicycle rider": 3, "sign board": 6}
+RARE = {"bus": 7, "truck": 6, "train": 14, "motorcycle": 5, "bicycle rider": 3, "sign board": 6}
 """Every how many pictures of a split each of these is sure to stand in view of the camera."""
 
 
@@ -78,8 +78,7 @@ class _Stage:
         """Buildings with gaps of gardens, walls, fences and hedges between them, along one side."""
         rng, street = self.rng, self.street
         s = -12.0
-        tall = {"canyon": (15, 32), "boulevard": (14, 28), "old town": (9, 17), "suburb": (0, 0), "industry": (8, 18)}
-        full = {"canyon": 0.82, "boulevard": 0.66, "old town": 0.9, "suburb": 0.68, "industry": 0.55}[street.kind]
+        district = street.district
         while s < min(_REACH, street.end + 10):
             length = float(rng.uniform(9, 22))
             if not all(street.free(side, at, 2.5) for at in (s, s + length / 2, s + length)):
@@ -87,18 +86,18 @@ class _Stage:
                 continue
             middle = s + length / 2
             depth = float(rng.uniform(4.5, 7))
-            if rng.random() < full:
-                setback = 0.0 if street.kind in ("canyon", "old town") else float(rng.uniform(0, 3))
+            if rng.random() < district.built:
+                setback = 0.0 if district in (CANYON, OLD_TOWN) else float(rng.uniform(0, 3))
                 frame = street.place(self.line(side) + side * (depth + setback), middle)
-                if street.kind == "suburb":
+                if district is SUBURB:
                     buildings.add_house(self.builder, frame, depth, length / 2 - 1.5)
                     self.front(side, middle, length)
-                elif street.kind == "industry" and rng.random() < 0.6:
+                elif district is INDUSTRY and rng.random() < 0.6:
                     buildings.add_shed(self.builder, frame, depth, length / 2 - 0.5)
                     self.front(side, middle, length)
                 else:
-                    height = float(rng.uniform(*tall[street.kind]))
-                    buildings.add_block(self.builder, frame, depth, length / 2, height, street.kind)
+                    height = float(rng.uniform(*district.heights))
+                    buildings.add_block(self.builder, frame, depth, length / 2, height, district)
             else:
                 self.front(side, middle, length, always=True)
                 for _ in range(int(rng.integers(2, 5))):
@@ -120,7 +119,7 @@ class _Stage:
             half = (0.45, float(self.rng.uniform(0.5, 1.0)), length / 2)
             furniture.add_bush(self.builder, frame, half, self.leaf(), clipped=True)
         for _ in range(2):
-            if self.street.kind == "suburb" and self.rng.random() < 0.6:
+            if self.street.district is SUBURB and self.rng.random() < 0.6:
                 u = edge + side * float(self.rng.uniform(1.5, 3))
                 place = self.street.place(u, middle + float(self.rng.uniform(-0.45, 0.45)) * length)
                 size = float(self.rng.uniform(0.5, 1.1))
@@ -129,8 +128,7 @@ class _Stage:
     def kerbside(self, side: int) -> None:
         """Trees, lamps, signs and posts beside the kerb."""
         rng, street = self.rng, self.street
-        trees = {"canyon": 0.35, "boulevard": 0.75, "suburb": 0.55, "industry": 0.4, "old town": 0.2}[street.kind]
-        trees *= float(rng.uniform(0.4, 1.3))
+        trees = street.district.trees * float(rng.uniform(0.4, 1.3))
         lamp_at = float(rng.uniform(0, 25))
         s = float(rng.uniform(3, 8))
         while s < min(_REACH, street.end):
@@ -195,10 +193,15 @@ class _Stage:
                 furniture.add_lamp(self.builder, frame, -1)
 
     def crossings(self) -> None:
-        """Traffic lights at the first side street, on some streets."""
+        """Cars that wait in the side streets, and traffic lights at the first of them, on some streets."""
         street, rng = self.street, self.rng
-        if not street.sides:
-            return
+        for crossed in street.sides:
+            middle, quarter = (crossed.start + crossed.end) / 2, (crossed.end - crossed.start) / 4
+            for side, joined in ((-1, crossed.left), (1, crossed.right)):
+                if joined and rng.random() < 0.45:
+                    u = self.kerb(side) + side * float(rng.uniform(3, 7))
+                    frame = street.place(u, middle + side * quarter, 0.0, -side * math.pi / 2)
+                    vehicles.add_car(self.builder, frame)
         first = street.sides[0]
         if rng.random() < 0.7:
             state = int(rng.choice(3, p=(0.5, 0.1, 0.4)))
@@ -224,8 +227,9 @@ class _Stage:
             self.tram()
         if "sign board" in wanted:
             furniture.add_direction_sign(self.builder, street.place(self.kerb(1) + 2.0, float(rng.uniform(12, 25))))
-        rare = [name for name in ("motorcycle", "bicycle rider", "truck", "bus") if name in wanted]
-        for u, way in self.lanes():
+        # Taken from the end: the small ones come first, where they are near.
+        rare = [name for name in ("bus", "truck", "bicycle rider", "motorcycle") if name in wanted]
+        for u, way in rng.permutation(self.lanes()).tolist():
             own = abs(u - self.ego) < 1.5
             s = float(rng.uniform(8, 20)) if own else float(rng.uniform(6, 16))
             while s < min(100, street.end - 4):
@@ -242,11 +246,10 @@ class _Stage:
     def rarity(self, name: str, u: float, s: float, turn: float) -> float:
         """Places one rare vehicle with its front or back at about s; returns where it ends."""
         if name in ("truck", "bus"):
-            s += float(self.rng.uniform(8, 18))
+            s += float(self.rng.uniform(7, 15))
             frame = self.street.place(u, s, 0.0, turn)
             (vehicles.add_truck if name == "truck" else vehicles.add_bus)(self.builder, frame)
             return s + 6
-        s = min(s, 16.0)
         u += 0.9 if not turn else -0.9
         frame = self.street.place(u, s, 0.0, turn)
         if name == "motorcycle":
@@ -265,10 +268,9 @@ class _Stage:
         vehicles.add_train(self.builder, frames)
 
     def pedestrians(self) -> None:
-        """People on the sidewalks, on the zebra crossing, and now and then on bicycles beside the kerb."""
+        """People on the sidewalks and on the zebra crossing."""
         rng, street = self.rng, self.street
-        busy = {"canyon": 17, "boulevard": 14, "suburb": 8, "industry": 6, "old town": 18}[street.kind]
-        for _ in range(int(rng.poisson(busy))):
+        for _ in range(int(rng.poisson(street.district.crowd))):
             side = int(rng.choice([-1, 1]))
             low, high = sorted((self.kerb(side) + side * 1.2, self.street.edges[0 if side < 0 else -1]))
             s = float(6 + rng.exponential(18))
@@ -296,10 +298,9 @@ class _Stage:
     def backdrop(self, frame: Frame) -> None:
         """A block or a clump of trees."""
         rng = self.rng
-        share = {"canyon": 0.8, "boulevard": 0.6, "old town": 0.8, "suburb": 0.3, "industry": 0.4}[self.street.kind]
-        if rng.random() < share:
+        if rng.random() < self.street.district.blocks:
             height = float(rng.uniform(12, 30))
-            buildings.add_block(self.builder, frame, 6.5, 6.5, height, self.street.kind)
+            buildings.add_block(self.builder, frame, 6.5, 6.5, height, self.street.district)
         else:
             half = (float(rng.uniform(6, 9)), float(rng.uniform(5, 8.5)), float(rng.uniform(6, 9)))
             furniture.add_bush(self.builder, frame, half, self.leaf())

@@ -25,6 +25,33 @@ class Zone(IntEnum):
 
 
 @dataclass(frozen=True)
+class District:
+    """What the streets of one kind of district have in common.
+
+    `heights` of buildings, widths of the `walk` and of the `garden` behind it are ranges in metres; `built` lots,
+    kerb places with `trees`, grass `verge`s beside the kerb and `blocks` (rather than trees) in the background are
+    shares; `crowd` is the mean number of pedestrians.
+    """
+
+    name: str
+    heights: tuple[float, float]
+    walk: tuple[float, float]
+    garden: tuple[float, float]
+    built: float
+    trees: float
+    verge: float
+    blocks: float
+    crowd: float
+
+
+CANYON = District("canyon", (15, 32), (2.8, 4.5), (0, 0), built=0.82, trees=0.35, verge=0.04, blocks=0.8, crowd=17)
+BOULEVARD = District("boulevard", (14, 28), (2.8, 4.5), (0, 0), built=0.66, trees=0.75, verge=0.2, blocks=0.6, crowd=14)
+OLD_TOWN = District("old town", (9, 17), (1.8, 3.0), (0, 0), built=0.9, trees=0.2, verge=0.04, blocks=0.8, crowd=18)
+SUBURB = District("suburb", (4, 7), (1.8, 3.0), (3, 7), built=0.68, trees=0.55, verge=0.3, blocks=0.3, crowd=8)
+INDUSTRY = District("industry", (8, 18), (1.8, 3.0), (1, 6), built=0.55, trees=0.4, verge=0.04, blocks=0.4, crowd=6)
+
+
+@dataclass(frozen=True)
 class SideStreet:
     """A street that meets ours between `start` and `end` metres ahead, on the left, the right or both sides."""
 
@@ -38,11 +65,14 @@ class SideStreet:
 class Street:
     """A street along z. Positions are s along it (metres ahead of the camera) and u across it (right of its middle).
 
-    `edges` are the borders between the `zones` from left to right (one more zone than edges). `bend` is the
-    curvature (1/m). The carriageway ends in a T-junction where the last side street reaches `end`.
+    `bend` is the curvature (1/m). `lanes` is their number per direction; `median` is half the width of the strip
+    between the directions, 0 if there is none. `edges` are the borders between the `zones` from left to right (one
+    more zone than edges); `kerbs`, `building_lines` and `parking` (the bays' width, 0 if there are none) are those
+    of the left and the right side. The carriageway ends in a T-junction where the last side street reaches `end`.
+    A zebra crossing begins at s = `crossing`.
     """
 
-    kind: str
+    district: District
     bend: float
     lane_width: float
     lanes: int
@@ -91,66 +121,65 @@ class Street:
         return zone
 
 
-_KINDS = ("canyon", "suburb", "boulevard", "industry", "old town")
-
-
 def draw_street(rng: np.random.Generator, tram: bool) -> Street:
     """A random street; with `tram`, one whose median carries a track."""
-    kind = str(rng.choice(["canyon", "boulevard"] if tram else _KINDS))
-    lane_width = float(rng.uniform(3.0, 3.6))
-    wide = kind in ("boulevard", "industry") or (kind == "canyon" and rng.random() < 0.4)
-    per_side = 2 if wide and rng.random() < 0.5 else 1
-    median = 3.4 if tram else float(rng.uniform(1.5, 3.0)) if kind == "boulevard" and rng.random() < 0.6 else 0.0
-    parking = tuple(2.3 if rng.random() < 0.65 else 0.0 for _ in range(2))
-    halves = [median + per_side * lane_width + extra + 0.3 for extra in parking]
-    kerbs = (-halves[0], halves[1])
-
-    edges: list[float] = []
-    zones: list[Zone] = []
-    lines = []
-    for side, half in ((-1, halves[0]), (1, halves[1])):
-        verge = rng.uniform(1.2, 2.6) if rng.random() < {"boulevard": 0.2, "suburb": 0.3}.get(kind, 0.04) else 0.0
-        walk = rng.uniform(1.8, 3.0) if kind in ("suburb", "industry", "old town") else rng.uniform(2.8, 4.5)
-        garden = rng.uniform(3, 7) if kind == "suburb" else rng.uniform(1, 6) if kind == "industry" else 0.0
-        widths = [(half, Zone.ROAD), (KERB_WIDTH, Zone.KERB), (verge, Zone.GRASS), (walk, Zone.SIDEWALK)]
-        outside = Zone.GRASS if kind in ("suburb", "industry") else Zone.SIDEWALK
-        if median:
-            ground = Zone.TRACK if tram else Zone.GRASS if rng.random() < 0.35 else Zone.SIDEWALK
-            widths[:1] = [(median - KERB_WIDTH, ground), (KERB_WIDTH, Zone.KERB), (half - median, Zone.ROAD)]
-        borders = np.cumsum([width for width, _ in widths])
-        lines.append(side * float(borders[-1] + garden))
-        kept = [(border, zone) for border, (width, zone) in zip(borders, widths, strict=True) if width > 0]
-        if side < 0:
-            edges += [-float(border) for border, _ in reversed(kept)]
-            zones += [outside] + [zone for _, zone in reversed(kept)]
-        else:
-            edges += [float(border) for border, _ in kept]
-            zones += [zone for _, zone in kept[1:]] + [outside]
-    sides = []
-    s = float(rng.uniform(12, 45))
-    while s < 110:
-        width = float(rng.uniform(7, 11))
-        which = int(rng.integers(3))
-        sides.append(SideStreet(s, s + width, which != 1, which != 0))
-        s += width + float(rng.uniform(30, 70))
-    end = 400.0
-    if rng.random() < 0.55:
-        last = sides[-1] if len(sides) < 3 else sides[1]
-        sides = [side for side in sides if side.start < last.start] + [SideStreet(last.start, last.end, True, True)]
-        end = last.end
+    districts = (CANYON, BOULEVARD) if tram else (CANYON, BOULEVARD, OLD_TOWN, SUBURB, INDUSTRY)
+    district = districts[int(rng.integers(len(districts)))]
+    wide = district in (BOULEVARD, INDUSTRY) or (district is CANYON and rng.random() < 0.4)
+    lanes, lane_width = 2 if wide and rng.random() < 0.5 else 1, float(rng.uniform(3.0, 3.6))
+    median, strip = 0.0, Zone.SIDEWALK
+    if tram:
+        median, strip = 3.4, Zone.TRACK
+    elif district is BOULEVARD and rng.random() < 0.6:
+        median, strip = float(rng.uniform(1.5, 3.0)), Zone.GRASS if rng.random() < 0.35 else Zone.SIDEWALK
+    parking = (2.3 * (rng.random() < 0.65), 2.3 * (rng.random() < 0.65))
+    kerbs = [median + lanes * lane_width + bay + 0.3 for bay in parking]
+    left, right = (_half_section(rng, district, median, strip, kerb) for kerb in kerbs)
+    outside = Zone.GRASS if district in (SUBURB, INDUSTRY) else Zone.SIDEWALK
+    sides, end = _side_streets(rng, may_end=not tram)
     return Street(
-        kind=kind,
+        district=district,
         bend=float(rng.normal(0, 1 / 350)) if rng.random() < 0.6 else 0.0,
         lane_width=lane_width,
-        lanes=per_side,
-        parking=(parking[0], parking[1]),
+        lanes=lanes,
+        parking=parking,
         median=median,
-        edges=tuple(edges),
-        zones=tuple(zones),
-        kerbs=kerbs,
-        building_lines=(lines[0], lines[1]),
-        sides=tuple(sides),
+        edges=tuple([-border for border, _ in reversed(left)] + [border for border, _ in right]),
+        # The innermost zone reaches across the middle, so that it counts once.
+        zones=(outside, *(zone for _, zone in reversed(left)), *(zone for _, zone in right[1:]), outside),
+        kerbs=(-kerbs[0], kerbs[1]),
+        building_lines=(
+            -left[-1][0] - float(rng.uniform(*district.garden)),
+            right[-1][0] + float(rng.uniform(*district.garden)),
+        ),
+        sides=sides,
         end=end,
-        cobbled=kind == "old town" and rng.random() < 0.6,
-        crossing=float(sides[0].start - 5) if rng.random() < 0.8 else -100.0,
+        cobbled=district is OLD_TOWN and rng.random() < 0.6,
+        crossing=sides[0].start - 5 if rng.random() < 0.8 else -100.0,
     )
+
+
+def _half_section(
+    rng: np.random.Generator, district: District, median: float, strip: Zone, kerb: float
+) -> list[tuple[float, Zone]]:
+    """The zones of one side, from the middle outwards, each with the distance of its outer border."""
+    zones = [(median - KERB_WIDTH, strip), (median, Zone.KERB)] if median else []
+    zones += [(kerb, Zone.ROAD), (kerb + KERB_WIDTH, Zone.KERB)]
+    if rng.random() < district.verge:
+        zones.append((zones[-1][0] + float(rng.uniform(1.2, 2.6)), Zone.GRASS))
+    return [*zones, (zones[-1][0] + float(rng.uniform(*district.walk)), Zone.SIDEWALK)]
+
+
+def _side_streets(rng: np.random.Generator, may_end: bool) -> tuple[tuple[SideStreet, ...], float]:
+    """The side streets, at least one, and where the street ends."""
+    sides: list[SideStreet] = []
+    start = float(rng.uniform(12, 45))
+    while start < 110:
+        end = start + float(rng.uniform(7, 11))
+        which = int(rng.integers(3))
+        sides.append(SideStreet(start, end, left=which != 1, right=which != 0))
+        start = end + float(rng.uniform(30, 70))
+    if not may_end or rng.random() < 0.45:
+        return tuple(sides), 400.0
+    last = sides[min(len(sides), 2) - 1]
+    return (*sides[: sides.index(last)], SideStreet(last.start, last.end, left=True, right=True)), last.end

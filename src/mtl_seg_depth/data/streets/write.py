@@ -120,10 +120,16 @@ def _fill(root: Path, asked: dict[str, Any], workers: int | None) -> None:
     height, width, seed = asked["height"], asked["width"], asked["seed"]
     _check_space(root, len(missing) * int(height * width * _BYTES_PER_PIXEL + _BYTES_PER_PICTURE))
     write = partial(_write_picture, root, seed, height, width)
-    workers = min(workers or len(os.sched_getaffinity(0)), max(1, len(missing) // 4))
+    workers = min(workers or _usable_cpus(), max(1, len(missing) // 4))
     with _mapped(workers) as mapped:
         for _ in track(mapped(write, missing), total=len(missing), description=f"Street scenes to {root}"):
             pass
+
+
+def _usable_cpus() -> int:
+    """The CPUs that this process may use, where the system tells; at most 16, for each interpreter takes memory."""
+    usable = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    return min(16, usable)
 
 
 @contextmanager
