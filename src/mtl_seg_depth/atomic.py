@@ -1,7 +1,8 @@
 """Files that are whole or absent: written beside their place, synced to disk, then renamed onto it.
 
 A reader never sees half a file, whenever the writer is killed. Several writers may write one path at once:
-the last rename wins. A writer killed before its rename leaves a hidden `.<stem>.<random>.tmp<suffix>`.
+the last rename wins. A writer killed before its rename leaves a hidden `.<stem>.<random>.tmp<suffix>`, which
+`clear_remains` takes away.
 """
 
 import json
@@ -45,6 +46,12 @@ def write_text(path: str | os.PathLike[str], text: str) -> None:
 def write_json(path: str | os.PathLike[str], value: object) -> None:
     """Write `value` to `path` as indented JSON, whole or not at all (non-finite floats as NaN, Infinity)."""
     write_text(path, json.dumps(value, indent=2) + "\n")
+
+
+def clear_remains(folder: str | os.PathLike[str]) -> None:
+    """Remove what killed writers left in `folder` and below; only while nobody else writes there."""
+    for remains in Path(folder).rglob(".*.tmp*"):
+        remains.unlink()
 
 
 def _sync(path: Path) -> None:

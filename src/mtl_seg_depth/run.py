@@ -105,6 +105,7 @@ def run(settings: Settings, console: Console) -> dict[str, Any]:
 def _train(
     settings: Settings, device: torch.device, folder: RunFolder, parts: Parts, console: Console
 ) -> dict[str, Any]:
+    atomic.clear_remains(folder.path)
     _require_space(folder.path, parts.parameters * BYTES_PER_PARAMETER)
     train = parts.source.open("train")
     val = scoring_batches(settings, parts.source.open("val"), device)

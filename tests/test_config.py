@@ -1,0 +1,228 @@
+from pathlib import Path
+
+import pytest
+from composing import TINY, compose, groups, options, tiny
+from hypothesis import given
+from hypothesis import strategies as st
+from tiny_data import write_tiny_miniscapes
+
+from mtl_seg_depth.assembly import assemble, resolve, training_batches
+from mtl_seg_depth.config import build, check, fingerprint, flatten, identity, nearest, parse
+from mtl_seg_depth.errors import UserError
+
+SMALL_STREETS = ["data.train=4", "data.val=2", "data.test=1", "data.height=32", "data.width=64"]
+
+
+def key_of(*overrides: str) -> str:
+    return fingerprint(parse(compose("precision=fp32", *overrides)))
+
+
+def test_two_equal_configs_are_one_run() -> None:
+    assert key_of() == key_of("lr.value=1e-4", "model=joint", "task_weights=equal")
+
+
+@pytest.mark.parametrize(
+    "override",
+    [
+        "name=another",
+        "device=cpu",
+        "paths.outputs=/elsewhere",
+        "data.root=/elsewhere",
+        "data.workers=7",
+        "tracking=folder",
+        "tracking.log_every=3",
+        "checkpoint.every_minutes=1",
+        "validation.batch_size=1",
+        "resume=false",
+        "rerun=true",
+    ],
+)
+def test_places_display_and_bookkeeping_are_not_identity(override: str) -> None:
+    assert key_of(override) == key_of()
+
+
+@pytest.mark.parametrize(
+    "override",
+    [
+        "seed=1",
+        "precision=bf16",
+        "deterministic=true",
+        "clip_norm=1",
+        "data.seed=1",
+        "data.depth_mean=21",
+        "data.crop_size=[64,64]",
+        "augment=flip",
+        "encoder=resnet34",
+        "dilation=os8",
+        "model=branched",
+        "model.skip=false",
+        "depth_norm=log",
+        "loss=berhu",
+        "task_weights.depth=0.6",
+        "optimizer=sgd",
+        "optimizer.weight_decay=0",
+        "lr=cosine",
+        "lr.value=2e-4",
+        "schedule.epochs=17",
+        "schedule.max_steps=3",
+        "validation.every_steps=7",
+        "validation.absent_classes=zero",
+    ],
+)
+def test_whatever_changes_the_result_is_identity(override: str) -> None:
+    assert key_of(override) != key_of()
+
+
+def test_every_leaf_of_the_config_is_either_identity_or_listed_as_not() -> None:
+    """A new key must be put on one side: this is the reminder."""
+    settings = parse(compose())
+    beside = {key for key, _ in flatten(settings.model_dump())} - {key for key, _ in flatten(identity(settings))}
+    assert sorted({key.split(".")[0] for key in beside}) == [
+        "checkpoint",
+        "data",
+        "device",
+        "name",
+        "paths",
+        "rerun",
+        "resume",
+        "tracking",
+        "validation",
+    ]
+    assert {key for key in beside if key.startswith(("data", "validation"))} == {
+        "data.cache",
+        "data.root",
+        "data.workers",
+        "validation.batch_size",
+    }
+
+
+def test_the_fingerprint_wants_a_decided_precision() -> None:
+    with pytest.raises(ValueError, match="precision"):
+        fingerprint(parse(compose("precision=auto")))
+
+
+@pytest.mark.parametrize(
+    ("override", "message"),
+    [
+        ("schedule.epochs=abc", "schedule.epochs=abc: should be a valid integer"),
+        ("schedule.epochs=0", "schedule.epochs=0: should be greater than 0"),
+        ("+schedule.epoch=1", "schedule.epoch: there is no such option; did you mean epochs?"),
+        ("+optimiser=1", "optimiser: there is no such option; did you mean optimizer?"),
+        ("seed=-1", "seed=-1: should be greater than or equal to 0"),
+        ("precision=fp16", "precision=fp16: should be 'auto', 'fp32' or 'bf16'"),
+        ("device=gpu", "device=gpu: "),
+        ("dilation.replace_stride_with_dilation=[true]", "dilation.replace_stride_with_dilation"),
+    ],
+)
+def test_a_mistake_in_a_section_is_one_line_with_its_key(override: str, message: str) -> None:
+    with pytest.raises(UserError) as error:
+        parse(compose(override))
+    assert message in str(error.value)
+    assert "pydantic" not in str(error.value)
+
+
+@pytest.mark.parametrize(
+    ("override", "message"),
+    [
+        ("+model.branch_at=5", "model.branch_at: there is no such option; there are aspp, aspp_se"),
+        ("+model.askip=5", "model.askip: there is no such option; did you mean skip"),
+        ("model.aspp=maybe", "model.aspp=maybe: should be a valid boolean"),
+        ("model.atrous_rates=[3,x]", "model.atrous_rates.1=x: should be a valid integer"),
+        ("model.aspp=true model.atrous_rates=[0]", "model: atrous_rates takes whole numbers from 1"),
+        ("model._target_=os.system", "model._target_='os.system': only what lies in mtl_seg_depth"),
+        ("model._target_=mtl_seg_depth.run.subprocess.run", "model._target_=mtl_seg_depth.run.subprocess.run"),
+        ("model._target_=mtl_seg_depth.run.json", "only what mtl_seg_depth itself defines"),
+        ("model._target_=mtl_seg_depth.models.joint.Jiont", "there is no such class or function"),
+        ("lr.value=-1", "lr: value, the learning rate, is above 0; not -1.0"),
+        ("optimizer.betas=[0.9]", "optimizer: betas are two numbers"),
+        ("task_weights.depth=-1", "task_weights: task weights are 0 or more"),
+        ("encoder.weights=/nowhere.pth", "there is no file /nowhere.pth"),
+        ("schedule.batch_size=9", "schedule.batch_size=9 is larger than the 6 training pictures"),
+        ("data.crop_size=[64,64]", "data.crop_size=[64, 64] (height, width) is larger than the training pictures"),
+        ("data.depth_mean=1", "data: depth statistics need 0 < min < mean < max"),
+        ("model.aspp_se=true", "model: aspp_se=true puts squeeze-and-excitation after the ASPP"),
+    ],
+)
+def test_a_mistake_in_a_node_is_found_before_a_picture_is_read(tmp_path: Path, override: str, message: str) -> None:
+    write_tiny_miniscapes(tmp_path / "data", {"train": 6, "val": 2})
+    with pytest.raises(UserError) as error:
+        assemble(*resolve(tiny(tmp_path, *override.split())))
+    assert message in str(error.value)
+    assert not (tmp_path / "packed").exists()
+
+
+def test_batch_size_1_is_refused_where_image_pooling_would_normalise_one_value(tmp_path: Path) -> None:
+    write_tiny_miniscapes(tmp_path / "data", {"train": 2, "val": 1})
+    settings = tiny(tmp_path, "schedule.batch_size=1")
+    assert assemble(*resolve(settings)).plan.steps == 4
+    with pytest.raises(UserError, match=r"schedule\.batch_size=1 "):
+        assemble(*resolve(tiny(tmp_path, "schedule.batch_size=1", "model.aspp=true")))
+
+
+def test_a_function_with_defaults_is_checked_like_a_class() -> None:
+    node = {"_target_": "mtl_seg_depth.optimizers.sgd", "momentum": 0.5}
+    assert check("optimizer", node, ["parameters"]) == {
+        "momentum": 0.5,
+        "weight_decay": 1e-4,
+        "nesterov": False,
+    }
+    with pytest.raises(UserError, match=r"lr\.value is missing: give it a value"):
+        build("lr", {"_target_": "mtl_seg_depth.learning_rate.Constant"}, span=None)
+
+
+@pytest.fixture(scope="module")
+def tiny_root(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    root = tmp_path_factory.mktemp("tiny")
+    write_tiny_miniscapes(root / "data", {"train": 4, "val": 2}, height=32, width=64)
+    return root
+
+
+@pytest.mark.parametrize("choice", [f"{group}={option}" for group in groups() for option in options(group)])
+def test_every_option_of_every_group_composes_builds_and_takes_a_step(tiny_root: Path, choice: str) -> None:
+    overrides = [override for override in TINY if override.split("=")[0] != choice.split("=")[0]]
+    places = [f"data.root={tiny_root}/data", f"data.cache={tiny_root}/packed"]
+    if choice == "data=streets":
+        places = [f"paths.datasets={tiny_root}/streets", *SMALL_STREETS]
+    if choice.startswith("schedule="):
+        overrides = [override for override in overrides if not override.startswith("schedule.")]
+        overrides.append("schedule.batch_size=2")
+    if choice.startswith("dilation=") or choice.startswith("encoder="):
+        overrides.append("model.aspp=true")
+    settings, device = resolve(parse(compose(*overrides, *places, choice)))
+    parts = assemble(settings, device)
+    batches = training_batches(settings, parts, parts.source.open("train", progress=False), device)
+    before = [parameter.clone() for parameter in parts.network.parameters()]
+    losses = parts.step(batches[0], 1e-3)
+    assert set(losses) == set(parts.network.tasks)
+    assert all(loss.isfinite() for loss in losses.values())
+    changed = [not old.equal(new) for old, new in zip(before, parts.network.parameters(), strict=True)]
+    assert sum(changed) > len(changed) / 2
+
+
+def test_group_options_differ_from_each_other() -> None:
+    for group in groups():
+        contents = [compose(f"{group}={option}")[group] for option in options(group)]
+        for index, content in enumerate(contents):
+            assert content not in contents[:index], f"{group} has two options that say the same"
+
+
+def test_the_nearest_names() -> None:
+    names = ["optimizer", "optimizer.betas", "schedule.epochs", "model.gate", "lr.value"]
+    assert nearest("optimzer", names)[0] == "optimizer"
+    assert nearest("epochs", names) == ["schedule.epochs"]
+    assert nearest("lr.valu", names) == ["lr.value"]
+    assert nearest("zzz", names) == []
+
+
+@given(st.dictionaries(st.sampled_from(["schedule", "seed", "model", "lr", "whatever"]), st.integers() | st.text()))
+def test_nonsense_is_a_user_error(change: dict[str, int | str]) -> None:
+    tree = BASE | change
+    try:
+        parse(tree)
+    except UserError as error:
+        assert str(error)
+    else:
+        assert set(change) <= {"seed"}
+
+
+BASE = compose()

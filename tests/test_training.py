@@ -1,0 +1,318 @@
+"""A training through its own entry point, on tiny data: what it leaves, how it continues, how it fails."""
+
+import errno
+import io
+import json
+import math
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections import namedtuple
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from composing import TINY, places, tiny
+from PIL import Image
+from rich.console import Console
+from tiny_data import write_tiny_miniscapes
+
+from mtl_seg_depth.errors import UserError
+from mtl_seg_depth.interruption import Interrupted
+from mtl_seg_depth.record import read_points
+from mtl_seg_depth.run import run
+from mtl_seg_depth.step import Step
+
+COUNTS = {"train": 8, "val": 3}
+STEPS = 8
+TIMINGS = ("train/images_per_second", "cost/")
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    write_tiny_miniscapes(tmp_path / "data", COUNTS)
+    return tmp_path
+
+
+def quiet() -> Console:
+    return Console(file=io.StringIO(), width=200)
+
+
+def train(folder: Path, *overrides: str) -> dict[str, Any]:
+    return run(tiny(folder, *overrides), quiet())
+
+
+def scores(run_folder: str | Path) -> list[tuple[int, dict[str, float]]]:
+    """Everything a run logged, without what a clock measured."""
+    points = [
+        (point.step, {name: value for name, value in point.metrics.items() if not name.startswith(TIMINGS)})
+        for point in read_points(Path(run_folder) / "metrics.jsonl")
+    ]
+    return sorted(((step, values) for step, values in points if values), key=lambda p: (p[0], sorted(p[1])))
+
+
+def weights(run_folder: str | Path, name: str = "last.pt") -> dict[str, torch.Tensor]:
+    network: dict[str, torch.Tensor] = torch.load(Path(run_folder) / name, weights_only=True)["network"]
+    return network
+
+
+def assert_same_run(one: str | Path, other: str | Path) -> None:
+    for name in ("last.pt", "best.pt"):
+        first, second = weights(one, name), weights(other, name)
+        assert first.keys() == second.keys()
+        assert all(first[key].equal(second[key]) for key in first), name
+    assert scores(one) == scores(other)
+
+
+@pytest.fixture
+def steps_taken(monkeypatch: pytest.MonkeyPatch) -> list[int]:
+    taken: list[int] = []
+    original = Step.__call__
+
+    def counting(self: Step, *arguments: Any) -> Any:
+        taken.append(1)
+        return original(self, *arguments)
+
+    monkeypatch.setattr(Step, "__call__", counting)
+    return taken
+
+
+def test_a_training_leaves_everything_it_promises(folder: Path, steps_taken: list[int]) -> None:
+    result = train(folder, "tracking.log_every=2")
+    assert len(steps_taken) == STEPS
+    assert result["status"] == "finished"
+    assert result["steps"] == STEPS
+    left = Path(result["folder"])
+    assert {path.name for path in left.iterdir()} >= {
+        "config.yaml", "run.json", "metrics.jsonl", "result.json", "last.pt", "best.pt", "artifacts",
+    }  # fmt: skip
+    for picture in ("panels/step_000004.png", "panels/step_000008.png", "confusion.png"):
+        with Image.open(left / "artifacts" / picture) as image:
+            assert min(image.size) > 50
+    assert json.loads((left / "result.json").read_text()) == json.loads(json.dumps(result))
+    logged = {name for _, values in scores(left) for name in values}
+    assert {"train/loss/semseg", "train/loss/depth", "train/learning_rate", "val/multitask", "val/semseg"} <= logged
+    assert {"val/depth", "val/iou/road", "val/depth_errors/rmse", "best/multitask", "best/step"} <= logged
+    assert [step for step, values in scores(left) if "train/loss/depth" in values] == [2, 4, 6, 8]
+    card = json.loads((left / "run.json").read_text())
+    assert card["fingerprint"] == result["fingerprint"]
+    assert card["params"]["lr.value"] == "0.0001"
+    assert card["params"]["model"] == "mtl_seg_depth.models.joint.Joint"
+    assert set(result["baseline"]) >= {"val/semseg", "val/depth", "val/multitask"}
+
+
+def test_the_best_epoch_is_the_best_on_validation_and_its_weights_are_kept(folder: Path) -> None:
+    result = train(folder, "lr.value=1e-2", "schedule.epochs=4")
+    validations = {step: values for step, values in scores(result["folder"]) if "val/multitask" in values}
+    assert sorted(validations) == [4, 8, 12, 16]
+
+    def rank(step: int) -> tuple[float, float]:
+        values = validations[step]
+        return values["val/multitask"], values["val/semseg"] - values["val/depth"]
+
+    assert result["best_step"] == max(validations, key=rank)
+    assert result["best"]["val/semseg"] == validations[result["best_step"]]["val/semseg"]
+    assert torch.load(Path(result["folder"]) / "best.pt", weights_only=True)["step"] == result["best_step"]
+    last = validations[16]
+    assert (result["last"]["val/depth"], last["best/step"]) == (last["val/depth"], result["best_step"])
+
+
+def test_a_finished_run_is_not_trained_twice(folder: Path, steps_taken: list[int]) -> None:
+    first = train(folder)
+    assert train(folder) == json.loads(json.dumps(first))
+    assert train(folder, "tracking.log_every=3", "checkpoint.every_minutes=1")["folder"] == first["folder"]
+    assert len(steps_taken) == STEPS
+
+
+def test_rerun_trains_again_beside_the_old_with_the_same_result(folder: Path, steps_taken: list[int]) -> None:
+    first = train(folder)
+    second = train(folder, "rerun=true")
+    assert len(steps_taken) == 2 * STEPS
+    assert second["folder"] == first["folder"] + ".2"
+    assert_same_run(first["folder"], second["folder"])
+    assert train(folder)["folder"] == second["folder"]  # the newest stands for the config
+
+
+def test_another_seed_is_another_result(folder: Path) -> None:
+    first, second = train(folder), train(folder, "seed=1")
+    assert first["folder"] != second["folder"]
+    assert not weights(first["folder"])["encoder.stem.0.weight"].equal(
+        weights(second["folder"])["encoder.stem.0.weight"]
+    )
+
+
+class Stopping:
+    """Lets a step send this process a signal."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch, at: int, number: int) -> None:
+        original = Step.__call__
+        self.count = 0
+
+        def stopping(step: Step, *arguments: Any) -> Any:
+            self.count += 1
+            if self.count == at:
+                os.kill(os.getpid(), number)
+            return original(step, *arguments)
+
+        monkeypatch.setattr(Step, "__call__", stopping)
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_run_asked_to_stop_saves_and_continues_as_if_nothing_had_been(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, number: int
+) -> None:
+    whole = train(folder, "tracking.log_every=4", "seed=0")
+    with monkeypatch.context() as patched:
+        Stopping(patched, at=3, number=number)
+        with pytest.raises(Interrupted, match="stopped at step 3 of 8"):
+            train(folder, "tracking.log_every=4", "rerun=true")
+    # In the middle of an epoch and between two log points: sums, order and views have to go on where they were.
+    again = train(folder, "tracking.log_every=4", "rerun=true")
+    assert again["folder"].endswith(".2")
+    assert_same_run(whole["folder"], again["folder"])
+
+
+def test_resume_false_starts_anew_beside_what_was_interrupted(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with monkeypatch.context() as patched:
+        Stopping(patched, at=3, number=signal.SIGTERM)
+        with pytest.raises(Interrupted):
+            train(folder)
+    assert train(folder, "resume=false")["folder"].endswith(".2")
+
+
+def test_a_killed_run_continues_bit_for_bit(folder: Path) -> None:
+    """SIGKILL at ten random moments, the same command each time: weights and scores as of the uninterrupted run."""
+    overrides = [*TINY, *places(folder), "checkpoint.every_minutes=0.003", "schedule.epochs=6", "tracking.log_every=3"]
+    command = [sys.executable, str(Path(__file__).parent / "killing.py"), "10", str(folder), *overrides]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=300, check=False)
+    assert done.returncode == 0, done.stderr
+    report = json.loads(done.stdout.splitlines()[-1])
+    assert report["kills"] == 10
+    assert len(set(report["started_from"])) > 2, "the kills all fell before the first checkpoint"
+    assert_same_run(report["whole"], report["killed"])
+    assert not list(Path(report["killed"]).rglob(".*.tmp*")), "a continued run clears away what a kill left behind"
+
+
+def test_a_loss_that_is_no_number_ends_the_run_as_diverged(folder: Path, steps_taken: list[int]) -> None:
+    result = train(folder, "optimizer=sgd", "lr.value=1e12", "tracking.log_every=1", "validation.every_steps=1")
+    assert result["status"] == "diverged"
+    assert 1 <= len(steps_taken) == result["steps"] < STEPS
+    assert all(math.isfinite(value) for value in result["last"].values())
+    last_loss = [values for _, values in scores(result["folder"]) if "train/loss/depth" in values][-1]
+    assert not math.isfinite(last_loss["train/loss/depth"] + last_loss["train/loss/semseg"])
+    assert train(folder, "optimizer=sgd", "lr.value=1e12", "tracking.log_every=1", "validation.every_steps=1")
+    assert len(steps_taken) == result["steps"]
+
+
+def test_other_data_under_the_same_name_is_not_continued(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with monkeypatch.context() as patched:
+        Stopping(patched, at=3, number=signal.SIGTERM)
+        with pytest.raises(Interrupted):
+            train(folder)
+    write_tiny_miniscapes(folder / "data", COUNTS, seed=1)
+    with pytest.raises(UserError, match=r"another training data; resume=false trains anew"):
+        train(folder)
+
+
+def test_a_damaged_checkpoint_is_a_message(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with monkeypatch.context() as patched:
+        Stopping(patched, at=3, number=signal.SIGTERM)
+        with pytest.raises(Interrupted):
+            train(folder)
+    last = next((folder / "outputs").glob("*/last.pt"))
+    os.truncate(last, last.stat().st_size // 2)
+    with pytest.raises(UserError, match=r"last\.pt is damaged"):
+        train(folder)
+
+
+def test_no_room_for_checkpoints_is_known_before_the_first_step(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, steps_taken: list[int]
+) -> None:
+    train(folder, "schedule.max_steps=1")  # so that packing is done
+    usage = namedtuple("usage", "total used free")
+    monkeypatch.setattr("mtl_seg_depth.run.shutil.disk_usage", lambda _: usage(2**30, 2**30, 2**20))
+    with pytest.raises(UserError, match=r"take up to \d+ MiB, and 1 MiB are free; paths\.outputs=<folder>"):
+        train(folder)
+    assert len(steps_taken) == 1
+
+
+def test_a_disk_that_fills_up_leaves_the_checkpoint_before(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    original, saves = torch.save, []
+
+    def full(state: Any, path: Path) -> None:
+        saves.append(path.name[:5])
+        if saves.count(".last") == 2:
+            path.write_bytes(b"half")
+            raise OSError(errno.ENOSPC, "No space left on device", str(path))
+        original(state, path)
+
+    monkeypatch.setattr("mtl_seg_depth.checkpoint.torch.save", full)
+    with pytest.raises(UserError, match="No space left on device; what was saved before is untouched"):
+        train(folder, "lr.value=1e-5")
+    monkeypatch.undo()
+    left = next((folder / "outputs").iterdir())
+    assert torch.load(left / "last.pt", weights_only=True)["state"]["step"] == 4
+    assert not list(left.glob(".*.tmp*"))
+    assert train(folder, "lr.value=1e-5")["status"] == "finished"
+
+
+def test_a_folder_that_cannot_be_written_is_a_message(folder: Path) -> None:
+    (folder / "outputs").write_text("a file where a folder should be")
+    with pytest.raises(UserError, match=r"outputs.*what was saved before is untouched"):
+        train(folder)
+
+
+def test_two_identical_commands_at_once_train_once(folder: Path) -> None:
+    settings = tiny(folder)
+    script = f"""
+import sys; sys.path.insert(0, {str(Path(__file__).parent)!r})
+import io, time
+from pathlib import Path
+from rich.console import Console
+from composing import tiny
+from mtl_seg_depth import run as module
+original = module._train
+def slow(*arguments):
+    Path({str(folder)!r}, "inside").touch()
+    time.sleep(6)
+    return original(*arguments)
+module._train = slow
+module.run(tiny(Path({str(folder)!r})), Console(file=io.StringIO()))
+"""
+    other = subprocess.Popen([sys.executable, "-c", script])
+    while not (folder / "inside").exists():
+        assert other.poll() is None
+        time.sleep(0.05)
+    with pytest.raises(UserError, match="another process is training this very run"):
+        run(settings, quiet())
+    assert other.wait(timeout=60) == 0
+    assert run(settings, quiet())["status"] == "finished"
+
+
+def test_a_single_task_network_is_scored_on_its_task_alone(folder: Path) -> None:
+    result = train(folder, "model=single", "model.task=depth")
+    assert "val/depth" in result["best"]
+    assert "val/semseg" not in result["best"]
+    assert result["best"]["val/multitask"] == max(50 - result["best"]["val/depth"], 0)
+    assert "val/semseg" not in result["baseline"]
+
+
+def test_max_steps_ends_early_and_still_validates(folder: Path) -> None:
+    result = train(folder, "schedule.max_steps=3")
+    assert (result["steps"], result["best_step"]) == (3, 3)
+
+
+def test_validation_at_a_step_interval(folder: Path) -> None:
+    result = train(folder, "validation.every_steps=3")
+    assert [step for step, values in scores(result["folder"]) if "val/depth" in values] == [3, 6, 8]
+
+
+def test_scores_do_not_depend_on_the_size_of_validation_batches(folder: Path) -> None:
+    one = train(folder, "validation.batch_size=1")["best"]
+    many = train(folder, "validation.batch_size=3", "rerun=true")["best"]
+    assert one.keys() == many.keys()
+    np.testing.assert_allclose(list(one.values()), list(many.values()), rtol=1e-6)
