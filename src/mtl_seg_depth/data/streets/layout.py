@@ -13,7 +13,7 @@ from mtl_seg_depth.data.streets.street import CANYON, INDUSTRY, KERB_HEIGHT, OLD
 _REACH = 130.0
 """Metres ahead to which the street is furnished."""
 
-RARE = {"bus": 7, "truck": 6, "train": 14, "motorcycle": 5, "bicycle rider": 3, "sign board": 6}
+RARE = {"bus": 7, "truck": 6, "train": 14, "motorcycle": 4, "bicycle rider": 3, "sign board": 6}
 """Every how many pictures of a split each of these is sure to stand in view of the camera."""
 
 
