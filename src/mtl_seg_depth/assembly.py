@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import nn, optim
@@ -20,6 +21,7 @@ from mtl_seg_depth.models.network import Network
 from mtl_seg_depth.precision import Precision, native
 from mtl_seg_depth.step import Step
 from mtl_seg_depth.training import Plan
+from mtl_seg_depth.weighting.weighting import Weighting
 
 
 def resolve(settings: Settings) -> tuple[Settings, torch.device]:
@@ -63,8 +65,8 @@ def assemble(settings: Settings, device: torch.device) -> Parts:
     augmentation: Augmentation = build("augment", settings.augment)
     depth_norm: DepthNorm = build("depth_norm", settings.depth_norm, statistics=source.depth)
     depth_loss: nn.Module = build("loss", settings.loss, depth_norm=depth_norm)
-    weighting = build("task_weights", settings.task_weights)
     # Cheap checks before anything that takes a second.
+    check("task_weights", settings.task_weights, ["tasks", "steps_per_epoch"])
     check("optimizer", settings.optimizer, ["parameters"])
     check("model", settings.model, ["encoder"])
     schedule, validation = settings.schedule, settings.validation
@@ -74,17 +76,18 @@ def assemble(settings: Settings, device: torch.device) -> Parts:
     span = Span(schedule.epochs, count // schedule.batch_size)
     learning_rate: LearningRate = build("lr", settings.lr, span=span)
 
-    encoder = build(
-        "encoder",
-        settings.encoder,
-        replace_stride_with_dilation=settings.dilation.replace_stride_with_dilation,
-    )
-    network: Network = build("model", settings.model, encoder=encoder)
+    network = build_network(settings)
     if schedule.batch_size == 1 and network.aspp:
         raise UserError("schedule.batch_size=1 leaves the ASPP's image pooling one value to normalise; take 2 or more")
     network.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+    weighting: Weighting = build(
+        "task_weights", settings.task_weights, tasks=network.tasks, steps_per_epoch=span.steps_per_epoch
+    )
     weighting.to(device)
-    parameters = [*network.parameters(), *weighting.parameters()]
+    parameters: list[dict[str, Any]] = [{"params": list(network.parameters())}]
+    if learned := list(weighting.parameters()):
+        # Decay would pull what a weighting learns towards its own zero, which no paper means.
+        parameters.append({"params": learned, "weight_decay": 0.0})
     optimizer: optim.Optimizer = build("optimizer", settings.optimizer, parameters=parameters)
     losses = {"semseg": CrossEntropy(), "depth": depth_loss}
     precision = Precision("bf16" if settings.precision == "bf16" else "fp32")
@@ -112,6 +115,14 @@ def assemble(settings: Settings, device: torch.device) -> Parts:
         predictor=Predictor(network, depth_norm, precision),
         parameters=sum(p.numel() for p in network.parameters() if p.requires_grad),
     )
+
+
+def build_network(settings: Settings) -> Network:
+    """The network alone, with its initial weights, on the CPU."""
+    flags = settings.dilation.replace_stride_with_dilation
+    encoder = build("encoder", settings.encoder, replace_stride_with_dilation=flags)
+    network: Network = build("model", settings.model, encoder=encoder)
+    return network
 
 
 def training_batches(settings: Settings, parts: Parts, split: PackedSplit, device: torch.device) -> TrainingBatches:

@@ -120,6 +120,7 @@ def _train(
         parts.plan,
         record,
         {"fingerprint": folder.fingerprint, "training data": train.content_digest},
+        settings.model_dump(mode="json"),
     )
     resumed = training.resume(device)
     name = settings.name or automatic_name(settings)

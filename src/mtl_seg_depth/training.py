@@ -68,6 +68,7 @@ class Training:
         plan: when things happen.
         record: where everything logged is written down.
         identity: stored in every checkpoint; one with another identity is not continued.
+        config: stored with the best weights, so that the file alone says what network it is.
         observers: are told of losses and scores.
     """
 
@@ -80,6 +81,7 @@ class Training:
         plan: Plan,
         record: Record,
         identity: dict[str, Any],
+        config: dict[str, Any],
         observers: tuple[Observer, ...] = (),
     ) -> None:
         self.step = step
@@ -89,6 +91,7 @@ class Training:
         self.plan = plan
         self.record = record
         self.identity = identity
+        self.config = config
         self.observers = observers
         self.state = State()
         self.window = LossWindow()
@@ -197,6 +200,7 @@ class Training:
                 self.best_path,
                 {
                     "identity": self.identity,
+                    "config": self.config,
                     "step": state.step,
                     "scores": flat,
                     "network": self.step.network.state_dict(),
