@@ -64,6 +64,9 @@ _ACROSS, _SPREAD = 40.0, 12.0
 _BEHIND, _GROWTH, _AHEAD = 8.0, 14.0, 120.0
 """Metres: where the sun map begins behind the camera, how slowly its cells lengthen, and where it ends."""
 
+_SMALLEST = 8
+"""Cells; smaller shadows, of limbs and of far things, are left out: nobody sees them, and there are hundreds."""
+
 
 @dataclass(frozen=True)
 class GroundGrid:
@@ -125,7 +128,7 @@ def sun_heights(solids: Solids, grid: GroundGrid, slope: tuple[float, float]) ->
     offsets = -np.matmul(solids.axes, solids.centre[..., None])
     feet = np.concatenate([solids.axes[..., [0, 2]], offsets], axis=2)
     for k, (left, right, top, bottom) in enumerate(ranges):
-        if left >= right or top >= bottom:
+        if (right - left) * (bottom - top) < _SMALLEST:
             continue
         origin = _plane(feet[k], columns[left:right], rows[top:bottom])
         direction = (directions[k][0], directions[k][1], directions[k][2])
