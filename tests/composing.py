@@ -55,5 +55,5 @@ def options(group: str) -> list[str]:
 
 
 def groups() -> list[str]:
-    """The config groups."""
-    return sorted(path.name for path in CONF.iterdir() if path.is_dir())
+    """The config groups of one choice each; `experiment` holds whole setups, and has tests of its own."""
+    return sorted(path.name for path in CONF.iterdir() if path.is_dir() and path.name != "experiment")

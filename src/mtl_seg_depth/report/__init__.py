@@ -1,0 +1,1 @@
+"""The report: its tables as data, and ours beside them."""
