@@ -27,7 +27,7 @@ class LearningRate:
     """
 
     def __init__(self, span: Span, value: float, warmup_epochs: float = 0.0) -> None:
-        if value <= 0:
+        if not value > 0:
             raise ValueError(f"value, the learning rate, is above 0; not {value}")
         if not 0 <= warmup_epochs <= span.epochs:
             raise ValueError(f"warmup_epochs is within 0..{span.epochs}, the epochs; not {warmup_epochs}")
@@ -63,7 +63,7 @@ class Poly(LearningRate):
         self, span: Span, value: float, power: float = 0.9, per_step: bool = False, warmup_epochs: float = 0.0
     ) -> None:
         super().__init__(span, value, warmup_epochs)
-        if power <= 0:
+        if not power > 0:
             raise ValueError(f"power is above 0, not {power}")
         self.power = power
         self.per_step = per_step

@@ -96,8 +96,7 @@ def _dilate(stages: Sequence[nn.Module], flags: Sequence[bool]) -> list[int]:
             stride *= 2
         if rate > 1:
             for position, block in enumerate(stage):
-                first_rate = 2 if dilated else 1
-                block_rate = first_rate if position == 0 else rate
+                block_rate = 2 if dilated and position == 0 else rate
                 block.conv2.dilation = block.conv2.padding = (block_rate, block_rate)
         strides.append(stride)
     return strides

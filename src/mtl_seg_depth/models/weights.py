@@ -1,7 +1,7 @@
 """Pretrained encoder weights: torchvision's ImageNet ones, or a state-dict file. Nothing in a file is executed."""
 
 import logging
-import pickle
+from collections.abc import Iterable
 from pathlib import Path
 from urllib.error import URLError
 
@@ -11,6 +11,7 @@ from safetensors.torch import load_file
 from torch import Tensor
 from torchvision.models import WeightsEnum, get_model_weights, resnet
 
+from mtl_seg_depth import tensors
 from mtl_seg_depth.errors import UserError
 
 log = logging.getLogger(__name__)
@@ -35,11 +36,13 @@ def load_pretrained(net: resnet.ResNet, name: str, weights: str) -> None:
     wanted = {key: value for key, value in net.state_dict().items() if not key.startswith("fc.")}
     taken = {key: state[key] for key in wanted if key in state}
     misfits = [key for key, value in taken.items() if value.shape != wanted[key].shape]
-    if misfits or len(taken) < len(wanted) / 2:
-        example = misfits[0] if misfits else next(key for key in wanted if key not in state)
+    other_blocks = sorted(_blocks(wanted) ^ _blocks(state))
+    if misfits or other_blocks or len(taken) < len(wanted) / 2:
+        example = [*misfits, *other_blocks, *(key for key in wanted if key not in state)][0]
         raise UserError(
-            f"encoder.weights: {origin} does not hold a {name}: {len(misfits)} tensors have another shape and "
-            f"{len(wanted) - len(taken)} of {len(wanted)} are missing, {example} for one"
+            f"encoder.weights: {origin} does not hold a {name}: {len(misfits)} tensors have another shape, "
+            f"{len(wanted) - len(taken)} of {len(wanted)} are missing and {len(other_blocks)} blocks are in only one "
+            f"of the two; {example} for one"
         )
     net.load_state_dict(taken, strict=False)
     fresh = sorted(wanted.keys() - taken.keys())
@@ -53,24 +56,31 @@ def load_pretrained(net: resnet.ResNet, name: str, weights: str) -> None:
     )
 
 
+def _blocks(keys: Iterable[str]) -> set[str]:
+    """The residual blocks among tensor names, such as `layer3.5`: how many there are tells the ResNets apart."""
+    return {".".join(key.split(".")[:2]) for key in keys if key.startswith("layer")}
+
+
 def _imagenet(name: str, weights: str) -> tuple[dict[str, Tensor], str]:
     """torchvision's weights through its own API: progress bar, cache folder, checked hash."""
-    available = get_model_weights(name)
-    try:
-        entry: WeightsEnum = available[IMAGENET[weights]]
-    except KeyError:
-        raise UserError(
-            f"encoder.weights={weights}: torchvision has only {', '.join(available.__members__)} for {name}"
-        ) from None
+    available: dict[str, WeightsEnum] = {entry.name: entry for entry in get_model_weights(name)}
+    if IMAGENET[weights] not in available:
+        raise UserError(f"encoder.weights={weights}: torchvision has only {', '.join(available)} for {name}")
+    entry = available[IMAGENET[weights]]
+    cached = Path(torch.hub.get_dir()) / "checkpoints" / Path(entry.url).name
     try:
         state = entry.get_state_dict(progress=True, check_hash=True, weights_only=True)
     except (URLError, ConnectionError, TimeoutError) as error:
-        folder = Path(torch.hub.get_dir()) / "checkpoints"
         raise UserError(
             f"encoder.weights={weights} is not cached and {entry.url} is out of reach "
             f"({getattr(error, 'reason', error)}).\nFetch it where there is a network and put it here: "
-            f"{folder / Path(entry.url).name}\nor name the file: encoder.weights=<path>; "
+            f"{cached}\nor name the file: encoder.weights=<path>; "
             "or start from random weights: encoder.weights=none"
+        ) from error
+    except Exception as error:  # a damaged file can make torch raise nearly anything
+        raise UserError(
+            f"encoder.weights={weights}: {cached} cannot be written, or is damaged ({tensors.reason(error)}); "
+            "delete it, and it is downloaded again"
         ) from error
     return dict(state), f"{name} {entry.name}"
 
@@ -82,15 +92,9 @@ def _read_state_dict(path: Path) -> dict[str, Tensor]:
             f"encoder.weights: there is no file {path}; it takes none, {', '.join(IMAGENET)} or a state-dict file"
         )
     try:
-        state = (
-            load_file(path)
-            if path.suffix == ".safetensors"
-            else torch.load(path, map_location="cpu", weights_only=True)
-        )
-    except (SafetensorError, pickle.UnpicklingError, RuntimeError, EOFError) as error:
-        raise UserError(
-            f"encoder.weights: {path} is no state dict of plain tensors ({str(error).splitlines()[0]})"
-        ) from error
-    if not isinstance(state, dict) or not all(isinstance(value, Tensor) for value in state.values()):
+        state = load_file(path) if path.suffix == ".safetensors" else tensors.read(path)
+    except (SafetensorError, OSError) as error:
+        raise UserError(f"encoder.weights: {path} is no .safetensors file ({tensors.reason(error)})") from error
+    if not isinstance(state, dict) or not all(isinstance(k, str) and isinstance(v, Tensor) for k, v in state.items()):
         raise UserError(f"encoder.weights: {path} is no state dict: it should map names to tensors alone")
     return state
