@@ -1,6 +1,7 @@
 import http.server
 import json
 import math
+import multiprocessing
 import os
 import socket
 import sqlite3
@@ -16,11 +17,12 @@ from mlflow import MlflowClient
 
 from mtl_seg_depth import atomic
 from mtl_seg_depth.errors import UserError
-from mtl_seg_depth.record import Record
+from mtl_seg_depth.record import Record, read_points
 from mtl_seg_depth.tracking import Mirror, absolute_uri, mirror_once, prepare_store, redact
 from mtl_seg_depth.tracking import mirror as mirror_module
 from mtl_seg_depth.tracking.__main__ import main
 from mtl_seg_depth.tracking.sender import Sender
+from mtl_seg_depth.tracking.system import SystemSampler
 
 NOWHERE = "http://127.0.0.1:9"  # the discard port: refused at once
 
@@ -189,7 +191,7 @@ def test_a_resumed_training_continues_its_run(record, uri):
     (record.folder / "result.json").unlink()
 
     record = Record(record.folder)
-    params = {"model": "joint", "lr": "0.1", "workers": "8"}
+    params = {"model": "joint", "lr": "0.2", "workers": "8"}
     record.start(name="joint 0", fingerprint="ab12", experiment="base/line", params=params, tags={"git": "def"})
     record.log(1, {"loss": 1.5})
     with Mirror(record.folder, uri, interval_s=0.05, system_metrics=False):
@@ -201,7 +203,7 @@ def test_a_resumed_training_continues_its_run(record, uri):
     assert second.info.run_id == first.info.run_id
     assert second.info.status == "FINISHED"
     assert second.data.tags["git"] == "def"
-    assert second.data.params["workers"] == "8"
+    assert second.data.params == {**first.data.params, "workers": "8"}  # what was sent first stands
     assert [(step, value) for step, value, _ in history(uri, "loss")] == [(1, 1.0), (2, 2.0)]
     assert Path(second.info.artifact_uri.removeprefix("file://"), "a.txt").read_text() == "second"
 
@@ -302,6 +304,26 @@ def test_a_server_that_is_away_is_reported_once_and_costs_nothing(record, uri, c
     assert any(name.startswith("system/") for name in the_run(uri).data.metrics)
 
 
+def test_an_outage_between_batches_loses_only_the_batch(record, uri, monkeypatch):
+    for step in range(800):
+        record.log(step, {"loss": 1.0, "lr": 0.1, "grad": 2.0})
+    log_batch = MlflowClient.log_batch
+    sizes = []
+
+    def failing_at_the_second(*args, metrics=(), **kwargs):
+        sizes.append(len(metrics))
+        if metrics and sum(size > 0 for size in sizes) == 2:
+            raise ConnectionError("refused")
+        log_batch(*args, metrics=metrics, **kwargs)
+
+    monkeypatch.setattr(MlflowClient, "log_batch", failing_at_the_second)
+    with pytest.raises(UserError, match="refused"):
+        mirror_once(record.folder, uri)
+    mirror_once(record.folder, uri)
+    assert [size for size in sizes if size] == [999, 999, 999, 402]
+    assert rows(uri) == 2400
+
+
 def test_an_outage_in_the_middle_leaves_no_gap(record, uri, caplog, monkeypatch):
     log_batch = MlflowClient.log_batch
     away = threading.Event()
@@ -336,8 +358,29 @@ def test_a_server_that_answers_500_is_away(record, broken_server, caplog):
     assert time.monotonic() - begin < 5
 
 
-def test_a_locked_database_is_away(record, uri, caplog, monkeypatch):
+def test_closing_has_less_patience_with_a_server_known_to_be_away(record, uri, monkeypatch):
+    calls = []
+    released = threading.Event()
+
+    def hanging_from_the_second_time(sender):
+        calls.append(1)
+        if len(calls) > 1:
+            released.wait(20)
+        raise ConnectionError("refused")
+
     monkeypatch.setattr(mirror_module, "_PATIENCE_S", 0.2)
+    monkeypatch.setattr(Sender, "send", hanging_from_the_second_time)
+    mirror = Mirror(record.folder, uri, interval_s=0.02, system_metrics=False)
+    mirror.start()
+    wait_until(lambda: len(calls) == 2)
+    begin = time.monotonic()
+    mirror.close()
+    assert time.monotonic() - begin < 5
+    released.set()
+    mirror._thread.join()
+
+
+def test_a_locked_database_is_away(record, uri, caplog):
     with sqlite3.connect(uri.removeprefix("sqlite:///")) as database:
         database.execute("begin exclusive")
         mirror = Mirror(record.folder, uri, interval_s=0.02, system_metrics=False)
@@ -374,6 +417,17 @@ def test_system_metrics_are_recorded_and_go_on_counting(record, uri, monkeypatch
         assert all(0 < value <= 100 for _, value, _ in memory)
         assert sorted(time for _, _, time in memory) == [time for _, _, time in memory]
     assert list(record.points()) == []
+
+
+def test_samples_go_on_counting(tmp_path):
+    for expected in ([0, 1], [0, 1, 2, 3]):
+        sampler = SystemSampler(tmp_path)
+        sampler.sample()
+        sampler.sample()
+        sampler.close()
+        assert [point.step for point in read_points(tmp_path / "system.jsonl")] == expected
+    with pytest.raises(OSError, match="Bad file descriptor"):
+        sampler.sample()
 
 
 def test_another_database_gets_everything(record, uri, tmp_path):
@@ -463,19 +517,21 @@ def test_no_database_can_be_where_a_file_is(tmp_path):
 
 
 def test_many_processes_prepare_one_fresh_database(tmp_path):
-    code = "import sys, mtl_seg_depth.tracking as t; t.prepare_store(sys.argv[1])"
-    command = [sys.executable, "-c", code, f"sqlite:///{tmp_path}/new/mlflow.db"]
-    processes = [
-        subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True) for _ in range(8)
-    ]
-    assert [(process.communicate()[0], process.returncode) for process in processes] == [("", 0)] * 8
+    fork = multiprocessing.get_context("fork")  # MLflow is imported already, so all of them arrive at once
+    arguments = (f"sqlite:///{tmp_path}/new/mlflow.db",)
+    processes = [fork.Process(target=prepare_store, args=arguments) for _ in range(8)]
+    for process in processes:
+        process.start()
+    for process in processes:
+        process.join()
+    assert [process.exitcode for process in processes] == [0] * 8
 
 
 def test_a_mirror_leaves_nothing_behind(tmp_path):
     """In a process of its own: no thread, no environment, no print; MLflow is imported only in the thread."""
     code = """
 import os, sys, threading
-from mtl_seg_depth.record import Record
+from mtl_seg_depth.record import Record, read_points
 from mtl_seg_depth.tracking import Mirror
 record = Record(sys.argv[1])
 record.start(name="n", fingerprint="f", experiment="e", params={}, tags={})

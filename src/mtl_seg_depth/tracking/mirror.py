@@ -6,6 +6,7 @@ import os
 import shlex
 import threading
 import time
+from collections.abc import Callable
 from contextlib import ExitStack, closing, nullcontext
 from pathlib import Path
 from types import TracebackType
@@ -53,6 +54,7 @@ class Mirror:
         self._environment = ExitStack()
         self._closing = threading.Event()
         self._away = False
+        self._given_up = False
         self._complete = False
         self._thread = threading.Thread(target=self._work, name="mlflow mirror", daemon=True)
 
@@ -67,7 +69,10 @@ class Mirror:
         What could not be sent is reported, with the command that sends it later.
         """
         self._closing.set()
-        self._thread.join(min(timeout, _PATIENCE_S) if self._away else timeout)
+        begin = time.monotonic()
+        while self._thread.is_alive() and not self._given_up:
+            self._thread.join(0.05)
+            self._given_up = time.monotonic() - begin > (min(timeout, _PATIENCE_S) if self._away else timeout)
         self._environment.close()
         if not self._complete:
             log.warning(
@@ -98,30 +103,24 @@ class Mirror:
         next_sample = time.monotonic() + _SAMPLE_EVERY_S
         next_try = 0.0
         pause = self._interval_s
-        last = False
-        while not last:
-            last = self._closing.is_set()
-            if sampler and (last or time.monotonic() >= next_sample):
+        while not self._closing.is_set():
+            if sampler and time.monotonic() >= next_sample:
                 sampler.sample()
                 next_sample = time.monotonic() + _SAMPLE_EVERY_S
-            if last or time.monotonic() >= next_try:
-                if self._attempt(last):
-                    self._complete = last
-                    pause = self._interval_s
-                else:
-                    last = self._closing.is_set()  # whoever closes does not wait for a second attempt
-                    pause = min(2 * pause, _LONGEST_PAUSE_S)
+            if time.monotonic() >= next_try:
+                pause = self._interval_s if self._attempt(self._sender.send) else min(2 * pause, _LONGEST_PAUSE_S)
                 next_try = time.monotonic() + pause
             self._closing.wait(self._interval_s)
+        if sampler:
+            sampler.sample()
+        if not self._given_up:
+            self._complete = self._attempt(self._sender.finish)
 
-    def _attempt(self, last: bool) -> bool:
-        """Send what is new, at the last also the final status; False if the server is away."""
+    def _attempt(self, send: Callable[[], object]) -> bool:
+        """Call `send`; False if the server is away, which is reported at the first time."""
         server = redact(self._sender.uri)
         try:
-            if last:
-                self._sender.finish()
-            else:
-                self._sender.send()
+            send()
         except server_errors() as error:
             if not self._away:
                 log.warning("Tracking server %s is away (%s); the run goes on without.", server, _reason(error))
@@ -150,7 +149,10 @@ def mirror_once(folder: str | os.PathLike[str], tracking_uri: str | None = None,
         raise UserError(f"{folder}: {redact(sender.uri)} did not take it: {_reason(error)}") from error
 
 
-def _reason(error: Exception) -> str:
+def _reason(error: BaseException) -> str:
+    """What went wrong at the bottom of it (connection refused), without what MLflow and requests wrap around it."""
+    while inner := error.__cause__ or error.__context__:
+        error = inner
     return redact((str(error) or type(error).__name__).splitlines()[0])
 
 

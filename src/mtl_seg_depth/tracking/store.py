@@ -65,9 +65,8 @@ def new_client(uri: str) -> "MlflowClient":
     """A client that does not chat; raises one of `server_errors()` when a database is away."""
     from mlflow import MlflowClient
 
-    # Migrations announce themselves at length; and what fails is reported here, once, without a stack trace.
-    for name, level in (("mlflow", "WARNING"), ("alembic", "WARNING"), ("mlflow.store.db.utils", "CRITICAL")):
-        logging.getLogger(name).setLevel(level)
+    logging.getLogger("alembic").setLevel(logging.WARNING)  # migrations announce themselves at length
+    logging.getLogger("mlflow.store.db.utils").setLevel(logging.CRITICAL)  # what fails here is raised as well
     return MlflowClient(uri)
 
 
