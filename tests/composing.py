@@ -55,5 +55,5 @@ def options(group: str) -> list[str]:
 
 
 def groups() -> list[str]:
-    """The config groups of one choice each; `experiment` holds whole setups, and has tests of its own."""
-    return sorted(path.name for path in CONF.iterdir() if path.is_dir() and path.name != "experiment")
+    """The groups of one choice each in a training: not `experiment`, which holds whole setups, nor evaluation's `tta`."""
+    return sorted(path.name for path in CONF.iterdir() if path.is_dir() and path.name not in ("experiment", "tta"))

@@ -26,15 +26,18 @@ from mtl_seg_depth.weighting.weighting import Weighting
 
 def resolve(settings: Settings) -> tuple[Settings, torch.device]:
     """The settings with `precision=auto` decided, and the device; UserError for a device that is not there."""
-    if settings.device == "auto":
-        device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    else:
-        device = torch.device(settings.device)
-    if device.type == "cuda" and (device.index or 0) >= torch.cuda.device_count():
-        raise UserError(f"device={settings.device}: this machine has {torch.cuda.device_count()} CUDA devices")
+    device = find_device(settings.device)
     if settings.precision == "auto":
         settings = settings.model_copy(update={"precision": native(device)})
     return settings, device
+
+
+def find_device(name: str) -> torch.device:
+    """The device of a name such as `auto`, `cpu` or `cuda:1`; UserError where it is not there."""
+    device = torch.device(("cuda" if torch.cuda.is_available() else "cpu") if name == "auto" else name)
+    if device.type == "cuda" and (device.index or 0) >= torch.cuda.device_count():
+        raise UserError(f"device={name}: this machine has {torch.cuda.device_count()} CUDA devices")
+    return device
 
 
 @dataclass(frozen=True)

@@ -30,11 +30,16 @@ PACKAGE = __name__.split(".")[0]
 
 Node = Annotated[dict[str, Any], Field(description="a `_target_` of this package and its arguments")]
 
+Device = Annotated[str, Field(pattern=r"^(auto|cpu|cuda(:\d+)?)$")]
+
 
 class Section(BaseModel):
     """Base of the schema: unknown keys are refused, values do not change."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+Schema = typing.TypeVar("Schema", bound=Section)
 
 
 class Dilation(Section):
@@ -115,7 +120,7 @@ class Settings(Section):
     paths: Paths
     seed: NonNegativeInt
     precision: Literal["auto", "fp32", "bf16"]
-    device: Annotated[str, Field(pattern=r"^(auto|cpu|cuda(:\d+)?)$")]
+    device: Device
     deterministic: bool
     clip_norm: PositiveFloat | None
     name: str | None
@@ -140,11 +145,16 @@ NOT_IDENTITY = (
 
 
 def parse(config: Mapping[str, Any]) -> Settings:
-    """The settings of a composed config. Raises UserError that names every key that is unknown or of a wrong type."""
+    """The settings of a composed training. Raises UserError that names every key that is unknown or of a wrong type."""
+    return parse_as(Settings, config)
+
+
+def parse_as(schema: type[Schema], config: Mapping[str, Any]) -> Schema:
+    """A composed config as one of the `Section`s; UserError as in `parse`."""
     try:
-        return Settings.model_validate(config)
+        return schema.model_validate(config)
     except ValidationError as error:
-        raise UserError("\n".join(_explain(error, "", Settings.model_fields))) from None
+        raise UserError("\n".join(_explain(error, "", schema.model_fields))) from None
 
 
 def identity(settings: Settings) -> dict[str, Any]:

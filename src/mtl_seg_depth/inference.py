@@ -11,6 +11,9 @@ from mtl_seg_depth.metrics import AbsentClass, Scorer, Scores
 from mtl_seg_depth.models.network import Network
 from mtl_seg_depth.precision import Precision
 
+Predict = Callable[[Tensor], dict[str, Tensor]]
+"""Maps rgb [B, 3, H, W] in 0..1 to predictions, as a `Predictor` does; with test-time augmentation or without."""
+
 
 class Predictor:
     """A network in evaluation mode with what it takes to read its outputs.
@@ -25,29 +28,38 @@ class Predictor:
         self.precision = precision
 
     @torch.inference_mode()
-    def __call__(self, rgb: Tensor) -> dict[str, Tensor]:
-        """Predict a batch; leaves the network in the mode it was in."""
+    def outputs(self, rgb: Tensor) -> dict[str, Tensor]:
+        """What the network itself says of a batch: `semseg` logits [B, 19, H, W], `depth` normalised [B, H, W].
+
+        Both in the number format that the network computes in; leaves the network in the mode it was in.
+        """
         training = self.network.training
         self.network.eval()
         with self.precision.autocast(rgb.device):
             outputs = self.network(rgb)
         self.network.train(training)
+        return {task: predictions[-1] for task, predictions in outputs.items()}
+
+    @torch.inference_mode()
+    def __call__(self, rgb: Tensor) -> dict[str, Tensor]:
+        """Predict a batch; leaves the network in the mode it was in."""
+        outputs = self.outputs(rgb)
         prediction = {}
         if "semseg" in outputs:
-            prediction["semseg"] = outputs["semseg"][-1].argmax(dim=1)
+            prediction["semseg"] = outputs["semseg"].argmax(dim=1)
         if "depth" in outputs:
-            prediction["depth"] = self.depth_norm.to_metres(outputs["depth"][-1])
+            prediction["depth"] = self.depth_norm.to_metres(outputs["depth"])
         return prediction
 
 
 def score(
-    predict: Callable[[Tensor], dict[str, Tensor]], batches: Iterable[Batch], absent: AbsentClass = "exclude"
+    predict: Predict, batches: Iterable[Batch], absent: AbsentClass = "exclude", by_distance: bool = False
 ) -> Scores:
-    """Predict every batch and compare: the scores of a whole split. `predict` maps rgb as a `Predictor` does."""
+    """Predict every batch and compare: the scores of a whole split; depth errors `by_distance` too where wanted."""
     scorer: Scorer | None = None
     for batch in batches:
         prediction = predict(batch.rgb)
-        scorer = scorer or Scorer(tuple(prediction), batch.rgb.device, absent)
+        scorer = scorer or Scorer(tuple(prediction), batch.rgb.device, absent, by_distance)
         scorer.update(prediction, batch.semseg, batch.depth)
     if scorer is None:
         raise ValueError("no batch to score")

@@ -4,7 +4,7 @@ The sums live on the device of what is measured; nothing waits for it until `com
 """
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Literal
 
 import torch
@@ -84,7 +84,8 @@ class DepthErrors:
         predicted = torch.where(valid, prediction.float().flatten(1), 1)
         floored = predicted.clamp(min=self.SMALLEST_DEPTH)
         error = predicted - target
-        log_error = target.log() - floored.log()
+        # SI-log is a small difference of mean squares where the scale is wrong: float32 squares would be too coarse.
+        log_error = (target.log() - floored.log()).double()
         inverse_error = 1 / target - 1 / floored
         ratio = torch.maximum(floored / target, target / floored)
         pixels = valid.sum(dim=1).clamp(min=1)
@@ -116,6 +117,53 @@ class DepthErrors:
         return dict(zip(DEPTH_ERRORS, (self.sums / self.images).tolist(), strict=True))
 
 
+DISTANCES = (0.0, 10.0, 20.0, 40.0, 80.0)
+"""Metres; where each band of distances begins, the last one without an end."""
+
+DISTANCE_ERRORS = ("mae", "rmse", "abs_rel", "delta1", "pixels")
+"""The errors within a band; `pixels` is its share of the valid pixels in per cent."""
+
+
+def distance_names() -> list[str]:
+    """The bands' names, metres: `0-10`, ..., `80-up`."""
+    ends = [*(f"{end:g}" for end in DISTANCES[1:]), "up"]
+    return [f"{start:g}-{end}" for start, end in zip(DISTANCES, ends, strict=True)]
+
+
+class DistanceErrors:
+    """Depth errors by the distance of what is seen, over all valid pixels of the split together.
+
+    Not image by image as `DepthErrors`: many an image has only a few pixels in a band. SI-log, which removes each
+    image's common scale, says nothing of a band.
+    """
+
+    def __init__(self, device: torch.device) -> None:
+        self.starts = torch.tensor(DISTANCES, device=device)
+        self.sums = torch.zeros(len(DISTANCES), len(DISTANCE_ERRORS), dtype=torch.float64, device=device)
+
+    def update(self, prediction: Tensor, depth: Tensor) -> None:
+        """Add predicted depths [B, H, W] against depths [B, H, W], both in metres, nan where there is no depth."""
+        band = torch.bucketize(depth, self.starts, right=True) - 1
+        band = torch.where(torch.isnan(depth), -1, band)
+        target = depth.clamp(min=DepthErrors.SMALLEST_DEPTH)
+        floored = prediction.float().clamp(min=DepthErrors.SMALLEST_DEPTH)
+        error = prediction.float() - target
+        close = torch.maximum(floored / target, target / floored) < 1.25
+        terms = (error.abs(), error.square(), error.abs() / target, close.float(), torch.ones_like(error))
+        for index in range(len(DISTANCES)):
+            inside = band == index
+            self.sums[index] += torch.stack([torch.where(inside, t, 0).sum(dtype=torch.float64) for t in terms])
+
+    def compute(self) -> dict[str, dict[str, float]]:
+        """For every band of `distance_names` its `DISTANCE_ERRORS`; nan where the band has no pixel."""
+        sums = self.sums.cpu()
+        means = sums / sums[:, -1:]
+        means[:, 1].sqrt_()
+        means[:, -1] = 100 * sums[:, -1] / sums[:, -1].sum()
+        rows = (dict(zip(DISTANCE_ERRORS, row, strict=True)) for row in means.tolist())
+        return dict(zip(distance_names(), rows, strict=True))
+
+
 def multitask_score(semseg: float | None, depth: float | None) -> float:
     """`max(semseg - 50, 0) + max(50 - depth, 0)` from mean IoU in per cent and SI-log x 100; a missing task adds 0."""
     score = 0.0 if semseg is None else max(semseg - 50, 0.0)
@@ -132,6 +180,7 @@ class Scores:
         iou: every class's IoU in per cent, nan where the class was never seen.
         depth_errors: every error of `DEPTH_ERRORS`.
         confusion: int64 [19, 19] pixel counts, rows by label.
+        by_distance: `DISTANCE_ERRORS` for every band of distances; empty where they were not asked for.
     """
 
     semseg: float | None
@@ -139,6 +188,7 @@ class Scores:
     iou: dict[str, float]
     depth_errors: dict[str, float]
     confusion: Tensor | None
+    by_distance: dict[str, dict[str, float]] = field(default_factory=dict)
 
     @property
     def multitask(self) -> float:
@@ -155,16 +205,25 @@ class Scores:
         named: dict[str, float | None] = {"multitask": self.multitask, "semseg": self.semseg, "depth": self.depth}
         named |= {f"iou/{name}": value for name, value in self.iou.items()}
         named |= {f"depth_errors/{name}": value for name, value in self.depth_errors.items()}
+        for band, errors in self.by_distance.items():
+            named |= {f"by_distance/{band}/{name}": value for name, value in errors.items()}
         return {f"{prefix}/{k}": v for k, v in named.items() if v is not None and not math.isnan(v)}
 
 
 class Scorer:
     """Running sums for the tasks that a network predicts; `compute` reads them."""
 
-    def __init__(self, tasks: tuple[str, ...], device: torch.device, absent: AbsentClass = "exclude") -> None:
+    def __init__(
+        self,
+        tasks: tuple[str, ...],
+        device: torch.device,
+        absent: AbsentClass = "exclude",
+        by_distance: bool = False,
+    ) -> None:
         self.absent = absent
         self.confusion = ConfusionMatrix(device) if "semseg" in tasks else None
         self.errors = DepthErrors(device) if "depth" in tasks else None
+        self.distances = DistanceErrors(device) if "depth" in tasks and by_distance else None
 
     def update(self, prediction: dict[str, Tensor], semseg: Tensor, depth: Tensor) -> None:
         """Add a batch: predicted `semseg` classes and `depth` metres against labels and depths, all [B, H, W]."""
@@ -172,6 +231,8 @@ class Scorer:
             self.confusion.update(prediction["semseg"], semseg)
         if self.errors is not None:
             self.errors.update(prediction["depth"], depth)
+        if self.distances is not None:
+            self.distances.update(prediction["depth"], depth)
 
     def compute(self) -> Scores:
         """The scores of everything seen; waits for the device."""
@@ -183,4 +244,5 @@ class Scorer:
             iou={} if iou is None else dict(zip(CLASS_NAMES, (100 * iou).tolist(), strict=True)),
             depth_errors=errors,
             confusion=None if self.confusion is None else self.confusion.matrix.cpu(),
+            by_distance={} if self.distances is None else self.distances.compute(),
         )
