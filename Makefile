@@ -25,7 +25,8 @@ ui: $(INSTALLED)  ## compare runs in MLflow, on http://127.0.0.1:5000
 	$(BIN)/mlflow server --backend-store-uri sqlite:///mlflow.db --host 127.0.0.1 --port 5000
 
 figures: $(INSTALLED)  ## make the pictures of the docs anew
-	$(BIN)/python docs/figures/make_figures.py
+	$(BIN)/python docs/figures/make_street_contact_sheet.py
+	$(BIN)/python docs/figures/make_predictions.py
 
 clean:  ## remove environment and caches; data sets, runs and the tracking database stay
 	rm -rf .venv .mypy_cache .pytest_cache .ruff_cache .hypothesis

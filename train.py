@@ -18,7 +18,7 @@ def train(config: dict[str, Any]) -> float | int:
     settings = parse(config)
     console = Console()
     try:
-        result = run(settings, console)
+        result = run(settings, console, cli.choices())
     except Interrupted as stop:
         if cli.in_sweep():
             raise KeyboardInterrupt from stop

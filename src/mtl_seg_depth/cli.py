@@ -68,6 +68,16 @@ def in_sweep() -> bool:
     return HydraConfig.initialized() and HydraConfig.get().mode.name == "MULTIRUN"
 
 
+def choices() -> dict[str, str]:
+    """The option chosen in each config group, such as `{"model": "branched", ...}`; empty outside an entry point."""
+    if not HydraConfig.initialized():
+        return {}
+    chosen = HydraConfig.get().runtime.choices
+    return {
+        group: str(option) for group, option in chosen.items() if option and not group.startswith(("hydra", "base"))
+    }
+
+
 def message_of(error: BaseException, config: str) -> str:
     """What to tell the person at the keyboard, with the nearest names that exist."""
     if isinstance(error, MissingConfigException) and error.missing_cfg_file and error.options:

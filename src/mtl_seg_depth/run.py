@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import torch
@@ -85,8 +86,13 @@ def _numbered(base: Path, number: int) -> Path:
     return base if number == 1 else base.with_name(f"{base.name}.{number}")
 
 
-def run(settings: Settings, console: Console) -> dict[str, Any]:
+def run(settings: Settings, console: Console, choices: Mapping[str, str] = MappingProxyType({})) -> dict[str, Any]:
     """Train what the settings say, or continue it, or do nothing where it is finished; returns the run's result.
+
+    Args:
+        settings: the parsed config.
+        console: where to say what happens.
+        choices: the options chosen, by group; recorded under the groups' names.
 
     Raises:
         UserError: a mistake in the settings or the data, found before the first step wherever that is possible.
@@ -99,11 +105,16 @@ def run(settings: Settings, console: Console) -> dict[str, Any]:
         return folder.result
     parts = assemble(settings, device)  # finds mistakes before anything is written
     with _plain_errors(folder.path), folder.locked():
-        return folder.result or _train(settings, device, folder, parts, console)
+        return folder.result or _train(settings, device, folder, parts, console, choices)
 
 
 def _train(
-    settings: Settings, device: torch.device, folder: RunFolder, parts: Parts, console: Console
+    settings: Settings,
+    device: torch.device,
+    folder: RunFolder,
+    parts: Parts,
+    console: Console,
+    choices: Mapping[str, str],
 ) -> dict[str, Any]:
     atomic.clear_remains(folder.path)
     _require_space(folder.path, parts.parameters * BYTES_PER_PARAMETER)
@@ -131,7 +142,7 @@ def _train(
         highlight=False,
         soft_wrap=True,
     )
-    _write_card(settings, folder, parts, record, name)
+    _write_card(settings, folder, parts, record, name, choices)
     if device.type == "cuda":
         torch.cuda.reset_peak_memory_stats(device)
     with ExitStack() as stack:
@@ -184,7 +195,9 @@ class Pictures:
             pictures.save_confusion(scores.confusion.numpy(), self.record.artifact_path("confusion.png"))
 
 
-def _write_card(settings: Settings, folder: RunFolder, parts: Parts, record: Record, name: str) -> None:
+def _write_card(
+    settings: Settings, folder: RunFolder, parts: Parts, record: Record, name: str, choices: Mapping[str, str]
+) -> None:
     """The run's config and identity card, for people and for the tracking server."""
     tree = settings.model_dump(mode="json")
     text = yaml.safe_dump(tree, sort_keys=False)
@@ -195,7 +208,7 @@ def _write_card(settings: Settings, folder: RunFolder, parts: Parts, record: Rec
         name=name,
         fingerprint=folder.fingerprint,
         experiment=settings.tracking.experiment,
-        params={**params, "parameters": str(parts.parameters), "steps": str(parts.plan.steps)},
+        params={**params, **choices, "parameters": str(parts.parameters), "steps": str(parts.plan.steps)},
         tags={"fingerprint": folder.fingerprint, "git_commit": _git_commit(Path(settings.paths.root))},
     )
 
