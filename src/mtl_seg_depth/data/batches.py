@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from mtl_seg_depth.data.augmentation import Augmentation, Size, Views, crop, jitter, resample
@@ -49,7 +50,7 @@ class Decoder:
     def __call__(self, rgb: Tensor, semseg: Tensor, codes: Tensor, ids: list[int]) -> Batch:
         """A batch from rgb [B, H, W, 3] in 0..255, labels [B, H, W] and disparity codes [B, H, W] on the device."""
         return Batch(
-            rgb=rgb.permute(0, 3, 1, 2).float().div_(255),
+            rgb=rgb.permute(0, 3, 1, 2).float().contiguous(memory_format=torch.channels_last).div_(255),
             semseg=semseg.long(),
             depth=self.metres[codes.int()],
             ids=ids,
@@ -101,7 +102,7 @@ class TrainingBatches:
         self.seed = seed
         self.decode = Decoder(device)
         self.steps_per_epoch = len(split) // batch_size
-        self._planned: tuple[int, np.ndarray, Views] | None = None
+        self._planned: tuple[int, NDArray[np.int64], Views] | None = None
 
     def __getitem__(self, step: int) -> Batch:
         """The batch of an optimiser step, counted from 0 over the whole training."""
@@ -128,7 +129,7 @@ class TrainingBatches:
         inside = (depth >= self.depth_range.min) & (depth <= self.depth_range.max)
         return Batch(batch.rgb, batch.semseg, torch.where(inside, depth, torch.nan), batch.ids)
 
-    def _plan(self, epoch: int) -> tuple[np.ndarray, Views]:
+    def _plan(self, epoch: int) -> tuple[NDArray[np.int64], Views]:
         """Row numbers and views of one epoch, in the order they are trained on; the last epoch asked for is kept."""
         if self._planned is None or self._planned[0] != epoch:
             seed = (self.seed, epoch)
