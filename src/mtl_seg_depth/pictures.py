@@ -24,7 +24,8 @@ LARGEST_ERROR = math.log(2)
 
 def colour_labels(labels: NDArray[Any]) -> Picture:
     """Train ids [H, W] in the colours of Cityscapes; ignored pixels are black."""
-    return palette()[labels]
+    coloured: Picture = palette()[labels]
+    return coloured
 
 
 def colour_depth(depth: NDArray[np.float32], nearest: float = MIN_DEPTH, farthest: float = MAX_DEPTH) -> Picture:
@@ -44,6 +45,15 @@ def _colour(share: NDArray[Any], colormap: str) -> Picture:
 
     coloured = colormaps[colormap](np.nan_to_num(share).clip(0, 1), bytes=True)[..., :3]
     return np.where(np.isnan(share)[..., None], NOTHING, coloured)
+
+
+def overlay(rgb: Picture, labels: NDArray[Any], opacity: float = 0.5) -> Picture:
+    """A picture under the colours of its train ids [H, W], `opacity` of them, their borders drawn a little darker."""
+    mixed = (1 - opacity) * rgb + opacity * colour_labels(labels)
+    border = np.zeros(labels.shape, bool)
+    border[:, 1:] |= labels[:, 1:] != labels[:, :-1]
+    border[1:] |= labels[1:] != labels[:-1]
+    return np.where(border[..., None], 0.6 * mixed, mixed).round().astype(np.uint8)
 
 
 def sheet(rows: list[dict[str, Picture]], width: int = 256) -> Image.Image:

@@ -3,9 +3,11 @@
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, fields
+from typing import Any
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn import functional as F
 
@@ -95,14 +97,15 @@ class Augmentation:
         low, high = (math.log(factor) for factor in self.zoom)
         smallest = max(crop[0] / picture[0], crop[1] / picture[1])
         zoom = draw("zoom", low, high).exp().clamp(min=smallest)
-        offsets = []
-        for name, whole, part in (("top", picture[0], crop[0]), ("left", picture[1], crop[1])):
-            free = whole - part / zoom
+
+        def offset(name: str, whole: int, part: int) -> Tensor:
+            free, share = whole - part / zoom, draw(name, 0, 1)
             # A whole pixel where the view is a slice, each of them equally likely; anywhere where it is resampled.
-            share = draw(name, 0, 1)
-            offsets.append(share * free if self.resamples else (share * (free + 1)).floor())
+            return share * free if self.resamples else (share * (free + 1)).floor()
+
         return Views(
-            *offsets,
+            top=offset("top", picture[0], crop[0]),
+            left=offset("left", picture[1], crop[1]),
             flip=draw("flip", 0, 1) < self.flip,
             zoom=zoom,
             tilt=draw("tilt", -math.radians(self.tilt), math.radians(self.tilt)),
@@ -110,7 +113,7 @@ class Augmentation:
         )
 
 
-def crop(pictures: np.ndarray, rows: np.ndarray, views: Views, size: Size) -> Tensor:
+def crop(pictures: NDArray[np.uint8], rows: NDArray[Any], views: Views, size: Size) -> Tensor:
     """The slices that unzoomed views show of `pictures` [N, H, W, ...], uint8 [len(rows), *size, ...], copied."""
     height, width = size
     tops, lefts = views.top.int().tolist(), views.left.int().tolist()

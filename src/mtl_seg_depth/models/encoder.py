@@ -49,11 +49,12 @@ class ResNetEncoder(nn.Module):
 
         self.stem = nn.Sequential(net.conv1, net.bn1, net.relu)
         self.pool = net.maxpool
-        self.stages = nn.ModuleList([net.layer1, net.layer2, net.layer3, net.layer4])
-        self.out_channels = [64, *(_last_norm(stage[-1])[1].num_features for stage in self.stages)]
-        self.strides = [2, 4, *_dilate(self.stages[1:], replace_stride_with_dilation)]
+        stages = [net.layer1, net.layer2, net.layer3, net.layer4]
+        self.stages = nn.ModuleList(stages)
+        self.out_channels = [64, *(_last_norm(stage[-1])[1].num_features for stage in stages)]
+        self.strides = [2, 4, *_dilate(stages[1:], replace_stride_with_dilation)]
         if se:
-            for stage in self.stages:
+            for stage in stages:
                 for block in stage:
                     attribute, norm = _last_norm(block)
                     setattr(block, attribute, nn.Sequential(norm, SqueezeExcitation(norm.num_features)))
@@ -76,7 +77,7 @@ def _last_norm(block: nn.Module) -> tuple[str, nn.BatchNorm2d]:
     return attribute, norm
 
 
-def _dilate(stages: Sequence[nn.Module], flags: Sequence[bool]) -> list[int]:
+def _dilate(stages: Sequence[nn.Sequential], flags: Sequence[bool]) -> list[int]:
     """Replace the strides of the flagged stages by dilation, in place; returns the stride of each stage's output.
 
     Two things differ from torchvision. It forbids dilation in the blocks of ResNet18 and 34: here the second 3x3
@@ -86,7 +87,6 @@ def _dilate(stages: Sequence[nn.Module], flags: Sequence[bool]) -> list[int]:
     strides = []
     stride, rate = 4, 1
     for stage, dilated in zip(stages, flags, strict=True):
-        assert isinstance(stage, nn.Sequential)
         if dilated:
             rate *= 2
             for module in stage[0].modules():
@@ -97,6 +97,7 @@ def _dilate(stages: Sequence[nn.Module], flags: Sequence[bool]) -> list[int]:
         if rate > 1:
             for position, block in enumerate(stage):
                 block_rate = 2 if dilated and position == 0 else rate
+                assert isinstance(block, resnet.BasicBlock | resnet.Bottleneck)
                 block.conv2.dilation = block.conv2.padding = (block_rate, block_rate)
         strides.append(stride)
     return strides

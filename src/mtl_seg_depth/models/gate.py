@@ -18,4 +18,5 @@ class Gate(nn.Module):
 
     def forward(self, features: Tensor) -> Tensor:
         """The message that these features send, same shape."""
-        return self.message(features) * torch.sigmoid(self.gate(features))
+        message: Tensor = self.message(features)
+        return message * torch.sigmoid(self.gate(features))

@@ -42,6 +42,8 @@ class Network(nn.Module):
     """Pixels: below this the deepest features would be padding alone."""
 
     tasks: tuple[str, ...] = tuple(TASK_CHANNELS)
+    mean: Tensor
+    std: Tensor
 
     def __init__(
         self,
