@@ -1,0 +1,36 @@
+"""Export a trained network for other programs: python export.py run=<id> format=onnx."""
+
+from pathlib import Path
+from typing import Any
+
+from mtl_seg_depth import cli
+
+
+def export(config: dict[str, Any]) -> int:
+    """Write the file that the config asks for, and say what it is."""
+    from rich.console import Console
+
+    from mtl_seg_depth.exporting import export
+
+    exported = export(
+        config["run"],
+        Path(config["paths"]["outputs"]),
+        format=config["format"],
+        output=config["output"],
+        probabilities=config["probabilities"],
+        log=config["log"],
+        tracking_uri=config["tracking_uri"],
+    )
+    about = exported.description
+    lines = [f"{exported.path}: {exported.bytes / 1e6:.1f} MB", f"  {about['input']}"]
+    lines += [f"  {name}: {text}" for name, text in about["outputs"].items()]
+    lines += [str(exported.agreement)]
+    if config["format"] == "mlflow":
+        lines += [f"serve it: mlflow models serve -m {exported.logged or exported.path} --env-manager local"]
+    console = Console(highlight=False, soft_wrap=True, markup=False)
+    console.print("\n".join(lines))
+    return 0
+
+
+if __name__ == "__main__":
+    cli.start(export, config="export", root=Path(__file__).parent)
