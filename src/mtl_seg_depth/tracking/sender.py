@@ -88,9 +88,9 @@ class Sender:
         if self._checkpoint and _MLFLOW_STATUS[status] == "FINISHED" and best.exists():
             self._send_file(client, best, ".")
         client.set_tag(self.state.run_id, "status", status)
-        # A run that is sent days later ended when it was last written to.
+        # A run that is sent days later ended with its result, or when it was last written to; evaluations come after.
         files = [path for path in (result, self._folder / "metrics.jsonl") if path.exists()]
-        ended = max((path.stat().st_mtime_ns // 1_000_000 for path in files), default=self._card["started"])
+        ended = files[0].stat().st_mtime_ns // 1_000_000 if files else self._card["started"]
         client.set_terminated(self.state.run_id, _MLFLOW_STATUS[status], ended)
         self.state.finished = result.exists()
         self._save()
