@@ -32,6 +32,8 @@ class AveragedViews:
             takes counts as the smallest one that does not.
         flip: predict each scale mirrored too.
         semseg: how classes are combined.
+        undo_zoom: false averages depths as they were seen. Right for a network that goes by the place of things in
+            the picture, which a zoom leaves as it is, and not by their size.
     """
 
     def __init__(
@@ -39,10 +41,12 @@ class AveragedViews:
         scales: Sequence[float] = (1.0,),
         flip: bool = False,
         semseg: Literal["probabilities", "votes"] = "probabilities",
+        undo_zoom: bool = True,
     ) -> None:
         self.scales = _checked(scales)
         self.flip = flip
         self.semseg = semseg
+        self.undo_zoom = undo_zoom
 
     @property
     def name(self) -> str:
@@ -51,6 +55,7 @@ class AveragedViews:
         parts = [scales] if self.scales != (1.0,) else []
         parts += ["flip"] if self.flip else []
         parts += ["votes"] if parts and self.semseg == "votes" else []
+        parts += ["zoomed"] if self.scales != (1.0,) and not self.undo_zoom else []
         return "_".join(parts) or "none"
 
     def around(self, predictor: Predictor) -> Predict:
@@ -67,7 +72,7 @@ class AveragedViews:
         logarithms: list[Tensor] = []
         for scale in self.scales:
             scaled = workable_size(size, scale)
-            zoom = math.sqrt(scaled[0] * scaled[1] / (size[0] * size[1]))
+            zoom = math.sqrt(scaled[0] * scaled[1] / (size[0] * size[1])) if self.undo_zoom else 1.0
             seen = resize(rgb, scaled)
             for mirrored in (False, True) if self.flip else (False,):
                 outputs = predictor.outputs(seen.flip(-1) if mirrored else seen)

@@ -1,0 +1,32 @@
+"""Labels and depths of one's own pictures: python predict.py run=<id> input=photos/."""
+
+from pathlib import Path
+from typing import Any
+
+from mtl_seg_depth import cli
+
+
+def predict(config: dict[str, Any]) -> int:
+    """Predict what the config says; 0 where all went well, 1 where files could not be read."""
+    from rich.console import Console
+
+    from mtl_seg_depth import prediction
+    from mtl_seg_depth.config import parse_as
+
+    console = Console(highlight=False, soft_wrap=True)
+    settings = parse_as(prediction.PredictionSettings, config)
+    summary = prediction.predict(settings, console)
+    console.print(f"{summary.done} pictures predicted into {settings.output}", markup=False)
+    if summary.beyond:
+        limit = prediction.LARGEST_VALUE / prediction.PER_METRE[settings.depth]
+        console.print(
+            f"In {summary.beyond} of them depths beyond {limit:g} m stand as {limit:g} m, the most that depth="
+            f"{settings.depth} holds; depth=npy keeps them."
+        )
+    for error in summary.failed:
+        console.print(f"failed: {error}", markup=False)
+    return 1 if summary.failed else 0
+
+
+if __name__ == "__main__":
+    cli.start(predict, config="predict", root=Path(__file__).parent)
