@@ -1,6 +1,7 @@
 """One optimiser step as one callable: forward, losses, backward, update."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 
 import torch
 from torch import Tensor, nn, optim
@@ -17,10 +18,10 @@ class Step:
     Args:
         network: in training mode.
         losses: per task, maps one prediction and the batch's target of that name to a scalar.
-        weighting: folds the tasks' losses into one.
+        weighting: makes one gradient out of the tasks' losses.
         optimizer: over the parameters of network and weighting.
         precision: what the network computes in; losses are float32.
-        clip_norm: largest norm of the gradient, longer ones are shortened to it; None for no limit.
+        clip_norm: largest norm of the network's gradient, longer ones are shortened to it; None for no limit.
     """
 
     def __init__(
@@ -43,17 +44,44 @@ class Step:
 
     def __call__(self, batch: Batch, learning_rate: float) -> dict[str, Tensor]:
         """Update the parameters once; each task's loss, before the update, as a scalar on the device."""
+        losses = self._losses(batch)
+        self.optimizer.zero_grad(set_to_none=True)
+        self.weighting.backward(losses, self.network)
+        for group in self.optimizer.param_groups:
+            group["lr"] = learning_rate
+        if self.clip_norm is not None:
+            nn.utils.clip_grad_norm_(self.network.parameters(), self.clip_norm)
+        self.optimizer.step()
+        self.weighting.after_step(lambda: self._recompute(batch))
+        return {task: loss.detach() for task, loss in losses.items()}
+
+    def _losses(self, batch: Batch) -> dict[str, Tensor]:
+        """Each task's loss, the mean over its predictions."""
         with self.precision.autocast(batch.rgb.device):
             outputs = self.network(batch.rgb)
-        losses = {
+        return {
             task: torch.stack([loss(prediction, getattr(batch, task)) for prediction in outputs[task]]).mean()
             for task, loss in self.losses.items()
         }
-        self.optimizer.zero_grad(set_to_none=True)
-        self.weighting.backward(losses)
-        for group in self.optimizer.param_groups:
-            group["lr"] = learning_rate
-            if self.clip_norm is not None:
-                nn.utils.clip_grad_norm_(group["params"], self.clip_norm)
-        self.optimizer.step()
-        return {task: loss.detach() for task, loss in losses.items()}
+
+    def _recompute(self, batch: Batch) -> dict[str, Tensor]:
+        """The losses as the parameters are now, to compare with those before the update."""
+        with torch.no_grad(), running_statistics_untouched(self.network):
+            return self._losses(batch)
+
+
+@contextmanager
+def running_statistics_untouched(network: nn.Module) -> Iterator[None]:
+    """Normalise by the batch's own statistics, as training does, without adding them to the running ones.
+
+    A second pass over a batch would otherwise count it twice in what validation normalises by.
+    """
+    layers = [module for module in network.modules() if isinstance(module, nn.modules.batchnorm._BatchNorm)]
+    tracking = [layer.track_running_stats for layer in layers]
+    for layer in layers:
+        layer.track_running_stats = False
+    try:
+        yield
+    finally:
+        for layer, track in zip(layers, tracking, strict=True):
+            layer.track_running_stats = track

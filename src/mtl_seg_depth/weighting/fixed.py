@@ -1,6 +1,6 @@
 """Weights that stay as they are."""
 
-from collections.abc import Mapping
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -9,14 +9,23 @@ from mtl_seg_depth.weighting.weighting import Weighting
 
 
 class Fixed(Weighting):
-    """The weighted sum of the losses: the report's way, `semseg` and `depth` its two weights."""
+    """The weighted sum of the losses: the report's way, `semseg` and `depth` its two weights.
 
-    def __init__(self, semseg: float, depth: float) -> None:
-        super().__init__()
+    A network of one task takes the weight of that task.
+    """
+
+    fixed: Tensor
+
+    def __init__(self, semseg: float, depth: float, **weighting: Any) -> None:
+        super().__init__(**weighting)
         if min(semseg, depth) < 0 or semseg + depth <= 0:
             raise ValueError(f"task weights are 0 or more and not both 0, not semseg={semseg} depth={depth}")
-        self.weights = {"semseg": semseg, "depth": depth}
+        by_task = {"semseg": semseg, "depth": depth}
+        fixed = torch.tensor([by_task[task] for task in self.tasks])
+        if not fixed.any():
+            raise ValueError(f"{self.tasks[0]}=0 leaves a network of that task alone nothing to learn")
+        self.register_buffer("fixed", fixed, persistent=False)
 
-    def forward(self, losses: Mapping[str, Tensor]) -> Tensor:
+    def forward(self, losses: Tensor) -> Tensor:
         """The weighted sum over the tasks that the network has."""
-        return torch.stack([self.weights[task] * loss for task, loss in losses.items()]).sum()
+        return (self.fixed * losses).sum()
