@@ -1,0 +1,146 @@
+"""The methods with a formula for the combined loss, by hand and at their optima."""
+
+import math
+from collections.abc import Callable
+
+import pytest
+import torch
+from torch import Tensor, nn
+from two_tasks import GIVEN, TASKS
+
+from mtl_seg_depth.weighting.dwa import DynamicWeightAverage
+from mtl_seg_depth.weighting.famo import FAMO
+from mtl_seg_depth.weighting.fixed import Fixed
+from mtl_seg_depth.weighting.geometric import Geometric
+from mtl_seg_depth.weighting.uncertainty import Uncertainty
+from mtl_seg_depth.weighting.weighting import Weighting
+
+
+def feed(weighting: Weighting, semseg: float, depth: float) -> Tensor:
+    """One step whose losses have these values; the gradients that they received."""
+    leaves = [torch.tensor(value, requires_grad=True) for value in (semseg, depth)]
+    weighting.backward(dict(zip(TASKS, leaves, strict=True)), nn.Module())
+    gradients = torch.stack([leaf.grad for leaf in leaves if leaf.grad is not None])
+    assert gradients.equal(weighting.weights)  # what is logged is what was descended
+    return gradients
+
+
+def test_fixed_is_the_weighted_sum() -> None:
+    fixed = Fixed(semseg=0.2, depth=0.8, **GIVEN)
+    assert fixed(torch.tensor([3.0, 5.0])).item() == pytest.approx(4.6)
+    assert feed(fixed, 3.0, 5.0).tolist() == pytest.approx([0.2, 0.8])
+
+
+def test_uncertainty_starts_from_the_two_likelihoods() -> None:
+    """s^2 = 1: a classification weighs 1, a regression 1/2, and log s adds nothing."""
+    uncertainty = Uncertainty(**GIVEN)
+    assert uncertainty(torch.tensor([3.0, 5.0])).item() == pytest.approx(5.5)
+    assert feed(uncertainty, 3.0, 5.0).tolist() == pytest.approx([1.0, 0.5])
+
+
+def test_uncertainty_settles_where_the_variance_is_the_loss() -> None:
+    uncertainty = Uncertainty(**GIVEN)
+    optimizer = torch.optim.Adam(uncertainty.parameters(), lr=0.1)
+    for _ in range(300):
+        optimizer.zero_grad()
+        weights = feed(uncertainty, 3.0, 0.05)
+        optimizer.step()
+    variances = uncertainty.log_variances.exp().tolist()
+    assert variances == pytest.approx([2 * 3.0, 0.05], rel=1e-2)
+    assert weights.tolist() == pytest.approx([1 / 6, 10.0], rel=1e-2)
+
+
+def test_dwa_over_three_epochs_by_hand() -> None:
+    """Epochs of 3 steps; mean losses 4, 1 and then 2, 0.9: ratios 0.5 and 0.9."""
+    dwa = DynamicWeightAverage(**GIVEN)
+    for semseg, depth in [(3.0, 1.0), (4.0, 1.5), (5.0, 0.5)] + [(2.0, 0.9)] * 3:
+        assert feed(dwa, semseg, depth).tolist() == [1.0, 1.0]
+    a, b = math.exp(0.5 / 2), math.exp(0.9 / 2)
+    for _ in range(3):  # the same weights for the whole epoch, whatever its losses
+        assert feed(dwa, 100.0, 0.9).tolist() == pytest.approx([2 * a / (a + b), 2 * b / (a + b)])
+    a, b = math.exp(50 / 2), math.exp(1 / 2)
+    assert feed(dwa, 1.0, 1.0).tolist() == pytest.approx([2 * a / (a + b), 2 * b / (a + b)])
+
+
+def test_dwa_survives_a_loss_of_zero() -> None:
+    dwa = DynamicWeightAverage(**GIVEN)
+    for semseg in [0.0] * 3 + [1.0] * 3 + [0.0] * 6:
+        assert feed(dwa, semseg, 1.0).isfinite().all()
+
+
+def test_geometric_by_hand() -> None:
+    geometric = Geometric(**GIVEN)
+    assert geometric(torch.tensor([4.0, 9.0])).item() == pytest.approx(6.0)
+    assert feed(geometric, 4.0, 9.0).tolist() == pytest.approx([6 / 8, 6 / 18])
+
+
+@pytest.mark.parametrize("losses", [(0.0, 2.0), (2.0, 0.0), (0.0, 0.0)])
+def test_geometric_of_a_zero_is_finite(losses: tuple[float, float]) -> None:
+    geometric = Geometric(**GIVEN)
+    assert 0 <= geometric(torch.tensor(losses)).item() < 2e-4
+    weights = feed(geometric, *losses)
+    assert weights.isfinite().all()
+    assert [weight == 0 for weight in weights.tolist()] == [loss == 0 for loss in losses]
+
+
+def test_famo_starts_with_equal_shares_of_log_losses() -> None:
+    """z = 1/2 each: weights proportional to 1/L, summing to 1."""
+    famo = FAMO(**GIVEN)
+    assert feed(famo, 1.0, 4.0).tolist() == pytest.approx([0.8, 0.2], rel=1e-5)
+
+
+def test_famo_gives_weight_to_the_task_that_improved_less() -> None:
+    """The first Adam step is the rate itself in the direction of the sign."""
+    famo = FAMO(learning_rate=0.1, gamma=0.0, **GIVEN)
+    feed(famo, 1.0, 4.0)
+    famo.after_step(lambda: {"semseg": torch.tensor(0.5), "depth": torch.tensor(3.0)})
+    assert famo.logits.tolist() == pytest.approx([-0.1, 0.1], rel=1e-4)
+    share = 1 / (1 + math.exp(0.2))  # softmax of the logits
+    expected = [share / 1.0, (1 - share) / 4.0]
+    assert feed(famo, 1.0, 4.0).tolist() == pytest.approx([w / sum(expected) for w in expected], rel=1e-4)
+
+
+def test_famo_is_the_authors_adam() -> None:
+    """Against torch's own Adam, with gamma as its weight decay, on the derivative that autograd finds."""
+    famo = FAMO(**GIVEN)
+    logits = nn.Parameter(torch.zeros(2))
+    adam = torch.optim.Adam([logits], lr=0.025, weight_decay=1e-3)
+    for step in range(20):
+        before, after = torch.rand(2, 2, generator=torch.Generator().manual_seed(step)) + 0.5
+        feed(famo, *before.tolist())
+        famo.after_step(lambda after=after: dict(zip(TASKS, after, strict=True)))
+        logits.grad = None
+        (torch.softmax(logits, 0) * (before.log() - after.log())).sum().backward()
+        adam.step()
+    assert famo.logits.tolist() == pytest.approx(logits.tolist(), rel=1e-4)
+
+
+def relative_progress(weighting: Weighting) -> list[float]:
+    """How far the logarithms of two least-squares losses of very different scale fall in 300 steps."""
+    random = torch.Generator().manual_seed(1)
+    first, second = torch.randn(2, 10, 12, generator=random)
+    targets = torch.randn(2, 10, generator=random)
+    x = torch.zeros(12, requires_grad=True)
+    network = nn.Module()
+    network.x = nn.Parameter(x)
+    losses: Callable[[], dict[str, Tensor]] = lambda: {  # noqa: E731
+        "semseg": (first @ network.x - targets[0]).square().mean(),
+        "depth": 1000 * (second @ network.x - targets[1]).square().mean(),
+    }
+    start = losses()
+    optimizer = torch.optim.Adam(network.parameters(), lr=0.003)
+    for _ in range(300):
+        optimizer.zero_grad()
+        weighting.backward(losses(), network)
+        optimizer.step()
+        weighting.after_step(losses)
+    end = losses()
+    return [math.log(start[task].item() / end[task].item()) for task in TASKS]
+
+
+def test_famo_lets_both_losses_fall_at_a_similar_rate() -> None:
+    semseg, depth = relative_progress(Fixed(semseg=0.5, depth=0.5, **GIVEN))
+    assert depth > 2 * semseg  # the sum sees little but the larger loss
+    semseg, depth = relative_progress(FAMO(**GIVEN))
+    assert min(semseg, depth) > 0.8
+    assert semseg == pytest.approx(depth, rel=0.2)
