@@ -101,7 +101,7 @@ def test_vanishing_and_opposite_gradients_give_finite_updates(name: str, rows: l
 def toy(x: Tensor) -> dict[str, Tensor]:
     """Two tasks in two parameters: logarithmic valleys where x[1] > 0, two bowls around (7, -8) and (-7, -8) below.
 
-    The benchmark of the CAGrad paper, section 5.1; also in those of Nash-MTL and FAMO.
+    The benchmark of the CAGrad paper, used again in those of Nash-MTL and FAMO.
     """
     a, b = x
     valleys = [

@@ -13,7 +13,8 @@ class CAGrad(GradientWeighting):
 
     With g0 the average gradient and g_w = w g_1 + (1 - w) g_2, the update is `g0 + c |g0| g_w / |g_w|` for the w in
     0..1 that minimises the convex `<g_w, g0> + c |g0| |g_w|`. At c = 0 it is the average; with c below 1 it converges
-    to a minimum of the average loss. It is taken twice, as the average is half the sum; so does the authors' code.
+    to a minimum of the average loss. It is taken twice, as the average is half the sum; the authors' code does so too,
+    and then divides by 1 + c^2, which the paper does not.
 
     For two tasks the minimum is a formula. With d = g_1 - g_2 and p = <d, g0>, the derivative by w is zero where
     u = <g_w, d> satisfies c |g0| u = -p |g_w|, and |g_w|^2 |d|^2 = u^2 + D, with D the determinant of the Gram matrix:
