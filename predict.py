@@ -1,9 +1,11 @@
 """Labels and depths of one's own pictures: python predict.py run=<id> input=photos/."""
 
+import sys
 from pathlib import Path
 from typing import Any
 
 from mtl_seg_depth import cli
+from mtl_seg_depth.quoting import quote_names
 
 
 def predict(config: dict[str, Any]) -> int:
@@ -29,4 +31,5 @@ def predict(config: dict[str, Any]) -> int:
 
 
 if __name__ == "__main__":
+    sys.argv[1:] = quote_names(sys.argv[1:], {"input", "output"})
     cli.start(predict, config="predict", root=Path(__file__).parent)

@@ -67,6 +67,12 @@ def test_depth_whose_zoom_is_undone_is_that_of_the_picture_itself(scales: list[f
     torch.testing.assert_close(depth, torch.full_like(depth, 10.0), rtol=2e-3, atol=0)
 
 
+def test_depth_whose_zoom_is_left_is_averaged_as_it_was_seen() -> None:
+    predict = AveragedViews([1.0, 2.0], undo_zoom=False).around(predictor_of(Fake(pinhole, no_logits)))
+    depth = predict(square(20))["depth"]  # 20 m, at scale 2 as if 10 m
+    torch.testing.assert_close(depth, torch.full_like(depth, 200**0.5), rtol=2e-3, atol=0)
+
+
 def test_a_near_object_is_not_clamped_before_its_zoom_is_undone() -> None:
     predict = AveragedViews([4.0]).around(predictor_of(Fake(pinhole, no_logits)))
     depth = predict(square(80))["depth"]  # at 5 m; seen at scale 4 as if at 1.25 m, less than any valid depth
@@ -224,6 +230,7 @@ def test_every_option_builds_predicts_and_is_called_what_it_is(predictor: Predic
     [
         ("tta.scales=[1,1.5]", "scales_1_1.5"),
         ("tta=flip tta.semseg=votes", "flip_votes"),
+        ("tta=multiscale_flip tta.undo_zoom=false", "multiscale_flip_zoomed"),
         ("tta=multiscale tta.scales=[1] tta.semseg=votes", "none"),
         ("tta=multiscale_flip tta.scales=[1]", "flip"),
     ],

@@ -38,8 +38,8 @@ from mtl_seg_depth.tracking import mirror_once
 from mtl_seg_depth.trained import Reference, Trained, load_trained
 from mtl_seg_depth.tta import AveragedViews, Views
 
-PLACES = ("root", "cache", "workers")
-"""Arguments of a data set that say where it lies and how it is read, not what it is."""
+NOT_PICTURES = ("cache", "workers", "crop_size", "depth_mean", "depth_std", "depth_min", "depth_max")
+"""Arguments of a data set that do not say which pictures it has."""
 
 LONGEST_WAIT_S = 60.0
 """For another evaluation of the same run to finish writing."""
@@ -88,6 +88,7 @@ class Question:
             "step": self.trained.step,
             "split": self.split.split,
             "data": self.split.content_digest,
+            "other_data": self.other_data,
             "tta": {"_target_": f"{type(self.views).__module__}.{type(self.views).__name__}", **views},
             "precision": self.precision.name,
             "absent_classes": self.absent,
@@ -162,8 +163,8 @@ def _data(wanted: Mapping[str, Any], own: Mapping[str, Any]) -> tuple[dict[str, 
     """The data set to score on, and its name where it is another than the run's own."""
     if "_target_" not in wanted:
         return {**own, **{key: value for key, value in wanted.items() if value is not None}}, None
-    what, own_what = ({k: v for k, v in data.items() if k not in PLACES} for data in (wanted, own))
-    return dict(wanted), None if what == own_what else wanted["_target_"].rpartition(".")[2].lower()
+    pictures_of, own_pictures = ({k: v for k, v in data.items() if k not in NOT_PICTURES} for data in (wanted, own))
+    return dict(wanted), None if pictures_of == own_pictures else wanted["_target_"].rpartition(".")[2].lower()
 
 
 def _answer(question: Question, predict: Predict, batches: ScoringBatches, console: Console) -> dict[str, Any]:
