@@ -22,11 +22,13 @@ def export(config: dict[str, Any]) -> int:
         tracking_uri=config["tracking_uri"],
     )
     about = exported.description
-    lines = [f"{exported.path}: {exported.bytes / 1e6:.1f} MB", f"  {about['input']}"]
-    lines += [f"  {name}: {text}" for name, text in about["outputs"].items()]
-    lines += [str(exported.agreement)]
+    lines = [f"{exported.path}: {exported.bytes / 1e6:.1f} MB"]
     if config["format"] == "mlflow":
-        lines += [f"serve it: mlflow models serve -m {exported.logged or exported.path} --env-manager local"]
+        lines += [f"  serve it: mlflow models serve -m {exported.logged or exported.path} --env-manager local"]
+        lines += ["  it answers base64 encoded JPEG or PNG files in the column image; see --help"]
+    else:
+        lines += [f"  {about['input']}", *(f"  {name}: {text}" for name, text in about["outputs"].items())]
+    lines += [f"  {exported.agreement}"]
     console = Console(highlight=False, soft_wrap=True, markup=False)
     console.print("\n".join(lines))
     return 0

@@ -167,6 +167,7 @@ def write_torch_export(path: Path, deployed: Deployed, description: Mapping[str,
 def write_mlflow(path: Path, deployed: Deployed, description: Mapping[str, Any]) -> Agreement:
     """Write a folder with an MLflow model, which `mlflow models serve` serves; see tracking/served.py."""
     staged = path.with_name(f".{path.name}.{secrets.token_hex(4)}.part")
+    earlier = staged.with_suffix(".old")
     try:
         with tempfile.TemporaryDirectory() as scratch:
             program = Path(scratch) / "network.pt2"
@@ -180,11 +181,13 @@ def write_mlflow(path: Path, deployed: Deployed, description: Mapping[str, Any])
 
         agreement = compare(deployed, copy, resolution=description["depth_range_metres"][1] / 2**16)
         if path.exists():
-            path.rename(staged.with_suffix(".old"))
+            path.rename(earlier)
         staged.rename(path)
         return agreement
     finally:
-        for remains in (staged, staged.with_suffix(".old")):
+        if earlier.exists() and not path.exists():
+            earlier.rename(path)
+        for remains in (staged, earlier):
             shutil.rmtree(remains, ignore_errors=True)
 
 
