@@ -1,31 +1,28 @@
 """Export a trained network for other programs: python export.py run=<id> format=onnx."""
 
+import sys
 from pathlib import Path
 from typing import Any
 
 from mtl_seg_depth import cli
+from mtl_seg_depth.quoting import quote_names
 
 
 def export(config: dict[str, Any]) -> int:
     """Write the file that the config asks for, and say what it is."""
     from rich.console import Console
 
-    from mtl_seg_depth.exporting import export
+    from mtl_seg_depth import exporting
+    from mtl_seg_depth.config import parse_as
 
-    exported = export(
-        config["run"],
-        Path(config["paths"]["outputs"]),
-        format=config["format"],
-        output=config["output"],
-        probabilities=config["probabilities"],
-        log=config["log"],
-        tracking_uri=config["tracking_uri"],
-    )
+    settings = parse_as(exporting.ExportSettings, config)
+    exported = exporting.export(settings)
     about = exported.description
     lines = [f"{exported.path}: {exported.bytes / 1e6:.1f} MB"]
-    if config["format"] == "mlflow":
-        lines += [f"  serve it: mlflow models serve -m {exported.logged or exported.path} --env-manager local"]
+    if settings.format == "mlflow":
+        lines += [f"  serve it: mlflow models serve -m {exported.path} --env-manager local"]
         lines += ["  it answers base64 encoded JPEG or PNG files in the column image; see --help"]
+        lines += [f"  logged as {exported.logged}"] if exported.logged else []
     else:
         lines += [f"  {about['input']}", *(f"  {name}: {text}" for name, text in about["outputs"].items())]
     lines += [f"  {exported.agreement}"]
@@ -35,4 +32,5 @@ def export(config: dict[str, Any]) -> int:
 
 
 if __name__ == "__main__":
+    sys.argv[1:] = quote_names(sys.argv[1:], {"run", "output", "tracking_uri"})
     cli.start(export, config="export", root=Path(__file__).parent)

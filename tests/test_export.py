@@ -12,13 +12,15 @@ from typing import Any
 import onnxruntime
 import pytest
 import torch
-from composing import ROOT
+from composing import ROOT, compose
 from exported import SIZES, Export, Make, assert_same, exporter, load, one_thread, random_rgb, trainer, truth
 from torch import Tensor
 
 from mtl_seg_depth import deployed, exporting
+from mtl_seg_depth.config import parse_as
 from mtl_seg_depth.deployed import Deployed, compare
 from mtl_seg_depth.errors import UserError
+from mtl_seg_depth.exporting import ExportSettings
 from mtl_seg_depth.labels import CLASS_NAMES, NUM_CLASSES
 
 
@@ -172,6 +174,10 @@ def test_a_copy_that_differs_is_refused_and_a_tie_is_not(runs: Make) -> None:
     assert agreement.labels == agreement.pixels
 
 
+def asked(*choices: str) -> ExportSettings:
+    return parse_as(ExportSettings, compose(*choices, config="export"))
+
+
 def test_an_export_that_fails_leaves_what_was_there(
     runs: Make, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -185,28 +191,28 @@ def test_an_export_that_fails_leaves_what_was_there(
     monkeypatch.setattr(torch.export, "save", half)
     monkeypatch.setattr(torch.export, "export", lambda *_, **__: torch.fx.symbolic_trace(torch.nn.ReLU()))
     with pytest.raises(UserError, match="No space left on device; nothing was written"):
-        exporting.export(str(runs("baseline")), tmp_path, format="torch_export", output=str(path))
+        exporting.export(asked(f"run={runs('baseline')}", "format=torch_export", f"output={path}"))
     assert path.read_text() == "earlier"
     assert list(tmp_path.iterdir()) == [path]
 
 
 def test_mistakes_are_answered_before_any_work(runs: Make, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    folder = str(runs("baseline"))
+    folder = f"run={runs('baseline')}"
     monkeypatch.setattr(exporting, "load_trained", None)
     (tmp_path / "photos").mkdir()
-    mistakes: list[tuple[str | None, dict[str, Any], str]] = [
-        (None, {}, "run=<id> says which"),
-        ("nonsense", {}, "run=nonsense: no run"),
-        (folder, {"format": "onx"}, "format=onx: there is no such format; did you mean onnx?"),
-        (folder, {"output": "street.pb"}, "ends in .onnx"),
-        (folder, {"output": str(tmp_path / "photos"), "format": "mlflow"}, "no MLflow model"),
-        (folder, {"log": True}, "log=true is for format=mlflow"),
-        (folder, {"log": "maybe"}, "log=maybe: true or false"),
-        (folder, {"probabilities": True, "format": "mlflow"}, "probabilities=true"),
+    mistakes = [
+        ([], "run=<which one"),
+        (["run=nonsense"], "run=nonsense: no run"),
+        ([folder, "format=onx"], "format=onx: should be 'onnx', 'torch_export' or 'mlflow'"),
+        ([folder, "output=street.pb"], "ends in .onnx"),
+        ([folder, f"output={tmp_path}/photos", "format=mlflow"], "no MLflow model"),
+        ([folder, "log=true"], "log=true is for format=mlflow"),
+        ([folder, "log=maybe"], "log=maybe: should be a valid boolean"),
+        ([folder, "format=mlflow", "probabilities=true"], "probabilities=true"),
     ]
-    for reference, choices, message in mistakes:
+    for choices, message in mistakes:
         with pytest.raises(UserError, match=message):
-            exporting.export(reference, tmp_path, **choices)
+            exporting.export(asked(*choices))
     monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
     with pytest.raises(UserError, match="needs onnx, onnxscript, onnxruntime: pip install"):
-        exporting.export(folder, tmp_path)
+        exporting.export(asked(folder))

@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import torch
@@ -23,15 +23,32 @@ from torch.export import Dim
 from torch.fx.experimental import _config as shapes
 
 from mtl_seg_depth import atomic
-from mtl_seg_depth.config import nearest
+from mtl_seg_depth.config import Paths, Section
 from mtl_seg_depth.deployed import Agreement, Deployed, as_text, compare, describe
 from mtl_seg_depth.errors import UserError
 from mtl_seg_depth.models.network import Network
 from mtl_seg_depth.tracking import model as mlflow_model
-from mtl_seg_depth.trained import find_checkpoint, load_trained
+from mtl_seg_depth.trained import Reference, find_checkpoint, load_trained
 
 EXAMPLE_SIZE = (70, 100)
 """Height and width of the picture that a network is traced with; they leave no trace in the result."""
+
+
+class ExportSettings(Section):
+    """What `export.py` composes."""
+
+    run: Reference
+    format: Literal["onnx", "torch_export", "mlflow"]
+    output: str | None
+    """The file, or for `mlflow` the folder, to write; None for one beside the checkpoint."""
+    probabilities: bool
+    """Give the probability of every class too; not in an MLflow model."""
+    log: bool
+    """Send an MLflow model to the run's MLflow run as well."""
+    tracking_uri: str | None
+    """Where that run is; None for where it was sent to."""
+    paths: Paths
+
 
 Writer = Callable[[Path, Deployed, Mapping[str, Any]], Agreement]
 
@@ -57,54 +74,23 @@ class Exported:
     """The model's address in MLflow, where it was logged."""
 
 
-def export(
-    reference: str | None,
-    outputs: Path,
-    *,
-    format: str = "onnx",
-    output: str | None = None,
-    probabilities: bool = False,
-    log: bool = False,
-    tracking_uri: str | None = None,
-) -> Exported:
+def export(settings: ExportSettings) -> Exported:
     """Export the best weights of a run in fp32, on the CPU.
 
-    Args:
-        reference: which run (see `find_checkpoint`).
-        outputs: the folder of run folders.
-        format: one of `FORMATS`.
-        output: the file, or for `mlflow` the folder, to write; None for one beside the checkpoint.
-        probabilities: give the classes' probabilities too; not in an MLflow model.
-        log: send an MLflow model to the run's MLflow run as well.
-        tracking_uri: where that run is; None for where it was sent to.
-
-    Raises:
-        UserError: a mistake in these, a package that is missing, or a copy that does not agree with the network.
+    Raises UserError for a mistake in the settings, a package that is missing, a place that cannot be written to, a
+    tracking server that is away, and a copy that does not agree with the network.
     """
-    if reference is None:
-        raise UserError("run=<id> says which network: a run's name, folder, fingerprint, MLflow id, or a checkpoint")
-    if format not in FORMATS:
-        close = nearest(format, FORMATS)
-        hint = f"did you mean {' or '.join(close)}? " if close else ""
-        raise UserError(f"format={format}: there is no such format; {hint}There are {', '.join(FORMATS)}.")
-    chosen = FORMATS[format]
-    for key, value in {"probabilities": probabilities, "log": log}.items():
-        if not isinstance(value, bool):
-            raise UserError(f"{key}={value}: true or false")
-    if format == "mlflow" and probabilities:
-        raise UserError("probabilities=true: a served answer holds classes alone; format=onnx|torch_export take it")
-    if log and format != "mlflow":
-        raise UserError(f"log=true is for format=mlflow, not {format}")
-    if missing := [name for name in chosen.packages if importlib.util.find_spec(name) is None]:
-        raise UserError(f"format={format} needs {', '.join(missing)}: pip install 'mtl_seg_depth[export]'")
-    checkpoint = find_checkpoint(reference, outputs)
-    path = Path(output).expanduser() if output else checkpoint.with_name(chosen.name)
+    chosen = FORMATS[settings.format]
+    _check(settings, chosen)
+    outputs = Path(settings.paths.outputs)
+    checkpoint = find_checkpoint(settings.run, outputs)
+    path = Path(settings.output).expanduser() if settings.output else checkpoint.with_name(chosen.name)
     _check_place(path, chosen)
 
     trained = load_trained(str(checkpoint), outputs, torch.device("cpu"))
-    run = mlflow_model.find_run(trained.folder, tracking_uri) if log else None
+    run = mlflow_model.find_run(trained.folder, settings.tracking_uri) if settings.log else None
     trained.network.to(memory_format=torch.contiguous_format)
-    deployed = Deployed(trained.network, trained.depth_norm, probabilities).eval()
+    deployed = Deployed(trained.network, trained.depth_norm, settings.probabilities).eval()
     description = describe(trained, deployed)
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -196,6 +182,16 @@ FORMATS = {
     "torch_export": Format("network.pt2", write_torch_export),
     "mlflow": Format("model", write_mlflow),
 }
+
+
+def _check(settings: ExportSettings, chosen: Format) -> None:
+    """Refuse what does not go together, before any work."""
+    if settings.probabilities and settings.format == "mlflow":
+        raise UserError("probabilities=true: a served answer holds classes alone; format=onnx|torch_export take it")
+    if settings.log and settings.format != "mlflow":
+        raise UserError(f"log=true is for format=mlflow, not {settings.format}")
+    if missing := [name for name in chosen.packages if importlib.util.find_spec(name) is None]:
+        raise UserError(f"format={settings.format} needs {', '.join(missing)}: pip install 'mtl_seg_depth[export]'")
 
 
 def _check_place(path: Path, chosen: Format) -> None:
