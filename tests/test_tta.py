@@ -164,6 +164,13 @@ def test_none_is_the_plain_predictor_itself(predictor: Predictor) -> None:
     assert build("tta", compose("tta=none", config="evaluate")["tta"]).around(predictor) is predictor
 
 
+def test_narrow_pictures_are_computed_in_fp32_on_a_cpu(predictor: Predictor, rgb: Tensor) -> None:
+    fast = Predictor(predictor.network, predictor.depth_norm, Precision("bf16"))
+    narrow = rgb[..., :38]
+    assert fast.outputs(narrow)["depth"].equal(predictor.outputs(narrow)["depth"])
+    assert fast.outputs(rgb)["depth"].dtype == torch.bfloat16
+
+
 @pytest.mark.parametrize("semseg", ["probabilities", "votes"])
 def test_scale_1_through_the_averaging_is_plain_prediction(
     predictor: Predictor, rgb: Tensor, semseg: str, monkeypatch: pytest.MonkeyPatch

@@ -14,6 +14,13 @@ from mtl_seg_depth.precision import Precision
 Predict = Callable[[Tensor], dict[str, Tensor]]
 """Maps rgb [B, 3, H, W] in 0..1 to predictions, as a `Predictor` does; with test-time augmentation or without."""
 
+NARROW = 64
+"""Pixels; on a CPU, narrower pictures are computed in fp32 whatever was asked for.
+
+There bf16 convolutions of stride 2 read memory that nobody wrote where their input is 1 or 2 pixels wide, as the last
+stage's is then (oneDNN in torch 2.15, with AMX): now and then a whole prediction is nan.
+"""
+
 
 class Predictor:
     """A network in evaluation mode with what it takes to read its outputs.
@@ -35,7 +42,8 @@ class Predictor:
         """
         training = self.network.training
         self.network.eval()
-        with self.precision.autocast(rgb.device):
+        narrow = rgb.device.type == "cpu" and rgb.shape[-1] < NARROW
+        with (Precision("fp32") if narrow else self.precision).autocast(rgb.device):
             outputs = self.network(rgb)
         self.network.train(training)
         return {task: predictions[-1] for task, predictions in outputs.items()}
