@@ -1,5 +1,6 @@
 """Shared by all tests; its place here also lets them import the helpers beside it, such as `tiny_data`."""
 
+import shutil
 from pathlib import Path
 
 import pytest
@@ -16,3 +17,11 @@ def trained_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     from trained_runs import train_two
 
     return train_two(tmp_path_factory.mktemp("trained"))
+
+
+@pytest.fixture
+def folder(trained_folder: Path, tmp_path: Path) -> Path:
+    """A copy of the trained folder's runs; the data are shared."""
+    shutil.copytree(trained_folder / "outputs", tmp_path / "outputs")
+    (tmp_path / "data").symlink_to(trained_folder / "data")
+    return tmp_path

@@ -1,61 +1,28 @@
 """Evaluating a tiny trained run: equal to its own validation, to the field's own scorer, stored and found again."""
 
-import io
 import json
 import shutil
 import subprocess
 import sys
-import zipfile
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
 import torch
-from composing import ROOT, compose, options, tiny
+from composing import ROOT, options, tiny
 from PIL import Image
 from tiny_data import write_tiny_miniscapes
-from trained_runs import HEIGHT, WIDTH, quiet
+from trained_runs import HEIGHT, WIDTH, evaluate, only_run, quiet, settings_of
 
 from mtl_seg_depth import evaluation
-from mtl_seg_depth.config import parse_as
-from mtl_seg_depth.depth import encode_depth
 from mtl_seg_depth.errors import UserError
-from mtl_seg_depth.evaluation import EvaluationSettings
-from mtl_seg_depth.inference import Predictor
 from mtl_seg_depth.metrics import ConfusionMatrix, DistanceErrors, distance_names, mean_iou
-from mtl_seg_depth.precision import Precision
 from mtl_seg_depth.record import read_points
 from mtl_seg_depth.run import run
 from mtl_seg_depth.scorecard import show_evaluation
-from mtl_seg_depth.trained import find_checkpoint, load_trained
+from mtl_seg_depth.trained import load_trained
 
 CPU = torch.device("cpu")
-
-
-@pytest.fixture
-def folder(trained_folder: Path, tmp_path: Path) -> Path:
-    """A copy of the trained folder's runs; the data are shared."""
-    shutil.copytree(trained_folder / "outputs", tmp_path / "outputs")
-    (tmp_path / "data").symlink_to(trained_folder / "data")
-    return tmp_path
-
-
-def settings_of(folder: Path, *overrides: str) -> EvaluationSettings:
-    places = [f"paths.outputs={folder}/outputs", "run=first", "device=cpu"]
-    last = {override.split("=")[0]: override for override in (*places, *overrides)}
-    return parse_as(EvaluationSettings, compose(*last.values(), config="evaluate"))
-
-
-def evaluate(folder: Path, *overrides: str) -> dict[str, Any]:
-    result = evaluation.evaluate(settings_of(folder, *overrides), quiet())
-    assert result is not None
-    return result
-
-
-def only_run(folder: Path, name: str) -> Path:
-    cards = (folder / "outputs").glob("*/run.json")
-    return next(card.parent for card in cards if json.loads(card.read_text())["name"] == name)
 
 
 def test_the_validation_split_scores_what_it_scored_in_training(folder: Path) -> None:
@@ -153,11 +120,6 @@ def test_a_training_that_is_alive_is_left_alone(folder: Path, monkeypatch: pytes
         evaluate(folder)
 
 
-def predictor_of(folder: Path) -> Predictor:
-    trained = load_trained("first", folder / "outputs", CPU)
-    return Predictor(trained.network, trained.depth_norm, Precision("fp32"))
-
-
 def test_mean_iou_is_that_of_the_cityscapes_projects_own_scorer(folder: Path, tmp_path: Path) -> None:
     scorer = pytest.importorskip("cityscapesscripts.evaluation.evalPixelLevelSemanticLabeling")
     from cityscapesscripts.helpers.labels import trainId2label
@@ -237,29 +199,6 @@ def test_the_tables_say_what_was_measured(folder: Path) -> None:
         assert part in text
 
 
-@pytest.mark.parametrize("form", ["name", "folder name", "folder", "file", "fingerprint", "mlflow id", "of the newest"])
-def test_every_way_to_name_a_run(folder: Path, form: str) -> None:
-    wanted = only_run(folder, "first")
-    fingerprint = json.loads((wanted / "run.json").read_text())["fingerprint"]
-    references = {
-        "name": "first",
-        "folder name": wanted.name,
-        "folder": str(wanted),
-        "file": str(wanted / "best.pt"),
-        "fingerprint": fingerprint[:6],
-        "mlflow id": json.loads((wanted / "mlflow.json").read_text())["run_id"],
-        "of the newest": fingerprint,
-    }
-    expected = wanted
-    if form == "of the newest":
-        expected = wanted.with_name(wanted.name + ".2")
-        shutil.copytree(wanted, expected)
-        card = json.loads((expected / "run.json").read_text())
-        (expected / "run.json").write_text(json.dumps(card | {"started": card["started"] + 1}))
-        assert find_checkpoint(wanted.name, folder / "outputs") == wanted / "best.pt"
-    assert find_checkpoint(references[form], folder / "outputs") == expected / "best.pt"
-
-
 def test_a_checkpoint_elsewhere_is_scored_and_nothing_stored(folder: Path, tmp_path: Path) -> None:
     shutil.copy(only_run(folder, "first") / "best.pt", tmp_path / "mine.pt")
     result = evaluate(folder, f"run={tmp_path}/mine.pt")
@@ -288,79 +227,6 @@ def test_a_checkpoint_elsewhere_is_scored_and_nothing_stored(folder: Path, tmp_p
 def test_a_mistake_is_a_message(folder: Path, override: str, message: str) -> None:
     with pytest.raises(UserError, match=message):
         evaluate(folder, override)
-
-
-def test_a_name_that_fits_two_configs_is_refused(folder: Path) -> None:
-    for name in ("first", "second"):
-        path = only_run(folder, name) / "run.json"
-        path.write_text(json.dumps(json.loads(path.read_text()) | {"name": "both"}))
-    with pytest.raises(UserError, match=r"run=both fits several runs; there are miniscapes-.*, miniscapes-"):
-        find_checkpoint("both", folder / "outputs")
-
-
-def test_a_run_without_best_weights_says_so(folder: Path) -> None:
-    wanted = only_run(folder, "first")
-    (wanted / "best.pt").unlink()
-    for reference in (str(wanted), wanted.name):
-        with pytest.raises(UserError, match="it has no best weights"):
-            find_checkpoint(reference, folder / "outputs")
-
-
-def test_a_submission_holds_every_picture_in_full_size(folder: Path, tmp_path: Path) -> None:
-    path = tmp_path / "handed in.zip"
-    settings = settings_of(folder, "split=test", "batch_size=2").model_copy(update={"submission": str(path)})
-    assert evaluation.evaluate(settings, quiet()) is not None
-    first = path.read_bytes()
-    predictor = predictor_of(folder)
-    with zipfile.ZipFile(path) as archive:
-        assert archive.namelist() == [f"test/{kind}/{i}.png" for i in range(2) for kind in ("semseg", "depth")]
-        for i in range(2):
-            with Image.open(folder / "data" / "test" / "rgb" / f"{i}.jpg") as image:
-                rgb = torch.from_numpy(np.array(image)).permute(2, 0, 1)[None] / 255
-            prediction = predictor(rgb)
-            labels = np.asarray(Image.open(io.BytesIO(archive.read(f"test/semseg/{i}.png"))))
-            codes = np.asarray(Image.open(io.BytesIO(archive.read(f"test/depth/{i}.png"))))
-            assert labels.shape == codes.shape == (HEIGHT, WIDTH)
-            assert labels.dtype == codes.dtype == np.uint8
-            assert (labels == prediction["semseg"][0].numpy()).mean() > 0.999
-            assert np.abs(codes.astype(int) - encode_depth(prediction["depth"][0].numpy())).max() <= 1
-    evaluation.evaluate(settings, quiet())
-    assert path.read_bytes() == first
-
-
-def test_an_unlabelled_split_can_be_predicted_and_not_scored(folder: Path, tmp_path: Path) -> None:
-    root = tmp_path / "unlabelled"
-    shutil.copytree(folder / "data" / "test" / "rgb", root / "test" / "rgb")
-    places = ["split=test", f"data.root={root}", f"data.cache={tmp_path}/packed"]
-    with pytest.raises(UserError, match=r"the test pictures have no labels to score against; submission=<file\.zip>"):
-        evaluate(folder, *places)
-    assert evaluation.evaluate(settings_of(folder, *places, f"submission={tmp_path}/out.zip"), quiet()) is None
-    assert zipfile.ZipFile(tmp_path / "out.zip").testzip() is None
-
-
-def test_a_submission_that_cannot_be_finished_leaves_the_old_one(
-    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    path = tmp_path / "out.zip"
-    path.write_text("the one before")
-
-    def broken(_: object) -> bytes:
-        raise OSError(28, "No space left on device")
-
-    monkeypatch.setattr("mtl_seg_depth.submission._png", broken)
-    with pytest.raises(UserError, match="No space left on device; no submission was written"):
-        evaluate(folder, "split=test", f"submission={path}")
-    monkeypatch.setattr("mtl_seg_depth.submission._png", lambda pixels: _other_png())
-    with pytest.raises(UserError, match="reads back otherwise"):
-        evaluate(folder, "split=test", f"submission={path}")
-    assert path.read_text() == "the one before"
-    assert not list(tmp_path.glob(".*.tmp*"))
-
-
-def _other_png() -> bytes:
-    file = io.BytesIO()
-    Image.new("L", (WIDTH, HEIGHT), 77).save(file, "PNG")
-    return file.getvalue()
 
 
 def test_a_single_task_network_is_scored_on_its_task_and_hands_in_nothing(folder: Path, tmp_path: Path) -> None:
