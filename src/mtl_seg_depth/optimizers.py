@@ -1,10 +1,12 @@
 """Optimisers by the names people call them; the learning rate comes from its own group, step by step."""
 
 from collections.abc import Iterable, Sequence
+from typing import Any
 
 from torch import nn, optim
 
-Parameters = Iterable[nn.Parameter]
+Parameters = Iterable[nn.Parameter] | Iterable[dict[str, Any]]
+"""Parameters, or groups of them with settings of their own."""
 
 
 def sgd(

@@ -177,6 +177,7 @@ class Training:
             step,
             {
                 **{f"train/loss/{task}": loss for task, loss in losses.items()},
+                **{f"train/{name}": value.item() for name, value in self.step.weighting.logged().items()},
                 "train/learning_rate": self.learning_rate(step - 1),
                 "train/epoch": step / self.batches.steps_per_epoch,
                 "train/images_per_second": images_per_second,
