@@ -140,6 +140,7 @@ def test_a_mistake_in_a_section_is_one_line_with_its_key(override: str, message:
         ("schedule.batch_size=9", "schedule.batch_size=9 is larger than the 6 training pictures"),
         ("data.crop_size=[64,64]", "data.crop_size=[64, 64] (height, width) is larger than the training pictures"),
         ("data.depth_mean=1", "data: depth statistics need 0 < min < mean < max"),
+        ("precision=bf16", "precision=bf16: on a CPU it takes crops of at least 64 pixels a side"),
         ("model.aspp_se=true", "model: aspp_se=true puts squeeze-and-excitation after the ASPP"),
     ],
 )

@@ -1,4 +1,5 @@
 import math
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -306,3 +307,9 @@ class TestScores:
         worse, better, near, far = min(worse, better), max(worse, better), min(near, far), max(near, far)
         assert rank(better, near) >= rank(worse, far)
         assert rank(50.1, 200.0) > rank(49.9, 50.1)
+
+
+def test_a_split_without_any_depth_still_has_a_best_and_ranks_behind_one_with() -> None:
+    without = Scores(semseg=60.0, depth=math.nan, iou={}, depth_errors={}, confusion=None)
+    assert without.multitask == 10
+    assert (-math.inf, -math.inf) < without.rank < replace(without, depth=60.0).rank

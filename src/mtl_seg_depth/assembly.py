@@ -14,7 +14,7 @@ from mtl_seg_depth.data.packed import PackedSplit
 from mtl_seg_depth.data.sources import Miniscapes
 from mtl_seg_depth.depth_norm import DepthNorm
 from mtl_seg_depth.errors import UserError
-from mtl_seg_depth.inference import Predictor
+from mtl_seg_depth.inference import NARROW, Predictor
 from mtl_seg_depth.learning_rate import LearningRate, Span
 from mtl_seg_depth.losses.cross_entropy import CrossEntropy
 from mtl_seg_depth.models.network import Network
@@ -76,6 +76,11 @@ def assemble(settings: Settings, device: torch.device) -> Parts:
     count, picture = source.describe("train")
     check_sizes(count, picture, schedule.batch_size, source.crop_size)
     source.describe("val")
+    if device.type == "cpu" and settings.precision == "bf16" and min(source.crop_size) < NARROW:
+        raise UserError(
+            f"precision=bf16: on a CPU it takes crops of at least {NARROW} pixels a side, and data.crop_size is "
+            f"{list(source.crop_size)}; take precision=fp32"
+        )
     span = Span(schedule.epochs, count // schedule.batch_size)
     learning_rate: LearningRate = build("lr", settings.lr, span=span)
 

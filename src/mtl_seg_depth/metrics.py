@@ -167,7 +167,7 @@ class DistanceErrors:
 def multitask_score(semseg: float | None, depth: float | None) -> float:
     """`max(semseg - 50, 0) + max(50 - depth, 0)` from mean IoU in per cent and SI-log x 100; a missing task adds 0."""
     score = 0.0 if semseg is None else max(semseg - 50, 0.0)
-    return score if depth is None else score + max(50 - depth, 0.0)
+    return score if depth is None or math.isnan(depth) else score + max(50 - depth, 0.0)
 
 
 @dataclass(frozen=True)
@@ -198,7 +198,8 @@ class Scores:
     @property
     def rank(self) -> tuple[float, float]:
         """For choosing the best: the multitask score, and where that stands at its floor, IoU less SI-log."""
-        return self.multitask, (self.semseg or 0.0) - (self.depth or 0.0)
+        depth = self.depth or 0.0
+        return self.multitask, (self.semseg or 0.0) - (math.inf if math.isnan(depth) else depth)
 
     def flat(self, prefix: str) -> dict[str, float]:
         """Every number under a name of its own, for a tracking server; values that do not exist are left out."""
