@@ -105,8 +105,10 @@ def _plain(composed: DictConfig) -> dict[str, Any]:
 def _valid_keys(conf: Path, config: str) -> dict[str, str]:
     """Every group and every key of every option, each with a note of the option it needs where not all have it."""
     own = yaml.safe_load((conf / f"{config}.yaml").read_text())
-    keys = {key: "" for key, _ in flatten(own) if not key.startswith(("defaults", "hydra"))}
-    for group in sorted(path for path in conf.iterdir() if path.is_dir()):
+    base = yaml.safe_load((conf / "base.yaml").read_text())
+    keys = {key: "" for key, _ in flatten({**own, **base}) if not key.startswith(("defaults", "hydra"))}
+    chosen = {group for entry in own["defaults"] if isinstance(entry, dict) for group in entry}
+    for group in sorted(conf / name for name in chosen):
         keys[group.name] = ""
         options = {path.stem: dict(flatten(yaml.safe_load(path.read_text()))) for path in sorted(group.glob("*.yaml"))}
         for leaf in sorted(set().union(*options.values()) - {"_target_"}):

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 from mtl_seg_depth.data.miniscapes import list_split, read_size
 from mtl_seg_depth.data.packed import PackedSplit, pack
@@ -66,27 +67,11 @@ class Streets(Miniscapes):
         train, val, test: pictures in each split.
         height, width: of a picture, in pixels.
         seed: of the scenes; another seed draws other streets.
-        root, cache, crop_size, depth_mean, depth_std, depth_min, depth_max, workers: as in `Miniscapes`.
+        miniscapes: the arguments of `Miniscapes`.
     """
 
-    def __init__(
-        self,
-        root: str,
-        cache: str,
-        train: int,
-        val: int,
-        test: int,
-        height: int,
-        width: int,
-        seed: int,
-        crop_size: Sequence[int],
-        depth_mean: float,
-        depth_std: float,
-        depth_min: float,
-        depth_max: float,
-        workers: int | None = None,
-    ) -> None:
-        super().__init__(root, cache, crop_size, depth_mean, depth_std, depth_min, depth_max, workers)
+    def __init__(self, train: int, val: int, test: int, height: int, width: int, seed: int, **miniscapes: Any) -> None:
+        super().__init__(**miniscapes)
         if min(train, val, test) < 1:
             raise ValueError(f"every split has at least 1 picture, not train={train} val={val} test={test}")
         if min(height, width) < 32:
