@@ -1,4 +1,4 @@
-"""One training twice: whole, and killed at random moments and continued: `killing.py KILLS FOLDER OVERRIDES...`.
+"""One training whole, and killed at random moments and continued: `killing.py KILLS FOLDER OVERRIDES...`.
 
 Every process is forked from this one, which has imported everything and run nothing, so that a kill hits the training
 and not the start of an interpreter. Prints what happened as JSON.
@@ -48,36 +48,31 @@ def begin(settings: Settings) -> tuple[int, int]:
 
 def main() -> None:
     kills, folder = int(sys.argv[1]), sys.argv[2]
-    whole, killed = (
-        resolve(parse(compose(*sys.argv[3:], f"paths.outputs={folder}/{name}")))[0] for name in ("whole", "killed")
-    )
+
+    def run_in(name: str) -> Settings:
+        return resolve(parse(compose(*sys.argv[3:], f"paths.outputs={folder}/{name}")))[0]
+
+    whole = run_in("whole")
     child, _ = begin(whole)
     began = time.monotonic()
     os.waitpid(child, 0)
-    longest_life = 1.2 * (time.monotonic() - began) / kills  # so that it never gets to its end before the last kill
+    longest_life = 0.5 * (time.monotonic() - began)
     dice = random.Random(7)
+    killed = [run_in("killed0")]
     started_from = []
-    for _ in range(kills):
-        child, step = begin(killed)
-        started_from.append(step)
+    while len(started_from) < kills:
+        child, step = begin(killed[-1])
         time.sleep(dice.uniform(0, longest_life))
-        if os.waitpid(child, os.WNOHANG)[0]:
-            raise SystemExit(f"it ended by itself, starting from {started_from}")
+        if os.waitpid(child, os.WNOHANG)[0]:  # it came to its end: the next kills are for another one
+            killed.append(run_in(f"killed{len(killed)}"))
+            continue
         os.kill(child, signal.SIGKILL)
         os.waitpid(child, 0)
-    child, step = begin(killed)
-    started_from.append(step)
+        started_from.append(step)
+    child, _ = begin(killed[-1])
     os.waitpid(child, 0)
-    print(
-        json.dumps(
-            {
-                "kills": kills,
-                "started_from": started_from,
-                "whole": str(find_folder(whole, fingerprint(whole)).path),
-                "killed": str(find_folder(killed, fingerprint(killed)).path),
-            }
-        )
-    )
+    folders = [str(find_folder(settings, fingerprint(settings)).path) for settings in (whole, *killed)]
+    print(json.dumps({"started_from": started_from, "whole": folders[0], "killed": folders[1:]}))
 
 
 if __name__ == "__main__":

@@ -56,7 +56,7 @@ def test_the_network_predicts_in_evaluation_mode_and_stays_in_the_mode_it_was_in
 
 
 def test_bfloat16_prediction_gives_float32_metres():
-    rgb = torch.rand(1, 3, 32, 32)
+    rgb = torch.rand(1, 3, 64, 64)
     coarse, exact = predictor("bf16")(rgb)["depth"], predictor()(rgb)["depth"]
     assert coarse.dtype == torch.float32
     assert not torch.equal(coarse, exact)
