@@ -1,5 +1,6 @@
 """Shared by all tests; its place here also lets them import the helpers beside it, such as `tiny_data`."""
 
+import os
 import shutil
 from pathlib import Path
 
@@ -21,7 +22,11 @@ def trained_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def folder(trained_folder: Path, tmp_path: Path) -> Path:
-    """A copy of the trained folder's runs; the data are shared."""
-    shutil.copytree(trained_folder / "outputs", tmp_path / "outputs")
+    """A copy of the trained folder's runs; the data are shared, and so are the checkpoints: not to be written into."""
+
+    def copy_or_link(source: str, target: str) -> None:
+        (os.link if source.endswith(".pt") else shutil.copy2)(source, target)
+
+    shutil.copytree(trained_folder / "outputs", tmp_path / "outputs", copy_function=copy_or_link)
     (tmp_path / "data").symlink_to(trained_folder / "data")
     return tmp_path
