@@ -27,6 +27,9 @@ USER_ERROR = 2
 INTERRUPTED = 130
 """Exit code of a Ctrl-C where there was nothing to save, as shells have it."""
 
+# In a config: a second task weight from the first. Rounded, for floats' sake: 1 - 0.9 is 0.1.
+OmegaConf.register_resolver("one_minus", lambda value: round(1 - value, 12), replace=True)
+
 Main = Callable[[dict[str, Any]], Any]
 
 

@@ -92,9 +92,9 @@ def label(values: Values) -> str:
 
 def _distribution(override: Override, options: Callable[[str], list[str]]) -> BaseDistribution:
     value = override.value()
-    if isinstance(value, Glob):
-        return CategoricalDistribution(tuple(value.filter(options(override.key_or_group))))
     try:
+        if isinstance(value, Glob):
+            return CategoricalDistribution(tuple(value.filter(options(override.key_or_group))))
         distribution = create_optuna_distribution_from_override(override)
     except (NotImplementedError, ValueError, AssertionError, HydraException) as error:
         raise UserError(f"{override.input_line}: {error}") from error

@@ -227,7 +227,7 @@ def _plot(described: Mapping[str, Any], path: Path) -> None:
     from matplotlib.figure import Figure
 
     rows = [row for row in described["rows"] if mean_scores(row)]
-    figure = Figure(figsize=(7, 1.2 + 0.32 * len(rows)) if len(described["objective"]) == 1 else (6, 5), layout="tight")
+    figure = Figure(figsize=(7, 1.2 + 0.32 * len(rows)) if len(described["objective"]) == 1 else (6, 5))
     axes = figure.add_subplot()
     best = {row["number"] for row in best_rows(described)}
     colours = ["#0072b2" if row["number"] in best else "#9aa5b1" for row in rows]
@@ -245,4 +245,4 @@ def _plot(described: Mapping[str, Any], path: Path) -> None:
     axes.set_title(described["study"])
     axes.spines[["top", "right"]].set_visible(False)
     with atomic.replacing(path) as temporary:
-        figure.savefig(temporary, dpi=150)
+        figure.savefig(temporary, dpi=150, bbox_inches="tight")

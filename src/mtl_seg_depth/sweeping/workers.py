@@ -29,7 +29,8 @@ def run_workers(count: int, folder: Path, describe: Callable[[], dict[str, Any]]
     """
     folder.mkdir(parents=True, exist_ok=True)
     threads = str(max(1, (os.cpu_count() or 1) // count))
-    environment = {"OMP_NUM_THREADS": threads, **os.environ}  # what the user has set stands
+    environment = {"OMP_NUM_THREADS": threads, **os.environ}  # what the user has set stands,
+    environment.pop("HYDRA_FULL_ERROR", None)  # but for what we have set ourselves, so that Hydra raises
     command = [sys.executable, *sys.orig_argv[1:], "hydra.sweeper.n_jobs=1"]
     logs: list[IO[bytes]] = [(folder / f"worker_{number}.log").open("ab") for number in range(count)]
     # In a group of their own: a Ctrl-C on the terminal reaches them through us, and only once.
