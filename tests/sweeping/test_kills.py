@@ -1,0 +1,124 @@
+"""Sweeps that are killed, and shared: every row once, no finished trial trained twice, nothing left running."""
+
+import getpass
+import json
+import os
+import shutil
+import subprocess
+import sys
+from collections import Counter
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import optuna
+import pytest
+import sweeps_in
+from mlflow import MlflowClient
+from optuna.trial import TrialState
+
+GRID = ("-m", "loss=l2,l1,berhu,huber", "model=joint", "dilation=os32", "model.aspp=false", "model.skip=false")
+STEPS = 20
+
+
+def run_workers(folder: Path, kills: int, workers: int, *overrides: str) -> int:
+    """Run sweeps in `workers` processes until so many of them were killed; returns how many sweeps that took."""
+    script = Path(__file__).with_name("sweep_killing.py")
+    often = sweeps_in.tiny("checkpoint.every_minutes=0.0005", steps=STEPS)
+    path = os.pathsep.join([str(script.parents[1]), os.environ.get("PYTHONPATH", "")])
+    done = subprocess.run(
+        [sys.executable, str(script), str(kills), str(workers), str(folder)]
+        + [*GRID, *sweeps_in.places(folder, tracked=True), *often, *overrides],
+        capture_output=True,
+        text=True,
+        timeout=900,
+        check=False,
+        env={**os.environ, "PYTHONPATH": path, "OMP_NUM_THREADS": "1"},
+    )
+    logs = "\n".join(path.read_text() for path in sorted(folder.glob("worker_*.log")))
+    assert done.returncode == 0, done.stderr + logs
+    for mishap in ("database is locked", "Traceback", "OperationalError", "IntegrityError"):
+        assert mishap not in logs, logs
+    result: dict[str, Any] = json.loads(done.stdout)
+    assert set(result["codes"]) == {0}, logs
+    return int(result["sweeps"])
+
+
+def assert_nothing_was_lost_or_done_twice(folder: Path, storage: str, sweeps: int) -> None:
+    tables = [sweeps_in.load(path) for path in (folder / "outputs" / "sweeps").glob("*/sweep.json")]
+    assert len(tables) == sweeps
+    for table in tables:
+        assert [row["state"] for row in table["rows"]] == ["complete"] * 4
+        assert len({run["folder"] for row in table["rows"] for run in row["runs"]}) == 4
+        study = optuna.load_study(study_name=table["study"], storage=storage)
+        assert [trial.state for trial in study.trials] == [TrialState.COMPLETE] * 4
+        assert sorted(trial.user_attrs["row"] for trial in study.trials) == [0, 1, 2, 3]
+
+    notes = [line.split() for line in (folder / "trainings").read_text().splitlines()]
+    finished: set[str] = set()
+    for kind, name, step in notes:
+        # A kill can fall between the last step and the result: then there is nothing but the result left to do.
+        assert kind == "end" or name not in finished or int(step) == STEPS, "a finished training was begun again"
+        if kind == "end":
+            finished.add(name)
+    assert len(finished) == 4 * sweeps
+
+    client = MlflowClient(f"sqlite:///{folder}/mlflow.db")
+    experiment = client.get_experiment_by_name("mtl_seg_depth")
+    assert experiment is not None
+    runs = client.search_runs([experiment.experiment_id])
+    assert Counter(run.info.status for run in runs) == {"FINISHED": 5 * sweeps}
+    parents = {run.info.run_id for run in runs if "mlflow.parentRunId" not in run.data.tags}
+    children = Counter(run.data.tags.get("mlflow.parentRunId") for run in runs)
+    assert children == {None: sweeps, **dict.fromkeys(parents, 4)}
+
+
+def test_ten_kills_lose_nothing_and_do_nothing_twice(tmp_path: Path) -> None:
+    sweeps_in.prepare(tmp_path)
+    sweeps = run_workers(tmp_path, kills=10, workers=1)
+    assert_nothing_was_lost_or_done_twice(tmp_path, f"sqlite:///{tmp_path}/studies.db", sweeps)
+
+
+def test_two_workers_share_a_sweep(tmp_path: Path) -> None:
+    sweeps_in.prepare(tmp_path)
+    run_workers(tmp_path, kills=0, workers=2)
+    assert_nothing_was_lost_or_done_twice(tmp_path, f"sqlite:///{tmp_path}/studies.db", 1)
+    notes = [line.split() for line in (tmp_path / "trainings").read_text().splitlines()]
+    assert Counter(kind for kind, _, _ in notes) == {"begin": 4, "end": 4}
+
+
+@pytest.fixture
+def postgres(tmp_path: Path) -> Iterator[str]:
+    """The address of a PostgreSQL server of this test's own, on a Unix socket."""
+    found = sorted(Path("/usr/lib/postgresql").glob("*/bin")) if shutil.which("pg_ctl") is None else [None]
+    if not found:
+        pytest.skip("PostgreSQL is not installed (Debian: apt-get install postgresql)")
+    binaries = found[-1] or Path(str(shutil.which("pg_ctl"))).resolve().parent
+    # It refuses to run as root: there its own user runs it, who must be able to reach the folder.
+    prefix = ["runuser", "-u", "postgres", "--"] if getpass.getuser() == "root" else []
+    data = Path("/tmp") / f"mtl_seg_depth_postgres_{os.getpid()}"
+    data.mkdir()
+    try:
+        if prefix:
+            shutil.chown(data, "postgres")
+
+        def run(*command: str) -> None:
+            subprocess.run([*prefix, *command], check=True, capture_output=True, cwd=data)
+
+        run(str(binaries / "initdb"), "-D", str(data / "db"), "-A", "trust", "-U", "suite")
+        server = [str(binaries / "pg_ctl"), "-D", str(data / "db"), "-w", "-l", str(data / "log")]
+        run(*server, "-o", f"-c listen_addresses='' -c unix_socket_directories={data}", "start")
+        try:
+            run(str(binaries / "createdb"), "-h", str(data), "-U", "suite", "studies")
+            yield f"postgresql+psycopg://suite@/studies?host={data}"
+        finally:
+            run(*server, "-m", "immediate", "stop")
+    finally:
+        shutil.rmtree(data)
+
+
+def test_two_workers_share_a_sweep_in_postgresql_and_survive_kills(postgres: str, tmp_path: Path) -> None:
+    pytest.importorskip("psycopg", reason="PostgreSQL's driver is not installed (pip install psycopg[binary])")
+    sweeps_in.prepare(tmp_path)
+    sweeps = run_workers(tmp_path, 3, 2, f"hydra.sweeper.storage='{postgres}'")
+    assert_nothing_was_lost_or_done_twice(tmp_path, postgres, sweeps)
