@@ -2,10 +2,10 @@ PYTHON ?= python3
 BIN := .venv/bin
 INSTALLED := .venv/installed
 
-.PHONY: help train test check ui data figures clean
+.PHONY: help train test check ui data report-page figures clean
 
 help:  ## this list
-	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "make %-9s %s\n", $$1, $$2}'
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "make %-12s %s\n", $$1, $$2}'
 
 train: $(INSTALLED)  ## environment, embedded street scenes, one training, its scores
 	$(BIN)/python train.py
@@ -23,6 +23,9 @@ data: $(INSTALLED)  ## draw the embedded street scenes and inspect them
 
 ui: $(INSTALLED)  ## compare runs in MLflow, on http://127.0.0.1:5000
 	$(BIN)/mlflow server --backend-store-uri sqlite:///mlflow.db --host 127.0.0.1 --port 5000
+
+report-page: $(INSTALLED)  ## the report's tables beside our runs as they stand now, in report/index.html
+	$(BIN)/python report.py
 
 figures: $(INSTALLED)  ## make the pictures of the docs anew
 	$(BIN)/python docs/figures/make_street_contact_sheet.py
