@@ -18,8 +18,7 @@ def report(config: dict[str, Any]) -> int:
 
     console = Console()
     written = write_report(parse_as(ReportSettings, config))
-    for opening, rest in written.document.lede:
-        console.print(f"[bold]{escape(opening)}[/] {escape(rest)}", highlight=False)
+    console.print(escape(written.document.lede), highlight=False, soft_wrap=True)
     for problem in written.document.problems:
         console.print(f"[yellow]{escape(problem)}[/]", highlight=False, soft_wrap=True)
     console.print(escape(f"{written.html}\n{written.markdown}"), highlight=False, soft_wrap=True)

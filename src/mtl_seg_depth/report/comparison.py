@@ -184,7 +184,7 @@ class Row:
         elif self.ours.state != "complete":
             name = {"waiting": "not run yet"}.get(self.ours.state, self.ours.state)
             parts.append(f"{name}, {over} of {len(self.seeds)} seeds done" if over else name)
-        if diverged:
+        if diverged and not (self.ours.reason and diverged == len(self.seeds)):
             parts.append("diverged" if len(self.seeds) == 1 else f"{diverged} of {len(self.seeds)} seeds diverged")
         if self.ours.reason:
             parts.append(self.ours.reason)

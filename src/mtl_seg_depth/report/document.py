@@ -6,7 +6,7 @@ place of each row in either order stands there instead, which is what carries ov
 """
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 from mtl_seg_depth.report.comparison import Circumstances, Comparison, Row, data_names
 from mtl_seg_depth.report.drawing import Drawing
@@ -17,6 +17,18 @@ from mtl_seg_depth.report.table import Cell, Column, Table
 from mtl_seg_depth.report.tables import MEASURES, TITLES
 
 NOTHING = Cell("–", muted=True)
+
+
+READING = (
+    "Ours is the mean over seeds ± their standard deviation (n − 1), with the number of seeds in brackets. "
+    "Arrows say which way is better; the best of each column is bold.",
+    "A finding counts as held where our lead exceeds the spread of the difference of two single trainings: the root of "
+    "the sum of both rows' variances over seeds. A row whose every seed diverged is worse than any with a score.",
+    "Place is a row's rank by multitask score, and Kendall's τ-b the agreement of both orders: +1 the same, −1 turned "
+    "around. Where several multitask scores stand at their floor of 0, mean IoU less SI-log decides.",
+    "Times are means over seeds, validation included; memory is the largest peak as a share of the GPU's, on a CPU of "
+    "the machine's.",
+)
 
 
 @dataclass(frozen=True)
@@ -38,14 +50,18 @@ class Document:
     """The whole page."""
 
     title: str
-    lede: tuple[tuple[str, str], ...]
-    """The first paragraph: openings and what follows each."""
+    lede: str
+    """The first paragraph."""
+    verdicts: tuple[tuple[str, list[str]], ...]
+    """Findings of the report by what became of them with us."""
     data: str
     """Which data everything was measured on."""
     banner: str | None
     overview: tuple[Table, ...]
     sections: tuple[Section, ...]
-    problems: tuple[str, ...] = field(default=())
+    problems: tuple[str, ...] = ()
+    reading: tuple[str, ...] = ()
+    """How to read the tables."""
 
 
 def make_document(
@@ -59,14 +75,17 @@ def make_document(
     judgements = [judge(finding, by_table[finding.table]) for finding in FINDINGS]
     sections = [_section(comparison, drawings) for comparison in comparisons]
     sections += [_search_section(study, drawings) for study in searches]
+    lede, verdicts = summary(judgements)
     return Document(
         title="The report, and ours beside it",
-        lede=tuple(summary(judgements)),
+        lede=lede,
+        verdicts=tuple(verdicts),
         data=_all_data(comparisons),
         banner=_banner(comparisons),
         overview=(_findings_table(judgements, by_table), _agreement_table(list(by_table.values()))),
         sections=tuple(sections),
         problems=tuple(problems),
+        reading=READING,
     )
 
 
@@ -268,9 +287,8 @@ def _costs_table(comparison: Comparison) -> Table:
     devices = dict.fromkeys(c.device for _, c in comparison.circumstances if c.device)
     where = f", on {' and '.join(devices)}" if devices else ""
     note = (
-        f"Cost. Ours: {'; '.join(data_names(comparison)) or 'not run yet'}{where}; times are means over seeds with "
-        "validation, memory is the largest peak as a share of the device's (on a CPU, of the machine's). "
-        "The report's: one cloud GPU, Miniscapes."
+        f"Cost. Ours: {'; '.join(data_names(comparison)) or 'not run yet'}{where}. "
+        "The report's: Miniscapes, one cloud GPU."
     )
     return Table(tuple(columns), tuple(map(tuple, rows)), note)
 
@@ -359,9 +377,8 @@ def _findings_table(judgements: Sequence[Judgement], by_table: dict[str, Compari
             )
         )
     note = (
-        "What held. A lead is that of the better row over the worse one, positive where it is as the report found it, "
-        "of the pair of rows that decided. It counts where it exceeds the spread of the difference of two single "
-        "trainings (the root of both rows' variances over seeds, added)."
+        "The report's findings, judged by our runs. A lead is positive where it is as the report found it, and that of "
+        "the pair of rows that decided."
     )
     return Table(columns, tuple(rows), note)
 
@@ -381,7 +398,7 @@ def _agreement_table(comparisons: Sequence[Comparison]) -> Table:
                 Cell(section_id(comparison), link=section_id(comparison)),
                 Cell(f"{len(comparison.compared)} of {len(comparison.rows)}"),
                 NOTHING if tau is None else Cell(number(tau, signed=True)),
-                Cell("; ".join(data_names(comparison)) or "not run yet", muted=True),
+                Cell(_short_data(comparison) or "not run yet", muted=True),
             )
         )
     return Table(columns, tuple(rows), "Does the order of the rows, by multitask score, agree with the report's?")

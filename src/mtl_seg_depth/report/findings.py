@@ -75,10 +75,12 @@ class Verdict(Enum):
     OTHER_WAY = "other way, one seed"
     WITHIN_SPREAD = "within the seed spread"
     NOT_RUN = "not run yet"
+    UNMATCHED = "rows do not match"
 
 
 SEVERITY = (
-    Verdict.FAILED, Verdict.OTHER_WAY, Verdict.NOT_RUN, Verdict.WITHIN_SPREAD, Verdict.SAME_WAY, Verdict.HELD,
+    Verdict.UNMATCHED, Verdict.FAILED, Verdict.OTHER_WAY, Verdict.NOT_RUN, Verdict.WITHIN_SPREAD, Verdict.SAME_WAY,
+    Verdict.HELD,
 )  # fmt: skip
 """A finding is as its first step in this order: one that fails decides, one that is missing leaves it open."""
 
@@ -119,7 +121,7 @@ def _judge_step(step: Step, comparison: Comparison) -> tuple[Verdict, float | No
     that has a score.
     """
     if comparison.mismatch is not None:
-        return Verdict.NOT_RUN, None
+        return Verdict.UNMATCHED, None
     better, worse = comparison.rows[step.better], comparison.rows[step.worse]
     measure = step.measure
     if measure == "multitask" and better.mean(measure) == worse.mean(measure) == 0:
@@ -162,24 +164,31 @@ def _deviation(values: Sequence[float]) -> float:
     return math.sqrt(sum((value - mean) ** 2 for value in values) / (len(values) - 1))
 
 
-def summary(judgements: Sequence[Judgement]) -> list[tuple[str, str]]:
-    """What held and what did not in plain words: an opening and what follows it, for every verdict there is."""
-    told = []
-    for verdict, opening in (
-        (Verdict.HELD, "Held with us"),
-        (Verdict.FAILED, "Did not hold with us"),
-        (Verdict.SAME_WAY, "Points the same way, with one seed"),
-        (Verdict.OTHER_WAY, "Points the other way, with one seed"),
-        (Verdict.WITHIN_SPREAD, "Cannot be told, as our difference lies within the spread between seeds"),
-    ):
-        statements = [judgement.finding.statement for judgement in judgements if judgement.verdict is verdict]
-        if statements:
-            told.append((f"{opening} ({len(statements)}):", f"{'; '.join(statements)}."))
-    if any(judgement.verdict in (Verdict.SAME_WAY, Verdict.OTHER_WAY) for judgement in judgements):
-        told.append(("One seed", "cannot tell an effect from noise: those are directions, not results."))
-    missing = sum(judgement.verdict is Verdict.NOT_RUN for judgement in judgements)
-    if missing:
-        told.append(
-            ("Not run yet", f"are the trainings that {missing} of the report's {len(judgements)} findings need.")
-        )
-    return told
+OPENINGS = {
+    Verdict.HELD: ("held", "Held"),
+    Verdict.FAILED: ("did not hold", "Did not hold"),
+    Verdict.SAME_WAY: ("pointed the same way with a single seed", "Same way, one seed"),
+    Verdict.OTHER_WAY: ("pointed the other way with a single seed", "Other way, one seed"),
+    Verdict.WITHIN_SPREAD: ("could not be told from the spread between seeds", "Within the spread between seeds"),
+    Verdict.NOT_RUN: ("lack the runs they need", "Not run yet"),
+    Verdict.UNMATCHED: ("could not be matched to the rows of our sweep", "Rows do not match"),
+}
+"""Each verdict inside the opening sentence, and before the findings that it fell on."""
+
+
+def summary(judgements: Sequence[Judgement]) -> tuple[str, list[tuple[str, list[str]]]]:
+    """What held and what did not: a sentence or two in plain words, then the findings under every verdict there is."""
+    by_verdict = {
+        verdict: [judgement.finding.statement for judgement in judgements if judgement.verdict is verdict]
+        for verdict in OPENINGS
+    }
+    told = [(verdict, statements) for verdict, statements in by_verdict.items() if statements]
+    counts = [f"{len(statements)} {OPENINGS[verdict][0]}" for verdict, statements in told]
+    sentence = f"Of {len(judgements)} findings of the report, {_enumerated(counts)}."
+    if by_verdict[Verdict.SAME_WAY] or by_verdict[Verdict.OTHER_WAY]:
+        sentence += " A single seed cannot tell an effect from noise: those are directions, not results."
+    return sentence, [(OPENINGS[verdict][1], statements) for verdict, statements in told]
+
+
+def _enumerated(parts: Sequence[str]) -> str:
+    return parts[0] if len(parts) == 1 else f"{', '.join(parts[:-1])} and {parts[-1]}"

@@ -16,7 +16,10 @@ def render_markdown(document: Document, folder: str) -> str:
 def _lines(document: Document, folder: str) -> Iterator[str]:
     yield f"# {plain(document.title)}"
     yield ""
-    yield " ".join(f"**{plain(opening)}** {plain(rest)}" for opening, rest in document.lede)
+    yield plain(document.lede)
+    yield ""
+    for opening, statements in document.verdicts:
+        yield f"- **{plain(opening)}** ({len(statements)}): {plain('; '.join(statements))}."
     yield ""
     yield plain(document.data)
     if document.banner:
@@ -28,6 +31,9 @@ def _lines(document: Document, folder: str) -> Iterator[str]:
         yield f"> {plain(problem)}"
     for table in document.overview:
         yield from _table(table)
+    for note in document.reading:
+        yield ""
+        yield plain(note)
     for section in document.sections:
         yield from _section(section, folder)
 

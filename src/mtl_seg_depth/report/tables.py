@@ -106,7 +106,7 @@ def _table(section: dict[str, Any]) -> ReportTable:
 
 
 def in_words(value: Any) -> str:
-    """A varied value as people write it: 1e-4, yes, (no, no, yes), 0.2 – 0.8."""
+    """A varied value as people write it: 1e-4, yes, "F, F, T", 0.2 – 0.8."""
     match value:
         case bool():
             return "yes" if value else "no"
@@ -114,7 +114,7 @@ def in_words(value: Any) -> str:
             mantissa, _, exponent = f"{value:e}".partition("e")
             return f"{float(mantissa):g}e{int(exponent)}" if value else "0"
         case [bool(), *_]:
-            return f"({', '.join(map(in_words, value))})"
+            return ", ".join("T" if flag else "F" for flag in value)
         case [float(), *_]:
             return " – ".join(f"{part:g}" for part in value)
         case {"scales": scales, "aggregate": aggregate}:
