@@ -160,7 +160,7 @@ class Row:
         memory = [100 * cost["peak_memory_share"] for cost in taken if "peak_memory_share" in cost]
         speed = [cost["images_per_second"] for cost in taken if "images_per_second" in cost]
         if any(seed.run.evaluation for seed in self.seeds):
-            scored = [seed.store.evaluation(seed.run.evaluation) for seed in self.seeds]
+            scored = [seed.store.evaluation for seed in self.seeds]
             seconds = [evaluation["seconds"] for evaluation in scored if "seconds" in evaluation]
             speed = [evaluation["pictures"] / evaluation["seconds"] for evaluation in scored if evaluation]
             memory = []  # that of the training would say nothing
@@ -206,12 +206,14 @@ class Comparison:
         study: the sweep; None where it was not started.
         rows: the report's rows beside ours, or ours alone where they do not match.
         mismatch: how many rows the report has and how many the sweep, where these are not as many.
+        others: names of the sweep's studies that are not shown.
     """
 
     table: ReportTable | None
     study: Study | None
     rows: tuple[Row, ...]
     mismatch: tuple[int, int] | None = None
+    others: tuple[str, ...] = ()
 
     @property
     def has_ours(self) -> bool:
@@ -225,7 +227,7 @@ class Comparison:
         if found or self.study is None or not self.study.config:
             return found
         params = {key.removesuffix("._target_"): str(value) for key, value in flatten(self.study.config)}
-        return [(self.rows[0], circumstances(params, RunStore(None)))] if self.rows else []
+        return [(self.rows[0], circumstances(params, RunStore()))] if self.rows else []
 
     @property
     def is_comparable(self) -> bool:
@@ -279,8 +281,13 @@ def _places(ranks: Sequence[Rank | None]) -> list[int]:
     return [1 + sum(other > found for other in known) for found in known]
 
 
-def compare(table: ReportTable | None, study: Study | None, outputs: Path) -> Comparison:
-    """Put a sweep's rows beside the report's, by their order; where the numbers of rows differ, the sweep's alone."""
+def compare(
+    table: ReportTable | None, study: Study | None, outputs: Path, problems: list[str], others: tuple[str, ...] = ()
+) -> Comparison:
+    """Put a sweep's rows beside the report's, by their order; where the numbers of rows differ, the sweep's alone.
+
+    What cannot be read on the way is told in `problems`.
+    """
     if study is None:
         assert table is not None
         return Comparison(table, None, tuple(Row(_label(row), row, None, ()) for row in table.rows))
@@ -291,12 +298,12 @@ def compare(table: ReportTable | None, study: Study | None, outputs: Path) -> Co
             label=_label(report) if report else ours.label,
             report=report,
             ours=ours,
-            seeds=tuple(Seed(run, run_store(outputs, run)) for run in ours.runs),
+            seeds=tuple(Seed(run, run_store(outputs, run, problems)) for run in ours.runs),
         )
         for report, ours in zip(reports, study.rows, strict=True)
     )
     mismatch = None if table is None or matches else (len(table.rows), len(study.rows))
-    return Comparison(table, study, rows, mismatch)
+    return Comparison(table, study, rows, mismatch, others)
 
 
 def _label(row: ReportRow) -> str:

@@ -5,7 +5,7 @@ report's. On any other data such a difference would be one of data sets and not 
 place of each row in either order stands there instead, which is what carries over.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
 from mtl_seg_depth.report.comparison import Circumstances, Comparison, Row, data_names
@@ -78,7 +78,7 @@ def make_document(
     lede, verdicts = summary(judgements)
     return Document(
         title="The report, and ours beside it",
-        lede=lede,
+        lede=f"{lede}{_where(by_table.values())}",
         verdicts=tuple(verdicts),
         data=_all_data(comparisons),
         banner=_banner(comparisons),
@@ -87,6 +87,18 @@ def make_document(
         problems=tuple(problems),
         reading=READING,
     )
+
+
+def _where(comparisons: Iterable[Comparison]) -> str:
+    """Ends the first paragraph: how much of it is about the report's own data."""
+    measured_on = [comparison.is_comparable for comparison in comparisons if comparison.has_ours]
+    if not measured_on:
+        return ""
+    if all(measured_on):
+        return " All of it is on the report's own data."
+    if not any(measured_on):
+        return " None of it is on the report's own data."
+    return f" {sum(measured_on)} of the {len(measured_on)} tables that have runs are on the report's own data."
 
 
 def section_id(comparison: Comparison) -> str:
@@ -337,6 +349,11 @@ def _notes(comparison: Comparison) -> list[str]:
             )
         if not comparison.is_comparable:
             notes.append("No differences to the report are given, as these are not its data; places are.")
+    if comparison.others:
+        first, *_ = comparison.others
+        notes.append(
+            f"Other studies of this sweep: {', '.join(comparison.others)}. python report.py studies=[{first}] shows one."
+        )
     if comparison.table is not None and comparison.table.note:
         notes.append(f"The report notes: {comparison.table.note}")
     return notes

@@ -93,7 +93,7 @@ def draw(name: str, title: str, caption: str, panels: Sequence[Panel]) -> Drawin
 
 
 def _draw_panel(axes: "Axes", panel: Panel) -> None:
-    from matplotlib.ticker import LogFormatter
+    from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 
     for line in panel.lines:
         x, y = thinned(line.x), thinned(line.y)
@@ -110,8 +110,9 @@ def _draw_panel(axes: "Axes", panel: Panel) -> None:
     axes.set(xlabel=panel.x_title, ylabel=panel.y_title)
     if panel.log_y and all(value > 0 for line in panel.lines for value in line.y):
         axes.set_yscale("log")
-        for axis_formatter in (axes.yaxis.set_major_formatter, axes.yaxis.set_minor_formatter):
-            axis_formatter(LogFormatter(minor_thresholds=(1.5, 0.5)))
+        axes.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+        axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
+        axes.yaxis.set_minor_formatter(NullFormatter())
     axes.grid(visible=True)
     axes.spines[["top", "right"]].set_visible(False)
     axes.patch.set_alpha(0)

@@ -40,7 +40,7 @@ def _lines(document: Document, folder: str) -> Iterator[str]:
 
 def _section(section: Section, folder: str) -> Iterator[str]:
     yield ""
-    yield f'<a id="{plain(section.id)}"></a>'
+    yield f'<a id="{section.id}"></a>'
     yield ""
     mark = f" ({section.data})" if section.data else ""
     yield f"## {plain(section.title + mark)}"
@@ -76,7 +76,7 @@ def _row(texts: Iterator[str]) -> str:
 
 
 def _cell(cell: Cell) -> str:
-    text = f"[{plain(cell.text)}](#{plain(cell.link)})" if cell.link else plain(cell.text)
+    text = f"[{plain(cell.text)}](#{cell.link})" if cell.link else plain(cell.text)
     return f"**{text}**" if cell.bold else text
 
 

@@ -62,9 +62,15 @@ def read_report(settings: ReportSettings) -> Document:
     chosen = choose(studies, settings.studies)
     tables = report_tables()
     of_report = {study.sweep: study for study in chosen if study.sweep in {table.id for table in tables}}
-    comparisons = [compare(table, of_report.get(table.id), outputs) for table in tables]
+    hidden = {
+        study.sweep: tuple(other.study for other in studies if other.sweep == study.sweep and other is not study)
+        for study in chosen
+    }
+    comparisons = [
+        compare(table, of_report.get(table.id), outputs, problems, hidden.get(table.id, ())) for table in tables
+    ]
     others = [study for study in chosen if study.sweep not in of_report]
-    comparisons += [compare(None, study, outputs) for study in others if study.kind != "search"]
+    comparisons += [compare(None, study, outputs, problems) for study in others if study.kind != "search"]
     searches = [study for study in others if study.kind == "search"]
     return make_document(comparisons, searches, _drawings(comparisons, searches), problems)
 

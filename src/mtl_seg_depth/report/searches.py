@@ -91,4 +91,4 @@ def search_data(study: Study) -> str | None:
 
 def _circumstances(study: Study) -> Circumstances | None:
     params = {key.removesuffix("._target_"): str(value) for key, value in flatten(study.config)}
-    return circumstances(params, RunStore(None)) if params else None
+    return circumstances(params, RunStore()) if params else None

@@ -7,7 +7,7 @@ is used. Passwords inside addresses are taken out of everything that is read.
 import json
 import re
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path, PurePosixPath
 from typing import Any, Self
@@ -102,42 +102,36 @@ def read_studies(outputs: Path) -> tuple[list[Study], list[str]]:
 def choose(studies: Iterable[Study], wanted: Iterable[str]) -> list[Study]:
     """The newest study of every sweep, or the newest of those whose names begin as one of `wanted` does.
 
-    Sweeps without a file of their own all stay, unless one of them is wanted. Raises UserError for a wanted name that
-    no study has.
+    Sweeps without a file of their own all stay. Raises UserError for a wanted name that no study has.
     """
-    studies, wanted = list(studies), list(wanted)
+    studies, wanted = list(studies), tuple(wanted)
     for name in wanted:
         if not any(study.study.startswith(name) for study in studies):
             close = nearest(name, {study.study for study in studies})
-            hint = f"did you mean {' or '.join(close)}?" if close else "there is none yet"
+            hint = f"did you mean {' or '.join(close)}?" if close else "there is none like it"
             raise UserError(f"studies: no sweep in the outputs is called {name}; {hint}")
     chosen: dict[str, Study] = {}
-    picked: set[str] = set()
-    for study in sorted(studies, key=lambda study: study.updated):
-        key = study.sweep or f"/{study.study}"
-        asked_for = study.study.startswith(tuple(wanted))
-        if asked_for or key not in picked:
-            chosen[key] = study
-        if asked_for:
-            picked.add(key)
+    # Wanted ones come last and so replace newer ones; an ad-hoc study is a sweep of its own.
+    for study in sorted(studies, key=lambda study: (study.study.startswith(wanted), study.updated)):
+        chosen[study.sweep or f"/{study.study}"] = study
     return list(chosen.values())
 
 
 @dataclass(frozen=True)
 class RunStore:
-    """A run folder as far as it is there; None stands for one that is not."""
+    """A run folder as far as it is there.
 
-    path: Path | None
+    Attributes:
+        path: None where there is no folder yet.
+        card: the run's identity card, run.json; empty where there is none yet, and so are the others.
+        result: result.json, which a training writes when it is over.
+        evaluation: the stored evaluation that the sweep names.
+    """
 
-    @cached_property
-    def card(self) -> dict[str, Any]:
-        """The run's identity card; empty where there is none yet."""
-        return self._json("run.json")
-
-    @cached_property
-    def result(self) -> dict[str, Any]:
-        """The run's result; empty where there is none yet."""
-        return self._json("result.json")
+    path: Path | None = None
+    card: dict[str, Any] = field(default_factory=dict)
+    result: dict[str, Any] = field(default_factory=dict)
+    evaluation: dict[str, Any] = field(default_factory=dict)
 
     @cached_property
     def steps_per_epoch(self) -> int | None:
@@ -147,20 +141,10 @@ class RunStore:
                 return round(point.step / point.metrics["train/epoch"])
         return None
 
-    def _json(self, name: str) -> dict[str, Any]:
-        if self.path is None or not (self.path / name).is_file():
-            return {}
-        content: dict[str, Any] = json.loads(redact((self.path / name).read_text()))
-        return content
-
     def points(self, name: str = "metrics.jsonl") -> Iterator[Point]:
         """What was logged, or with `name="system.jsonl"` sampled; UserError for a damaged line."""
         if self.path is not None and (self.path / name).is_file():
             yield from read_points(self.path / name)
-
-    def evaluation(self, name: str | None) -> dict[str, Any]:
-        """A stored evaluation by its name inside the folder; empty where there is none."""
-        return self._json(name) if name and _stays_inside(name) else {}
 
     def panel(self) -> Path | None:
         """The panel of the best validation, or the newest there is."""
@@ -171,11 +155,23 @@ class RunStore:
         return best if best.is_file() else max(panels.glob("step_*.png"), default=None)
 
 
-def run_store(outputs: Path, run: SweepRun) -> RunStore:
-    """The folder of a sweep's run."""
-    name = run.folder
-    inside = name is not None and _stays_inside(name) and (outputs / name).is_dir()
-    return RunStore(outputs / name if inside and name else None)
+def run_store(outputs: Path, run: SweepRun, problems: list[str]) -> RunStore:
+    """The folder of a sweep's run; files that cannot be read are left out and told in `problems`."""
+    if run.folder is None or not _stays_inside(run.folder) or not (outputs / run.folder).is_dir():
+        return RunStore()
+    path = outputs / run.folder
+
+    def read(name: str | None) -> dict[str, Any]:
+        if name is None or not _stays_inside(name) or not (path / name).is_file():
+            return {}
+        try:
+            content: dict[str, Any] = json.loads(redact((path / name).read_text()))
+        except ValueError as error:
+            problems.append(f"{run.folder}/{name} was left out: {error}")
+            return {}
+        return content
+
+    return RunStore(path, read("run.json"), read("result.json"), read(run.evaluation))
 
 
 def _stays_inside(name: str) -> bool:
