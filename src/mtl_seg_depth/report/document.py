@@ -352,7 +352,8 @@ def _notes(comparison: Comparison) -> list[str]:
     if comparison.others:
         first, *_ = comparison.others
         notes.append(
-            f"Other studies of this sweep: {', '.join(comparison.others)}. python report.py studies=[{first}] shows one."
+            f"Other studies of this sweep: {', '.join(comparison.others)}; "
+            f"python report.py studies=[{first}] shows that one."
         )
     if comparison.table is not None and comparison.table.note:
         notes.append(f"The report notes: {comparison.table.note}")

@@ -77,7 +77,8 @@ def search_notes(study: Study) -> list[str]:
     """How many trials came to what."""
     counts = Counter(row.state for row in study.rows)
     told = ", ".join(f"{count} {state}" for state, count in sorted(counts.items(), key=lambda item: -item[1]))
-    notes = [f"{len(study.rows)} trials: {told}." if study.rows else "No trial has started yet."]
+    trials = "1 trial" if len(study.rows) == 1 else f"{len(study.rows)} trials"
+    notes = [f"{trials}: {told}." if study.rows else "No trial has started yet."]
     if study.rows and not finished(study):
         notes.append("No trial is complete yet.")
     return notes
