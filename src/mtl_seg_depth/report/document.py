@@ -5,6 +5,7 @@ report's. On any other data such a difference would be one of data sets and not 
 place of each row in either order stands there instead, which is what carries over.
 """
 
+import shlex
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
@@ -138,7 +139,7 @@ def _section(comparison: Comparison, drawings: dict[str, list[Drawing]]) -> Sect
     sweep = table.id if table is not None else study.sweep if study is not None else None
     command = f"python train.py sweeps={sweep}" if sweep and waiting else None
     if command and study is not None:
-        command = " ".join([command, *study.overrides])
+        command = f"{command} {shlex.join(study.overrides)}".rstrip()
     tables = [_scores_table(comparison)]
     if any(row.costs.seconds is not None or (row.report and row.report.costs) for row in comparison.rows):
         tables.append(_costs_table(comparison))

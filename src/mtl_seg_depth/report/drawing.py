@@ -88,7 +88,9 @@ def draw(name: str, title: str, caption: str, panels: Sequence[Panel]) -> Drawin
         for axes, panel in zip(all_axes, panels, strict=True):
             _draw_panel(axes, panel)
         _draw_legend(figure, all_axes)
-        svg, png = _svg(figure, f"{title}. {caption}"), _png(figure)
+        svg = _svg(figure, f"{title}. {caption}")
+        figure.set_layout_engine("none")  # it is laid out by now, and doing so again takes as long as drawing
+        png = _png(figure)
         return Drawing(name, title, caption, svg=svg, image=png, panels=len(panels))
 
 
