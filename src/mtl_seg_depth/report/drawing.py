@@ -83,7 +83,7 @@ def draw(name: str, title: str, caption: str, panels: Sequence[Panel]) -> Drawin
         "grid.alpha": 0.12,
     }
     with rc_context(style):
-        figure = Figure(figsize=(3.3 * len(panels) if len(panels) > 1 else 6.0, 3.1), layout="constrained")
+        figure = Figure(figsize=(3.3 * len(panels) if len(panels) > 1 else 5.2, 2.9), layout="constrained")
         all_axes = figure.subplots(1, len(panels), squeeze=False)[0]
         for axes, panel in zip(all_axes, panels, strict=True):
             _draw_panel(axes, panel)

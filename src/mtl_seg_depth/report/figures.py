@@ -58,9 +58,8 @@ def trace(comparison: Comparison, index: int) -> Traced:
     """The first seed of a row that logged anything; MissingFigureError where there is none."""
     row = comparison.rows[index]
     for seed in row.seeds:
-        points = list(seed.store.points())
-        if points:
-            return Traced(row, seed, points)
+        if seed.store.logged:
+            return Traced(row, seed, seed.store.logged)
     raise MissingFigureError(f"{row.label} has not been run yet")
 
 

@@ -134,6 +134,11 @@ class RunStore:
     evaluation: dict[str, Any] = field(default_factory=dict)
 
     @cached_property
+    def logged(self) -> list[Point]:
+        """All that the training logged, read once for all figures; UserError for a damaged line."""
+        return list(self.points())
+
+    @cached_property
     def steps_per_epoch(self) -> int | None:
         """Optimiser steps in an epoch; None before the first losses are logged."""
         for point in self.points():
