@@ -6,18 +6,24 @@ from typing import Any
 from mtl_seg_depth import cli
 
 
-def train(config: dict[str, Any]) -> float | int:
-    """Train what the config says; the score in a sweep, the exit code alone."""
+def train(config: dict[str, Any]) -> float | list[float] | int:
+    """Train what the config says; the objective in a sweep, the exit code alone."""
     from rich.console import Console
 
     from mtl_seg_depth.config import parse
     from mtl_seg_depth.console import show_result
+    from mtl_seg_depth.evaluation import evaluate_run
     from mtl_seg_depth.interruption import AGAIN, Interrupted
     from mtl_seg_depth.run import run
+    from mtl_seg_depth.scorecard import show_evaluation
 
     settings = parse(config)
     console = Console()
     try:
+        if cli.in_sweep_of_ours():
+            from mtl_seg_depth.sweeping.trial import run_trial
+
+            return run_trial(settings, console, cli.choices())
         result = run(settings, console, cli.choices())
     except Interrupted as stop:
         if cli.in_sweep():
@@ -27,6 +33,8 @@ def train(config: dict[str, Any]) -> float | int:
     if cli.in_sweep():
         return float(result["best"].get("val/multitask", 0.0))
     show_result(console, result, ui_command="make ui" if settings.tracking.uri else None)
+    if settings.score is not None and result["checkpoint"]:
+        show_evaluation(console, evaluate_run(settings, Path(result["folder"]), console))
     return 0 if result["status"] == "finished" else 1
 
 

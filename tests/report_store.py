@@ -34,6 +34,7 @@ class Row:
     reason: str | None = None
     values: list[float | None] | None = None
     params: Mapping[str, str] = field(default_factory=dict)
+    folder: str | None = None
 
 
 @dataclass
@@ -53,6 +54,7 @@ class Store:
         name: str | None = None,
         data: Mapping[str, Any] = STREETS,
         encoder: str = "resnet34",
+        score: str | None = None,
         kind: str = "grid",
         updated: int = 1_790_000_000_000,
         **others: Any,
@@ -64,6 +66,7 @@ class Store:
             "encoder": {"name": encoder, "weights": "none"},
             "schedule": {"epochs": 8, "batch_size": 4, "max_steps": None},
             "precision": "fp32",
+            "score": score,
         }
         account = {
             "version": 1, "study": name, "sweep": sweep, "kind": kind, "started": updated, "updated": updated,
@@ -83,7 +86,7 @@ class Store:
         ]
         return {
             "number": number, "label": row.label, "params": dict(row.params), "state": row.state, "reason": row.reason,
-            "values": row.values, "attempt": 1, "started": 1, "ended": 2, "runs": runs,
+            "values": row.values, "attempt": 1, "started": 1, "ended": 2, "folder": row.folder, "runs": runs,
         }  # fmt: skip
 
     def _run(

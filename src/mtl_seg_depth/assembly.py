@@ -1,5 +1,6 @@
 """From settings to the parts of a training: everything is built and checked before a picture is read."""
 
+from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -56,8 +57,10 @@ class Parts:
     """Trainable numbers in the network."""
 
 
-def assemble(settings: Settings, device: torch.device) -> Parts:
+def assemble(settings: Settings, device: torch.device, *, dry: bool = False) -> Parts:
     """Build every part; the initial weights are a function of the seed.
+
+    With `dry`, the network has shapes and no numbers: enough to find mistakes, for less time and memory.
 
     Raises UserError, with the key at fault, for whatever does not fit: an argument, a pair of choices, a batch larger
     than the data, a crop larger than the pictures.
@@ -84,10 +87,12 @@ def assemble(settings: Settings, device: torch.device) -> Parts:
     span = Span(schedule.epochs, count // schedule.batch_size)
     learning_rate: LearningRate = build("lr", settings.lr, span=span)
 
-    network = build_network(settings)
+    with torch.device("meta") if dry else nullcontext():
+        network = build_network(settings)
     if schedule.batch_size == 1 and network.aspp:
         raise UserError("schedule.batch_size=1 leaves the ASPP's image pooling one value to normalise; take 2 or more")
-    network.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+    if not dry:
+        network.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
     weighting: Weighting = build(
         "task_weights", settings.task_weights, tasks=network.tasks, steps_per_epoch=span.steps_per_epoch
     )

@@ -27,6 +27,9 @@ USER_ERROR = 2
 INTERRUPTED = 130
 """Exit code of a Ctrl-C where there was nothing to save, as shells have it."""
 
+# In a config: a second task weight from the first. Rounded, for floats' sake: 1 - 0.9 is 0.1.
+OmegaConf.register_resolver("one_minus", lambda value: round(1 - value, 12), replace=True)
+
 Main = Callable[[dict[str, Any]], Any]
 
 
@@ -35,6 +38,8 @@ def start(main: Main, *, config: str, root: Path) -> None:
 
     What `main` returns is the job's objective in a sweep; alone, an int becomes the exit code. Never returns.
     """
+    if any(argument.startswith("sweeps=") for argument in sys.argv[1:]):
+        sys.argv.append("--multirun")  # a sweep's file cannot say so itself: Hydra asks before it composes
     os.environ.setdefault(ROOT_VARIABLE, str(root.resolve()))
     show_traces = bool(os.environ.get("HYDRA_FULL_ERROR"))
     os.environ["HYDRA_FULL_ERROR"] = "1"  # makes Hydra raise instead of printing: the messages are ours
@@ -67,6 +72,11 @@ def start(main: Main, *, config: str, root: Path) -> None:
 def in_sweep() -> bool:
     """Whether this process runs one job of several."""
     return HydraConfig.initialized() and HydraConfig.get().mode == RunMode.MULTIRUN
+
+
+def in_sweep_of_ours() -> bool:
+    """Whether it is one of `hydra/sweeper=mtl`, which keeps account of its trials."""
+    return in_sweep() and HydraConfig.get().sweeper._target_.startswith("hydra_plugins.mtl_seg_depth.")
 
 
 def choices() -> dict[str, str]:
@@ -108,7 +118,7 @@ def _valid_keys(conf: Path, config: str) -> dict[str, str]:
     base = yaml.safe_load((conf / "base.yaml").read_text())
     keys = {key: "" for key, _ in flatten({**own, **base}) if not key.startswith(("defaults", "hydra"))}
     chosen = {group for entry in own["defaults"] if isinstance(entry, dict) for group in entry}
-    for group in sorted(conf / name for name in chosen):
+    for group in sorted(conf / name for name in chosen if not name.startswith("override")):
         keys[group.name] = ""
         options = {path.stem: dict(flatten(yaml.safe_load(path.read_text()))) for path in sorted(group.glob("*.yaml"))}
         for leaf in sorted(set().union(*options.values()) - {"_target_"}):

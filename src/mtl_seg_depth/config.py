@@ -119,6 +119,10 @@ class Settings(Section):
     tracking: Tracking
     paths: Paths
     seed: NonNegativeInt
+    seeds: Annotated[tuple[NonNegativeInt, ...], Field(min_length=1)] | None
+    score: Literal["train", "val", "test"] | None
+    tta: Node
+    pretrained: str
     precision: Literal["auto", "fp32", "bf16"]
     device: Device
     deterministic: bool
@@ -126,6 +130,7 @@ class Settings(Section):
     name: str | None
     resume: bool
     rerun: bool
+    dry_run: bool
 
 
 NOT_IDENTITY = (
@@ -134,14 +139,20 @@ NOT_IDENTITY = (
     "data.root",
     "data.workers",
     "device",
+    "dry_run",
     "name",
     "paths",
+    "pretrained",
     "rerun",
     "resume",
+    "score",
+    "seeds",
     "tracking",
+    "tta",
     "validation.batch_size",
 )
-"""What does not change a result, and so does not make a run another run: places, devices, display, bookkeeping."""
+"""What does not change a training, and so does not make it another run: places, devices, display, bookkeeping, what
+comes after it, and what only stands in for other keys."""
 
 
 def parse(config: Mapping[str, Any]) -> Settings:
@@ -154,7 +165,7 @@ def parse_as(schema: type[Schema], config: Mapping[str, Any]) -> Schema:
     try:
         return schema.model_validate(config)
     except ValidationError as error:
-        raise UserError("\n".join(_explain(error, "", schema.model_fields))) from None
+        raise UserError("\n".join(explain(error, "", schema.model_fields))) from None
 
 
 def identity(settings: Settings) -> dict[str, Any]:
@@ -230,7 +241,7 @@ def check(path: str, node: Mapping[str, Any], given: Iterable[str] = ()) -> dict
     try:
         validated = model.model_validate(arguments)
     except ValidationError as error:
-        raise UserError("\n".join(_explain(error, f"{path}.", parameters))) from None
+        raise UserError("\n".join(explain(error, f"{path}.", parameters))) from None
     return {name: getattr(validated, f"argument_{name}") for name in parameters}
 
 
@@ -277,7 +288,7 @@ def nearest(word: str, choices: Iterable[str]) -> list[str]:
     return list(dict.fromkeys([*same_tail, *similar, *similar_tail]))[:3]
 
 
-def _explain(error: ValidationError, prefix: str, known: Mapping[str, Any]) -> Iterator[str]:
+def explain(error: ValidationError, prefix: str, known: Mapping[str, Any]) -> Iterator[str]:
     """One line for every problem pydantic found: the key, what it holds, and what would be right."""
     for problem in error.errors():
         place = [str(part) for part in problem["loc"]]

@@ -16,8 +16,9 @@ from mtl_seg_depth.metrics import Scores
 class LiveLine:
     """Observer of a training: a live line on a terminal, one plain line a validation elsewhere."""
 
-    def __init__(self, console: Console, steps: int, steps_per_epoch: int, done: int) -> None:
+    def __init__(self, console: Console, steps: int, steps_per_epoch: int, done: int, headline: str = "") -> None:
         self.console = console
+        self.headline = headline
         self.steps_per_epoch = steps_per_epoch
         self.epochs = -(-steps // steps_per_epoch)
         self.losses = ""
@@ -54,7 +55,11 @@ class LiveLine:
 
     def on_validation(self, step: int, scores: Scores, is_best: bool) -> None:
         """Leave one line standing for every validation."""
-        parts = [self._epoch(step - 1), f"loss {self.losses}", f"validation multitask {scores.multitask:.2f}"]
+        parts = [
+            self._epoch(step - 1).removeprefix(self.headline),
+            f"loss {self.losses}",
+            f"validation multitask {scores.multitask:.2f}",
+        ]
         if scores.semseg is not None:
             parts.append(f"mIoU {scores.semseg:.2f} %")
         if scores.depth is not None:
@@ -63,7 +68,7 @@ class LiveLine:
         self.console.print(line, highlight=False, soft_wrap=True)
 
     def _epoch(self, step: int) -> str:
-        return f"epoch {step // self.steps_per_epoch + 1:>2}/{self.epochs}"
+        return f"{self.headline}epoch {step // self.steps_per_epoch + 1:>2}/{self.epochs}"
 
 
 ARROWS = {"semseg": ("mean IoU, % ↑", 2), "depth": ("SI-log RMSE x 100 ↓", 2), "multitask": ("multitask ↑", 2)}
@@ -81,7 +86,7 @@ def show_result(console: Console, result: Mapping[str, Any], ui_command: str | N
             console.print(_classes(classes))
     cost = result["cost"]
     facts = {
-        "time": f"{_duration(cost['seconds'])}, {cost['data_share']:.1%} of it waiting for data",
+        "time": f"{duration(cost['seconds'])}, {cost['data_share']:.1%} of it waiting for data",
         "speed": f"{cost['images_per_second']:.1f} images/s, validation included",
         "memory": cost["memory"],
         "parameters": f"{cost['parameters']:,}".replace(",", " "),
@@ -123,7 +128,8 @@ def _near(path: str) -> str:
     return min(path, os.path.relpath(path), key=len)
 
 
-def _duration(seconds: float) -> str:
+def duration(seconds: float) -> str:
+    """Seconds as 1:23 or 1:02:03."""
     minutes, seconds = divmod(round(seconds), 60)
     hours, minutes = divmod(minutes, 60)
     return f"{hours}:{minutes:02}:{seconds:02}" if hours else f"{minutes}:{seconds:02}"

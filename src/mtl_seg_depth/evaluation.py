@@ -24,7 +24,7 @@ from rich.progress import track
 
 from mtl_seg_depth import atomic, pictures
 from mtl_seg_depth.assembly import find_device
-from mtl_seg_depth.config import Device, Paths, Section, build
+from mtl_seg_depth.config import Device, Paths, Section, Settings, build
 from mtl_seg_depth.data.batches import ScoringBatches
 from mtl_seg_depth.data.packed import PackedSplit
 from mtl_seg_depth.data.sources import Miniscapes
@@ -159,6 +159,29 @@ def evaluate(settings: EvaluationSettings, console: Console) -> dict[str, Any] |
     return result
 
 
+def evaluate_run(settings: Settings, folder: Path, console: Console) -> dict[str, Any]:
+    """Score a finished training on the split `settings.score`, with the views `settings.tta`; as `evaluate`."""
+    assert settings.score is not None
+    result = evaluate(
+        EvaluationSettings(
+            run=str(folder),
+            split=settings.score,
+            data={key: settings.data.get(key) for key in ("root", "cache", "workers")},
+            tta=settings.tta,
+            batch_size=settings.validation.batch_size,
+            absent_classes=None,
+            precision="auto",
+            device=settings.device,
+            submission=None,
+            rerun=settings.rerun,
+            paths=settings.paths,
+        ),
+        console,
+    )
+    assert result is not None  # without a submission, a split without labels was refused
+    return result
+
+
 def _data(wanted: Mapping[str, Any], own: Mapping[str, Any]) -> tuple[dict[str, Any], str | None]:
     """The data set to score on, and its name where it is another than the run's own."""
     if "_target_" not in wanted:
@@ -182,6 +205,7 @@ def _answer(question: Question, predict: Predict, batches: ScoringBatches, conso
         **question.identity,
         "tta_name": question.views.name,
         "key": question.key,
+        "file": None if question.path is None else f"evaluations/{question.path.name}",
         "pictures": len(question.split),
         "seconds": time.monotonic() - began,
         "device": str(batches.decode.device),

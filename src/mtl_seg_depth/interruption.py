@@ -2,8 +2,10 @@
 
 import signal
 import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
 from types import FrameType
-from typing import Self
+from typing import ClassVar, Self
 
 AGAIN = 75
 """Exit code of a run that was asked to stop and can be continued by the same command (EX_TEMPFAIL of sysexits.h)."""
@@ -13,6 +15,19 @@ class Interrupted(Exception):  # noqa: N818  (it is no error)
     """The run stopped because it was asked to; everything up to now is saved."""
 
 
+@contextmanager
+def interruptible() -> Iterator[None]:
+    """While entered, SIGTERM is what Ctrl-C is: a KeyboardInterrupt, wherever nothing more careful catches it."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    previous = signal.signal(signal.SIGTERM, signal.default_int_handler)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, previous)
+
+
 class Interruption:
     """While entered, the first SIGINT or SIGTERM sets `requested`, a second one interrupts at once.
 
@@ -20,6 +35,9 @@ class Interruption:
     """
 
     SIGNALS = (signal.SIGINT, signal.SIGTERM)
+
+    in_this_process: ClassVar = False
+    """Whether anything in this process was asked to stop; who runs several things one after another looks here."""
 
     def __init__(self) -> None:
         self.requested = False
@@ -38,4 +56,4 @@ class Interruption:
     def _request(self, number: int, frame: FrameType | None) -> None:  # noqa: ARG002
         if self.requested:
             raise KeyboardInterrupt
-        self.requested = True
+        self.requested = Interruption.in_this_process = True

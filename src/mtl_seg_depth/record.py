@@ -1,6 +1,6 @@
 """A training's own account of itself, written into its run folder and complete without any tracking server.
 
-    run.json        who the run is: name, fingerprint, experiment, start, parameters, tags
+    run.json        who the run is: name, fingerprint, experiment, start, the sweep it began in, parameters, tags
     metrics.jsonl   one line per logged point: {"step": int, "time": unix ms, "metrics": {name: float}}
     artifacts/      pictures, tables and whatever else is worth looking at
 
@@ -91,16 +91,25 @@ class Record:
         experiment: str,
         params: Mapping[str, str],
         tags: Mapping[str, str],
+        parent: Path | None = None,
     ) -> None:
-        """Write the identity card; a resumed run keeps the time of its first start (unix ms).
+        """Write the identity card; a resumed run keeps the time of its first start (unix ms), and its first parent.
+
+        `parent` is the folder of the sweep that the run is part of.
 
         Raises ValueError for a parameter or tag whose name MLflow would refuse.
         """
         for key in (*params, *tags):
             check_name(key)
         path = self.folder / "run.json"
-        started = json.loads(path.read_text())["started"] if path.exists() else now_ms()
-        card = {"name": name, "fingerprint": fingerprint, "experiment": experiment, "started": started}
+        known = json.loads(path.read_text()) if path.exists() else {}
+        card = {
+            "name": name,
+            "fingerprint": fingerprint,
+            "experiment": experiment,
+            "started": known.get("started") or now_ms(),
+            "parent": known.get("parent") or (None if parent is None else os.path.relpath(parent, self.folder)),
+        }
         atomic.write_json(path, {**card, "params": dict(params), "tags": dict(tags)})
 
     def log(self, step: int, metrics: Mapping[str, float]) -> None:

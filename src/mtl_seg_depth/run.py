@@ -6,7 +6,7 @@ import math
 import resource
 import shutil
 import subprocess
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -38,7 +38,7 @@ from mtl_seg_depth.interruption import Interrupted
 from mtl_seg_depth.metrics import Scores
 from mtl_seg_depth.record import Record
 from mtl_seg_depth.tracking import Mirror
-from mtl_seg_depth.training import Training
+from mtl_seg_depth.training import Observer, Training
 
 log = logging.getLogger(__name__)
 
@@ -55,19 +55,34 @@ class RunFolder:
 
     @property
     def result(self) -> dict[str, Any] | None:
-        """The run's result, None while it has none."""
+        """The run's result, None while it has none: one that was pruned can go on."""
         path = self.path / "result.json"
-        return json.loads(path.read_text()) if path.exists() else None
+        result = json.loads(path.read_text()) if path.exists() else None
+        return None if result is None or result["status"] == "pruned" else result
 
     @contextmanager
-    def locked(self) -> Iterator[None]:
-        """Keep every other process out of this run; UserError if one is in it."""
+    def locked(self, wait: bool) -> Iterator[None]:
+        """Keep every other process out of this run; if one is in it, wait for its end or raise UserError."""
         self.path.mkdir(parents=True, exist_ok=True)
         try:
-            with FileLock(self.path / "lock", timeout=0):
+            with FileLock(self.path / "lock", timeout=-1 if wait else 0):
                 yield
         except Timeout:
             raise UserError(f"another process is training this very run, in {self.path}") from None
+
+
+@dataclass(frozen=True)
+class SweepContext:
+    """What a run knows of the sweep that it is part of."""
+
+    folder: Path
+    """Where the sweep keeps its own record."""
+    name: str
+    """What the tracking server shows, where the settings have no name."""
+    headline: str = ""
+    """How far the sweep is, shown beside the run's progress."""
+    observe: Callable[[Path], Sequence[Observer]] = lambda folder: ()  # noqa: ARG005
+    """More observers, given the run's folder."""
 
 
 def find_folder(settings: Settings, key: str) -> RunFolder:
@@ -86,13 +101,19 @@ def _numbered(base: Path, number: int) -> Path:
     return base if number == 1 else base.with_name(f"{base.name}.{number}")
 
 
-def run(settings: Settings, console: Console, choices: Mapping[str, str] = MappingProxyType({})) -> dict[str, Any]:
+def run(
+    settings: Settings,
+    console: Console,
+    choices: Mapping[str, str] = MappingProxyType({}),
+    sweep: SweepContext | None = None,
+) -> dict[str, Any]:
     """Train what the settings say, or continue it, or do nothing where it is finished; returns the run's result.
 
     Args:
         settings: the parsed config.
         console: where to say what happens.
         choices: the options chosen, by group; recorded under the groups' names.
+        sweep: the sweep that this is part of; it waits where another process is training this very run.
 
     Raises:
         UserError: a mistake in the settings or the data, found before the first step wherever that is possible.
@@ -104,8 +125,8 @@ def run(settings: Settings, console: Console, choices: Mapping[str, str] = Mappi
         console.print("This very config was trained before; rerun=true trains it again.")
         return folder.result
     parts = assemble(settings, device)  # finds mistakes before anything is written
-    with _plain_errors(folder.path), folder.locked():
-        return folder.result or _train(settings, device, folder, parts, console, choices)
+    with _plain_errors(folder.path), folder.locked(wait=sweep is not None):
+        return folder.result or _train(settings, device, folder, parts, console, choices, sweep)
 
 
 def _train(
@@ -115,8 +136,10 @@ def _train(
     parts: Parts,
     console: Console,
     choices: Mapping[str, str],
+    sweep: SweepContext | None,
 ) -> dict[str, Any]:
     atomic.clear_remains(folder.path)
+    (folder.path / "result.json").unlink(missing_ok=True)  # of a run that was pruned, and goes on
     _require_space(folder.path, parts.parameters * BYTES_PER_PARAMETER)
     train = parts.source.open("train")
     val = scoring_batches(settings, parts.source.open("val"), device)
@@ -134,7 +157,7 @@ def _train(
         settings.model_dump(mode="json"),
     )
     resumed = training.resume(device)
-    name = settings.name or automatic_name(settings)
+    name = settings.name or (sweep.name if sweep else automatic_name(settings))
     console.print(
         f"{'Continuing' if resumed else 'Training'} [bold]{name}[/] ({folder.fingerprint}): "
         f"{parts.plan.steps} steps of {settings.schedule.batch_size} on {device}, {settings.precision}, "
@@ -142,7 +165,7 @@ def _train(
         highlight=False,
         soft_wrap=True,
     )
-    _write_card(settings, folder, parts, record, name, choices)
+    _write_card(settings, folder, parts, record, name, choices, sweep)
     if device.type == "cuda":
         torch.cuda.reset_peak_memory_stats(device)
     with ExitStack() as stack:
@@ -156,9 +179,11 @@ def _train(
                 checkpoint=tracking.checkpoint,
             )
             stack.enter_context(mirror)
-        line = LiveLine(console, parts.plan.steps, batches.steps_per_epoch, training.state.step)
+        headline = sweep.headline if sweep else ""
+        line = LiveLine(console, parts.plan.steps, batches.steps_per_epoch, training.state.step, headline)
         stack.enter_context(line)
-        training.observers = (line, Pictures(record, parts.predictor, val, settings.tracking.panels))
+        pictures_of = Pictures(record, parts.predictor, val, settings.tracking.panels)
+        training.observers = (line, pictures_of, *(sweep.observe(folder.path) if sweep else ()))
         status = training.run()
         result = _result(settings, folder, parts, training, status, device)
         result["baseline"] = score(Constant(train, parts.network.tasks), val, absent).flat("val")
@@ -196,7 +221,13 @@ class Pictures:
 
 
 def _write_card(
-    settings: Settings, folder: RunFolder, parts: Parts, record: Record, name: str, choices: Mapping[str, str]
+    settings: Settings,
+    folder: RunFolder,
+    parts: Parts,
+    record: Record,
+    name: str,
+    choices: Mapping[str, str],
+    sweep: SweepContext | None,
 ) -> None:
     """The run's config and identity card, for people and for the tracking server."""
     tree = settings.model_dump(mode="json")
@@ -210,6 +241,7 @@ def _write_card(
         experiment=settings.tracking.experiment,
         params={**params, **choices, "parameters": str(parts.parameters), "steps": str(parts.plan.steps)},
         tags={"fingerprint": folder.fingerprint, "git_commit": _git_commit(Path(settings.paths.root))},
+        parent=None if sweep is None else sweep.folder,
     )
 
 
@@ -288,4 +320,4 @@ def _plain_errors(folder: Path) -> Iterator[None]:
         raise UserError(f"{where}: {error.strerror or error}; what was saved before is untouched") from error
 
 
-__all__ = ["Interrupted", "RunFolder", "find_folder", "run"]
+__all__ = ["Interrupted", "RunFolder", "SweepContext", "find_folder", "run"]

@@ -20,6 +20,10 @@ from mtl_seg_depth.record import Record
 from mtl_seg_depth.step import Step
 
 
+class Pruned(Exception):  # noqa: N818  (it is no error)
+    """Raised by an observer that has seen enough: the training saves, and ends as "pruned"."""
+
+
 class Observer(Protocol):
     """Whoever wants to see a training while it runs."""
 
@@ -27,7 +31,7 @@ class Observer(Protocol):
         """Mean losses since the last log point."""
 
     def on_validation(self, step: int, scores: Scores, is_best: bool) -> None:
-        """The validation split was scored."""
+        """The validation split was scored; may raise `Pruned`."""
 
 
 @dataclass(frozen=True)
@@ -107,10 +111,10 @@ class Training:
         return self.record.folder / "best.pt"
 
     def run(self) -> str:
-        """Train from where the folder's checkpoint stands to the last step; "finished" or "diverged".
+        """Train from where the folder's checkpoint stands to the last step; "finished", "diverged" or "pruned".
 
-        Diverged is a training whose loss is no longer finite. Raises Interrupted, with everything saved, when asked
-        to stop.
+        Diverged is a training whose loss is no longer finite; pruned one that an observer ended after a validation.
+        Raises Interrupted, with everything saved, when asked to stop.
         """
         plan, state = self.plan, self.state
         clock = saved = time.monotonic()
@@ -126,13 +130,14 @@ class Training:
                 logging = validating or state.step % plan.log_every == 0
                 if logging and not self._log_losses():
                     return "diverged"
-                if validating:
-                    self._validate()
+                pruned = validating and not self._validate()
                 now = time.monotonic()
                 state.seconds, clock = state.seconds + now - clock, now
                 if validating or interruption.requested or now - saved > plan.save_every_seconds:
                     self.save()
                     saved = now
+                if pruned and state.step < plan.steps:
+                    return "pruned"
                 if interruption.requested and state.step < plan.steps:
                     raise Interrupted(f"stopped at step {state.step} of {plan.steps}; the same command continues it")
         return "finished"
@@ -187,8 +192,11 @@ class Training:
             observer.on_losses(step, losses, images_per_second)
         return all(math.isfinite(loss) for loss in losses.values())
 
-    def _validate(self) -> None:
-        """Score the validation split; keep the weights if they are the best so far, the first of equals."""
+    def _validate(self) -> bool:
+        """Score the validation split, and keep the weights if they are the best so far, the first of equals.
+
+        Returns whether to go on.
+        """
         state = self.state
         scores = self.validate()
         self.window.restart_clock()
@@ -209,8 +217,12 @@ class Training:
             )
         best = {f"best/{name.removeprefix('val/')}": value for name, value in state.best.items() if "/iou/" not in name}
         self.record.log(state.step, {**flat, **best, "best/step": state.best_step})
-        for observer in self.observers:
-            observer.on_validation(state.step, scores, is_best)
+        try:
+            for observer in self.observers:
+                observer.on_validation(state.step, scores, is_best)
+        except Pruned:
+            return False
+        return True
 
 
 class LossWindow:

@@ -10,6 +10,7 @@ from urllib.error import URLError
 import pytest
 import torch
 from safetensors.torch import save_file
+from torch import nn
 from torchvision.models import ResNet18_Weights, resnet
 
 from mtl_seg_depth.errors import UserError
@@ -145,7 +146,7 @@ def test_weights_that_torchvision_lacks_are_refused_with_those_it_has(net):
 
 
 def test_a_file_that_is_not_there_is_refused(net):
-    with pytest.raises(UserError, match=r"no file no/such.pth; it takes none, imagenet, imagenet_v2 or"):
+    with pytest.raises(UserError, match=r"no file no/such.pth; it takes none, imagenet, .* or the best.pt"):
         load_pretrained(net, "resnet18", "no/such.pth")
 
 
@@ -233,3 +234,22 @@ def test_pretrained_weights_win_over_zero_init_residual(trained, tmp_path):
     torch.save(trained, tmp_path / "weights.pth")
     encoder = ResNetEncoder("resnet18", weights=str(tmp_path / "weights.pth"), zero_init_residual=True)
     assert_taken(encoder, trained)
+
+
+@pytest.mark.parametrize("se", [False, True])
+def test_the_best_weights_of_a_run_give_their_encoder(tmp_path, se, caplog):
+    donor = nn.ModuleDict({"encoder": ResNetEncoder("resnet18", se=se), "head": nn.Conv2d(1, 1, 1)})
+    torch.save({"config": {}, "network": donor.state_dict()}, tmp_path / "best.pt")
+    with caplog.at_level(logging.INFO):
+        encoder = ResNetEncoder("resnet18", weights=str(tmp_path / "best.pt"), se=se)
+    assert "120 tensors taken, fresh: none, unused: none" in caplog.text
+    own, donated = encoder.state_dict(), donor["encoder"].state_dict()
+    same = {key for key in own if torch.equal(own[key], donated[key])}
+    assert {key for key in own if ".1.excite" not in key} <= same
+
+
+def test_the_best_weights_of_another_encoder_are_refused(net, tmp_path):
+    donor = nn.ModuleDict({"encoder": ResNetEncoder("resnet34")})
+    torch.save({"config": {}, "network": donor.state_dict()}, tmp_path / "best.pt")
+    with pytest.raises(UserError, match="does not hold a resnet18"):
+        load_pretrained(net, "resnet18", str(tmp_path / "best.pt"))

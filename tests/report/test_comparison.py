@@ -57,7 +57,7 @@ def test_states_tell_what_to_believe(store: Store) -> None:
     compared = comparison(store, "adam_lr")
     assert [row.state for row in compared.rows] == [
         "failed: diverged at step 120", "1 of 3 seeds diverged", "not run yet", "impossible: no such dilation", "",
-        "diverged",
+        "1 of 3 seeds diverged",
     ]  # fmt: skip
     assert [row.is_lost for row in compared.rows] == [True, False, False, False, False, False]
     assert compared.rows[5].mean("semseg") == 8  # a score from before it diverged is a score
@@ -169,6 +169,38 @@ def test_costs_are_means_and_the_largest_memory(store: Store) -> None:
     assert (costs.seconds, costs.memory_percent, costs.parameters, costs.images_per_second) == (200, 30, 7, 20)
     nothing = comparison(store, "dilation").rows[1].costs
     assert (nothing.seconds, nothing.memory_percent, nothing.parameters) == (None, None, None)
+
+
+def test_validation_scores_do_not_stand_in_for_an_evaluation_that_is_still_to_come(store: Store) -> None:
+    path = store.study("tta", report_rows("tta"), score="test")
+    assert comparison(store, "tta").rows[0].values("semseg") == []
+    path.write_text(path.read_text().replace('"evaluation": null', '"evaluation": "evaluations/test.json"'))
+    assert comparison(store, "tta").rows[0].values("semseg") == [86.36]
+    assert comparison(store, "tta").split == "test"
+
+
+def test_another_split_is_not_comparable(store: Store) -> None:
+    store.steps_per_epoch = 5000
+    for score, same in ((None, True), ("val", True), ("test", False)):
+        store.study("loss", report_rows("loss"), data=MINISCAPES, score=score)
+        assert comparison(store, "loss").is_comparable == same
+
+
+def test_the_run_that_a_row_is_at_tells_where_it_runs_and_has_no_score_yet(store: Store) -> None:
+    store.study("dilation", [Row([(60, 30)], state="running"), Row()])
+    folder = next(store.outputs.glob("run-*")).name
+    store.study("dilation", [Row([], state="running", folder=folder), Row()], seeds=[3, 4])
+    row = comparison(store, "dilation").rows[0]
+    assert [(seed.run.seed, seed.run.status, seed.scores) for seed in row.seeds] == [(3, "running", {})]
+    assert row.circumstances[0].encoder == "resnet34"
+    assert row.state == "running"
+
+
+def test_a_file_of_weights_is_called_by_its_name(store: Store) -> None:
+    store.study("dilation", [Row([(60, 30)]), Row()])
+    folder = next(store.outputs.glob("run-*"))
+    write(folder / "run.json", {"name": "a", "params": {"encoder.weights": "/data/pretraining/best.pt"}})
+    assert comparison(store, "dilation").circumstances[0][1].weights == "the file best.pt"
 
 
 def test_an_evaluation_costs_its_own_time(store: Store) -> None:

@@ -110,12 +110,16 @@ def test_memory_is_that_of_the_busiest_gpu_and_else_of_the_machine(store: Store)
     on_cpu = drawings(store)[6]
     assert "memory of the machine" in text_of(on_cpu)
     assert "had no GPU" in on_cpu.caption
-    gpus = {"system/gpu_0_memory_usage_percentage": 3.0, "system/gpu_1_memory_usage_percentage": 71.0}
     for folder in store.outputs.glob("run-*"):
-        write_points(folder / "system.jsonl", [(k, {**machine, **gpus}) for k in range(4)])
+        gpus = [
+            {f"system/gpu_{g}_memory_usage_percentage": start + 5.0 * k for g, start in ((0, 0), (1, 60))}
+            for k in range(5)
+        ]
+        write_points(folder / "system.jsonl", [(k, {**machine, **now}) for k, now in enumerate(gpus)])
     on_gpu = text_of(drawings(store)[6])
     assert "GPU memory in use" in on_gpu
-    assert "71" in on_gpu
+    assert " 70 " in on_gpu
+    assert " 10 " not in on_gpu
 
 
 def test_validation_losses_are_drawn_where_a_run_recorded_them(store: Store) -> None:

@@ -163,12 +163,15 @@ def test_a_table_of_other_data_among_miniscapes_is_marked(tmp_path: Path, store:
     assert (section(document, "loss").data, section(document, "dilation").data) == ("Miniscapes", "not Miniscapes")
 
 
-def test_the_test_split_is_said_where_it_is_scored_on(tmp_path: Path, store: Store) -> None:
-    store.study("tta", report_rows("tta"))
+def test_the_split_is_said_and_where_it_is_not_the_reports(tmp_path: Path, store: Store) -> None:
+    store.study("tta", report_rows("tta"), score="test")
     store.study("loss", report_rows("loss"))
+    store.study("dilation", report_rows("dilation"), score="test")
     document = page(tmp_path)[2]
-    assert "test split" in section(document, "tta").tables[0].caption
-    assert "validation split" in section(document, "loss").tables[0].caption
+    captions = [section(document, name).tables[0].caption for name in ("tta", "loss", "dilation")]
+    for caption, split in zip(captions, ("test split", "validation split", "test split (report: validation split)"),
+                              strict=True):  # fmt: skip
+        assert f"128 x 128, {split}; encoder" in caption
 
 
 def test_costs_stand_beside_the_reports(tmp_path: Path, store: Store) -> None:

@@ -27,6 +27,11 @@ def test_the_best_trials_come_first(tmp_path: Path, direction: str, best: list[i
     assert [row.number for row in best_trials(found)] == best
 
 
+def test_trials_at_the_floor_are_told_apart_by_the_rest_of_their_scores(tmp_path: Path) -> None:
+    rows = [Row([scores], label="x", values=[0.0]) for scores in ((10, 90), (30, 80), (20, 90))]
+    assert [row.number for row in best_trials(study(tmp_path, rows))] == [1, 2, 0]
+
+
 def test_only_complete_trials_with_finite_values_count(tmp_path: Path) -> None:
     rows = trials((5.0,), (float("nan"),), (None,), (7.0,), (8.0,))
     rows[3].state, rows[4].state = "pruned", "running"

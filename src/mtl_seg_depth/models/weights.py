@@ -1,6 +1,10 @@
-"""Pretrained encoder weights: torchvision's ImageNet ones, or a state-dict file. Nothing in a file is executed."""
+"""Pretrained encoder weights: torchvision's ImageNet ones, a state-dict file, or another run's best.pt.
+
+Nothing in a file is executed.
+"""
 
 import logging
+import re
 from collections.abc import Iterable
 from pathlib import Path
 from urllib.error import URLError
@@ -21,7 +25,9 @@ IMAGENET = {"imagenet": "IMAGENET1K_V1", "imagenet_v2": "IMAGENET1K_V2"}
 
 
 def load_pretrained(net: resnet.ResNet, name: str, weights: str) -> None:
-    """Load `imagenet`, `imagenet_v2` or a state-dict file (.safetensors or .pth) into a torchvision ResNet, in place.
+    """Load `imagenet`, `imagenet_v2` or a file into a torchvision ResNet, in place.
+
+    A file is a state dict with torchvision's names (.safetensors or .pth), or the best.pt of a run: its encoder.
 
     The classifier is left as it is. The log says how many tensors were taken, and which of the net's stayed fresh
     and which of the file's were of no use.
@@ -44,6 +50,8 @@ def load_pretrained(net: resnet.ResNet, name: str, weights: str) -> None:
             f"{len(wanted) - len(taken)} of {len(wanted)} are missing and {len(other_blocks)} blocks are in only one "
             f"of the two; {example} for one"
         )
+    if next(net.parameters()).is_meta:  # a net of shapes alone: that they fit was all there is to know
+        return
     net.load_state_dict(taken, strict=False)
     fresh = sorted(wanted.keys() - taken.keys())
     unused = sorted(key for key in state.keys() - taken.keys() if not key.startswith("fc."))
@@ -59,6 +67,20 @@ def load_pretrained(net: resnet.ResNet, name: str, weights: str) -> None:
 def _blocks(keys: Iterable[str]) -> set[str]:
     """The residual blocks among tensor names, such as `layer3.5`: how many there are tells the ResNets apart."""
     return {".".join(key.split(".")[:2]) for key in keys if key.startswith("layer")}
+
+
+def _encoder_of(network: dict[str, Tensor]) -> dict[str, Tensor]:
+    """The encoder of a checkpoint of ours, under torchvision's names and without squeeze-and-excitation."""
+    state = {}
+    for key, value in network.items():
+        name = re.sub(r"^encoder\.stages\.(\d)\.", lambda stage: f"layer{int(stage[1]) + 1}.", key)
+        name = name.replace("encoder.stem.0.", "conv1.").replace("encoder.stem.1.", "bn1.")
+        # Squeeze-and-excitation stands behind a block's last norm: bn2.0 is the norm then, and bn2.1 what follows.
+        name = re.sub(r"^(layer\d\.\d+\.bn[23])\.0\.", r"\1.", name)
+        excitation = re.match(r"layer\d\.\d+\.bn[23]\.1\.", name)
+        if name.startswith(("conv1.", "bn1.", "layer")) and not excitation:
+            state[name] = value
+    return state
 
 
 def _imagenet(name: str, weights: str) -> tuple[dict[str, Tensor], str]:
@@ -89,12 +111,15 @@ def _read_state_dict(path: Path) -> dict[str, Tensor]:
     """The tensors of a .safetensors or .pth file, loaded without unpickling code."""
     if not path.is_file():
         raise UserError(
-            f"encoder.weights: there is no file {path}; it takes none, {', '.join(IMAGENET)} or a state-dict file"
+            f"encoder.weights: there is no file {path}; it takes none, {', '.join(IMAGENET)}, a state-dict file or "
+            "the best.pt of a run"
         )
     try:
         state = load_file(path) if path.suffix == ".safetensors" else tensors.read(path)
     except (SafetensorError, OSError) as error:
         raise UserError(f"encoder.weights: {path} is no .safetensors file ({tensors.reason(error)})") from error
+    if isinstance(state, dict) and isinstance(state.get("network"), dict):
+        state = _encoder_of(state["network"])
     if not isinstance(state, dict) or not all(isinstance(k, str) and isinstance(v, Tensor) for k, v in state.items()):
         raise UserError(f"encoder.weights: {path} is no state dict: it should map names to tensors alone")
     return state

@@ -38,11 +38,14 @@ class Seed:
 
     run: SweepRun
     store: RunStore
+    is_evaluated: bool = False
+    """Whether its scores are those of an evaluation after the training, and not of the validation in it."""
 
     @property
     def scores(self) -> dict[str, float]:
         """Its scores, those alone that exist; empty while it is not over."""
-        if self.run.status not in OVER or self.run.scores is None:
+        waits = self.is_evaluated and self.run.evaluation is None
+        if self.run.status not in OVER or self.run.scores is None or waits:
             return {}
         return {key: value for key, value in self.run.scores.items() if value is not None and math.isfinite(value)}
 
@@ -71,12 +74,13 @@ def circumstances(params: Mapping[str, str], store: RunStore) -> Circumstances:
         pictures = _training_pictures(params, store)
         complete = kind == "Miniscapes" and pictures in (None, TRAINING_PICTURES)
         data = kind if complete else f"{kind}-like data of about {pictures} training pictures, not the report's"
+    weights = params.get("encoder.weights", "unknown")
     memory = result.get("cost", {}).get("memory", "").rpartition("% of ")[2]
     return Circumstances(
         data=f"{data}, crops of {crop}",
         is_miniscapes=complete,
         encoder=params.get("encoder.name", "unknown"),
-        weights=params.get("encoder.weights", "unknown"),
+        weights=f"the file {Path(weights).name}" if "/" in weights else weights,
         precision=params.get("precision", "unknown"),
         steps=steps,
         device={"": None, "the machine's memory": "CPU"}.get(memory, memory),
@@ -117,6 +121,8 @@ class Row:
     report: ReportRow | None
     ours: SweepRow | None
     seeds: tuple[Seed, ...]
+    wanted: int = 1
+    """With how many seeds the sweep trains it."""
 
     def values(self, measure: str) -> list[float]:
         """Our score with every seed that has one."""
@@ -183,9 +189,9 @@ class Row:
             parts.append(self.ours.state)
         elif self.ours.state != "complete":
             name = {"waiting": "not run yet"}.get(self.ours.state, self.ours.state)
-            parts.append(f"{name}, {over} of {len(self.seeds)} seeds done" if over else name)
-        if diverged and not (self.ours.reason and diverged == len(self.seeds)):
-            parts.append("diverged" if len(self.seeds) == 1 else f"{diverged} of {len(self.seeds)} seeds diverged")
+            parts.append(f"{name}, {over} of {self.wanted} seeds done" if over else name)
+        if diverged and not (self.ours.reason and over == 1):
+            parts.append("diverged" if self.wanted == 1 else f"{diverged} of {self.wanted} seeds diverged")
         if self.ours.reason:
             parts.append(self.ours.reason)
         return ": ".join(parts)
@@ -232,7 +238,15 @@ class Comparison:
     @property
     def is_comparable(self) -> bool:
         """Whether all runs had the report's data, so that absolute numbers mean the same."""
-        return bool(self.circumstances) and all(found.is_miniscapes for _, found in self.circumstances)
+        same_data = bool(self.circumstances) and all(found.is_miniscapes for _, found in self.circumstances)
+        return same_data and (self.table is None or self.split == self.table.split)
+
+    @property
+    def split(self) -> str:
+        """What our runs are scored on."""
+        if self.study is None or not self.study.config:
+            return self.table.split if self.table is not None else "val"
+        return self.study.scored_split or "val"
 
     def best(self, measure: str, of: Callable[[Row], Mapping[str, float | None]]) -> set[int]:
         """Indices of the rows with the best score; empty with fewer than two to choose from.
@@ -298,12 +312,25 @@ def compare(
             label=_label(report) if report else ours.label,
             report=report,
             ours=ours,
-            seeds=tuple(Seed(run, run_store(outputs, run, problems)) for run in ours.runs),
+            seeds=tuple(
+                Seed(run, run_store(outputs, run, problems), study.scored_split is not None)
+                for run in _runs(ours, study.seeds)
+            ),
+            wanted=max(len(study.seeds), len(ours.runs)),
         )
         for report, ours in zip(reports, study.rows, strict=True)
     )
     mismatch = None if table is None or matches else (len(table.rows), len(study.rows))
     return Comparison(table, study, rows, mismatch, others)
+
+
+def _runs(row: SweepRow, seeds: Sequence[int]) -> list[SweepRun]:
+    """A row's finished runs, and the one that it is at."""
+    runs = list(row.runs)
+    if row.folder is not None and row.folder not in {run.folder for run in runs}:
+        seed = seeds[len(runs)] if len(runs) < len(seeds) else 0
+        runs.append(SweepRun(seed=seed, folder=row.folder, status=row.state))
+    return runs
 
 
 def _label(row: ReportRow) -> str:

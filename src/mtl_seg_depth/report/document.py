@@ -17,6 +17,8 @@ from mtl_seg_depth.report.store import Study
 from mtl_seg_depth.report.table import Cell, Column, Table
 from mtl_seg_depth.report.tables import MEASURES, TITLES
 
+SPLITS = {"train": "training split", "val": "validation split", "test": "test split"}
+
 NOTHING = Cell("–", muted=True)
 
 
@@ -167,13 +169,15 @@ def _short_data(comparison: Comparison) -> str | None:
 def caption(comparison: Comparison) -> str:
     """On what a table was measured: data, what differs from the report, precision, device, and what was fixed."""
     table, study = comparison.table, comparison.study
-    split = "test" if table is not None and table.split == "test" else "validation"
+    split = SPLITS[comparison.split]
+    if table is not None and table.split != comparison.split:
+        split = f"{split} (report: {SPLITS[table.split]})"
     if not comparison.circumstances:
-        return f"Report: Miniscapes, {split} split. Ours: not run yet."
+        return f"Report: Miniscapes, {split}. Ours: not run yet."
     found = comparison.circumstances
     data = data_names(comparison)
     parts = [data[0] if len(data) == 1 else f"DIFFERENT DATA in different rows: {'; '.join(data)}"]
-    parts[0] = f"Ours: {parts[0]}, {split} split"
+    parts[0] = f"Ours: {parts[0]}, {split}"
     parts.append(_beside("encoder", found, lambda c: c.encoder, lambda row: str(row.report.says["encoder"])))  # type: ignore[union-attr]
     parts.append(_beside("initial weights", found, lambda c: c.weights, _report_weights))
     parts.append(_beside("steps", found, lambda c: _count(c.steps), lambda row: _count(row.report.steps)))  # type: ignore[union-attr]

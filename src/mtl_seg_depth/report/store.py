@@ -51,6 +51,8 @@ class SweepRow(_Stored):
     state: str
     reason: str | None = None
     values: list[float | None] | None = None
+    folder: str | None = None
+    """Of the training that it is at, or was at last."""
     runs: list[SweepRun] = []
 
 
@@ -68,6 +70,12 @@ class Study(_Stored):
     seeds: list[int] = []
     config: dict[str, Any] = {}
     rows: list[SweepRow] = []
+
+    @property
+    def scored_split(self) -> str | None:
+        """The split that the best weights are scored on after training; None where validation's scores count."""
+        split: str | None = self.config.get("score")
+        return split
 
     @property
     def anchor(self) -> str:

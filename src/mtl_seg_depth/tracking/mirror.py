@@ -15,7 +15,7 @@ from typing import Self
 from filelock import FileLock, Timeout
 
 from mtl_seg_depth.errors import UserError
-from mtl_seg_depth.tracking.sender import Sender
+from mtl_seg_depth.tracking.sender import Sender, send_parent
 from mtl_seg_depth.tracking.store import absolute_uri, mlflow_environment, redact, server_errors
 from mtl_seg_depth.tracking.system import SystemSampler
 
@@ -147,6 +147,19 @@ def mirror_once(folder: str | os.PathLike[str], tracking_uri: str | None = None,
         raise UserError(f"{folder}: its training is alive, and mirrors it itself.") from error
     except server_errors() as error:
         raise UserError(f"{folder}: {redact(sender.uri)} did not take it: {_reason(error)}") from error
+
+
+def mirror_sweep(folder: Path, tracking_uri: str, *, over: bool) -> None:
+    """Send what is new of a sweep's own record, and its final status when it is over.
+
+    A server that is away is reported, and told everything the next time.
+    """
+    uri = absolute_uri(tracking_uri)
+    try:
+        with mlflow_environment():
+            send_parent(folder, uri, finish=over)
+    except server_errors() as error:
+        log.warning("Tracking server %s is away (%s); the sweep goes on without.", redact(uri), _reason(error))
 
 
 def _reason(error: BaseException) -> str:

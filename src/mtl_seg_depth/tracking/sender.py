@@ -11,6 +11,8 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from filelock import FileLock
+
 from mtl_seg_depth import atomic
 from mtl_seg_depth.errors import UserError
 from mtl_seg_depth.record import parse_point
@@ -29,6 +31,7 @@ _MLFLOW_STATUS = {
     "interrupted": "KILLED",
 }
 _KEY_TAG = "run_folder_key"  # finds a folder's MLflow run again, whatever address the server has by now
+_PARENT_TAG = "mlflow.parentRunId"  # what MLflow's own nested runs have
 _LONGEST_PARAM = 6000  # characters that MLflow stores of a parameter
 _METRICS_PER_BATCH = 1000  # what MLflow takes in one request
 
@@ -57,6 +60,8 @@ class Sender:
         self._checkpoint = checkpoint
         self._card: dict[str, Any] = json.loads((folder / "run.json").read_text())
         self._client: MlflowClient | None = None
+        parent = self._card.get("parent")
+        self._parent = folder / parent if parent and (folder / parent / "run.json").exists() else None
         path = folder / "mlflow.json"
         self.state = _State(**_read_json(path)) if path.exists() else _State(secrets.token_hex(16), "")
         self.state.tracking_uri = redact(uri)
@@ -105,11 +110,13 @@ class Sender:
         client = new_client(self.uri)
         experiment = experiment_id(client, self.uri, self._card["experiment"])
         found = client.search_runs([experiment], f"tags.{_KEY_TAG} = '{self.state.key}'", max_results=1)
-        run = (
-            found[0]
-            if found
-            else client.create_run(experiment, self._card["started"], {_KEY_TAG: self.state.key}, self._card["name"])
-        )
+        if found:
+            run = found[0]
+        else:
+            tags = {_KEY_TAG: self.state.key}
+            if self._parent is not None:
+                tags[_PARENT_TAG] = send_parent(self._parent, self.uri)
+            run = client.create_run(experiment, self._card["started"], tags, self._card["name"])
         if run.info.run_id != self.state.run_id:  # a server that has nothing of this folder yet
             self.state = _State(self.state.key, redact(self.uri), experiment, run.info.run_id)
             self._save()
@@ -158,6 +165,17 @@ class Sender:
 
     def _save(self) -> None:
         atomic.write_json(self._folder / "mlflow.json", asdict(self.state))
+
+
+def send_parent(folder: Path, uri: str, *, finish: bool = False) -> str:
+    """Send what is new of a sweep's folder, whose workers take turns at it; returns its MLflow run id."""
+    with FileLock(folder / "mlflow.lock"):
+        sender = Sender(folder, uri, checkpoint=False)
+        if finish:
+            return sender.finish()
+        sender.state.finished = False  # it goes on, whatever it was
+        sender.send()
+        return sender.state.run_id
 
 
 def _shortened(value: str) -> str:

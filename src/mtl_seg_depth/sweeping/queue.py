@@ -1,0 +1,185 @@
+"""Which trial is next. What a trial is lies in the study: any number of workers, on any machine, take from it in turns.
+
+A trial is WAITING until a worker claims it, RUNNING while one works on it, and goes back to WAITING when that one
+stopped or died: it is the same trial then, with the same run and checkpoint. One that failed stays as it is, and is
+tried again as a new trial of the same row.
+"""
+
+import os
+import socket
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+import optuna
+import psutil
+from optuna.distributions import BaseDistribution
+from optuna.trial import FrozenTrial, TrialState
+
+from mtl_seg_depth.sweeping.space import label
+from mtl_seg_depth.sweeping.studies import Studies
+
+EndState = Literal["complete", "pruned", "failed"]
+
+_STATES = {"complete": TrialState.COMPLETE, "pruned": TrialState.PRUNED, "failed": TrialState.FAIL}
+
+
+@dataclass(frozen=True)
+class Claim:
+    """A trial that this worker works on.
+
+    `job` is its number for Hydra's launcher, which no other claim of the study has or had.
+    """
+
+    number: int
+    job: int
+    values: dict[str, Any]
+
+    @property
+    def label(self) -> str:
+        """For people."""
+        return label(self.values)
+
+
+class Queue:
+    """The trials of one study, to be taken one after another.
+
+    Args:
+        studies: the database.
+        study: one study of it.
+        distributions: of the parameters.
+        rows: the combinations of a grid by their numbers; None for a search, whose sampler makes them up.
+        n_trials: how many rows a search has.
+        max_attempts: how often a row is tried that fails.
+    """
+
+    def __init__(
+        self,
+        studies: Studies,
+        study: optuna.Study,
+        distributions: Mapping[str, BaseDistribution],
+        rows: Mapping[int, dict[str, Any]] | None,
+        n_trials: int,
+        max_attempts: int,
+    ) -> None:
+        self.studies = studies
+        self.study = study
+        self.distributions = dict(distributions)
+        self.rows = rows
+        self.n_trials = n_trials if rows is None else len(rows)
+        self.max_attempts = max_attempts
+        self._retried = False
+
+    def claim(self, count: int = 1) -> list[Claim]:
+        """Up to `count` trials to work on, with consecutive job numbers; none where nothing is left to take."""
+        with self.studies.locked():
+            self._free_orphans()
+            if not self._retried:  # once for every run of the command
+                self._retry_failed()
+                self._retried = True
+            self._add_missing_rows()
+            claims: list[Claim] = []
+            while len(claims) < count and (claim := self._next()):
+                claims.append(claim)
+            return claims
+
+    def finish(self, claim: Claim, state: EndState, values: Sequence[float] | None, reason: str | None) -> None:
+        """Write down how a trial ended."""
+        with self.studies.locked():
+            if reason is not None:
+                self._set(claim.number, reason=reason)
+            # Finished by another worker already where this one was taken for dead.
+            self.study.tell(claim.number, values, _STATES[state], skip_if_finished=True)
+
+    def release(self, claim: Claim) -> None:
+        """Give a trial back, for whoever asks next to continue."""
+        with self.studies.locked():
+            if self._trial(claim.number).state == TrialState.RUNNING:
+                self._to_waiting(claim.number)
+
+    def newest(self) -> list[FrozenTrial]:
+        """The newest attempt at every row, in the order of the rows."""
+        attempts = {trial.user_attrs["row"]: trial for trial in self._trials() if "row" in trial.user_attrs}
+        return [attempts[row] for row in sorted(attempts)]
+
+    def _next(self) -> Claim | None:
+        waiting = any(trial.state == TrialState.WAITING for trial in self._trials())
+        if not waiting and (self.rows is not None or len(self.newest()) >= self.n_trials):
+            return None
+        trials = self._trials()
+        trial = self.study.ask(self.distributions)
+        job = 1 + max((known.user_attrs.get("job", -1) for known in trials), default=-1)
+        if "row" not in trial.user_attrs:  # one that the sampler made up just now
+            self._set(trial.number, row=trial.number, attempt=1)
+        self._set(trial.number, job=job, owner=own_identity())
+        self.studies.storage.record_heartbeat(trial._trial_id)
+        return Claim(trial.number, job, trial.params)
+
+    def _add_missing_rows(self) -> None:
+        known = {trial.user_attrs["row"] for trial in self._trials() if "row" in trial.user_attrs}
+        for row, values in (self.rows or {}).items():
+            if row not in known:
+                self._add(values, row=row, attempt=1)
+
+    def _retry_failed(self) -> None:
+        for trial in self.newest():
+            attempts = trial.user_attrs["attempt"]
+            final = trial.user_attrs.get("final", False)
+            if trial.state == TrialState.FAIL and not final and attempts < self.max_attempts:
+                self._add(trial.params, row=trial.user_attrs["row"], attempt=attempts + 1)
+
+    def _free_orphans(self) -> None:
+        """Give back the trials whose worker is gone."""
+        silent = set(self.studies.storage._get_stale_trial_ids(self.study._study_id))
+        for trial in self._trials():
+            dead = trial._trial_id in silent or not is_alive(trial.user_attrs.get("owner"))
+            if trial.state == TrialState.RUNNING and dead:
+                self._to_waiting(trial.number)
+
+    def _add(self, values: Mapping[str, Any], **attributes: Any) -> None:
+        self.study.add_trial(
+            optuna.trial.create_trial(
+                state=TrialState.WAITING,
+                params=dict(values),
+                distributions=self.distributions,
+                user_attrs=attributes,
+            )
+        )
+
+    def _to_waiting(self, number: int) -> None:
+        self.studies.storage.set_trial_state_values(self._trial(number)._trial_id, TrialState.WAITING)
+
+    def _set(self, number: int, **attributes: Any) -> None:
+        trial_id = self._trial(number)._trial_id
+        for key, value in attributes.items():
+            self.studies.storage.set_trial_user_attr(trial_id, key, value)
+
+    def _trial(self, number: int) -> FrozenTrial:
+        return self._trials()[number]
+
+    def _trials(self) -> list[FrozenTrial]:
+        return self.study.get_trials(deepcopy=False)
+
+
+def own_identity() -> dict[str, Any]:
+    """This process, so that others on this machine can tell whether it lives."""
+    return {"machine": _machine(), "pid": os.getpid(), "started": psutil.Process().create_time()}
+
+
+def is_alive(owner: Mapping[str, Any] | None) -> bool:
+    """Whether a trial's worker may be alive: one on another machine may, unless its heartbeat stops."""
+    if owner is None:
+        return False
+    if owner["machine"] != _machine():
+        return True
+    try:
+        return bool(psutil.Process(owner["pid"]).create_time() == owner["started"])
+    except psutil.NoSuchProcess:
+        return False
+
+
+def _machine() -> str:
+    """The name of this machine, and of what process numbers mean on it: a container has its own."""
+    processes = Path("/proc/self/ns/pid")
+    return f"{socket.gethostname()} {processes.readlink() if processes.exists() else ''}".strip()

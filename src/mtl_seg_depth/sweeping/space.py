@@ -1,0 +1,112 @@
+"""What varies in a sweep, read by hydra-optuna-sweeper's own parser, and the combinations there are."""
+
+import itertools
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from hydra.core.override_parser.overrides_parser import OverridesParser
+from hydra.core.override_parser.types import Glob, Override
+from hydra.errors import HydraException
+from hydra_plugins.hydra_optuna_sweeper._impl import OptunaSweeperImpl, create_optuna_distribution_from_override
+from optuna.distributions import BaseDistribution, CategoricalDistribution
+
+from mtl_seg_depth.errors import UserError
+
+Values = Mapping[str, Any]
+"""The value of every parameter of one trial."""
+
+
+@dataclass(frozen=True)
+class Space:
+    """The parameters of a sweep, and what all its trials share.
+
+    `linked` are parameters whose choices stand for several overrides: name -> choice -> overrides.
+    """
+
+    distributions: dict[str, BaseDistribution]
+    linked: dict[str, dict[str, list[str]]]
+    fixed: tuple[str, ...]
+    """The overrides of the command line, as they were typed."""
+
+    @classmethod
+    def parse(
+        cls,
+        params: Mapping[str, Any],
+        linked: Mapping[str, Mapping[str, list[str]]],
+        arguments: list[str],
+        options: Callable[[str], list[str]],
+    ) -> "Space":
+        """Read the sweeper's `params` and `linked`, and the command line's overrides, which win.
+
+        `options` lists the options of a config group, for `glob(...)`. Raises UserError for a value that cannot be
+        swept.
+        """
+        parser = OverridesParser.create()
+        parsed = parser.parse_overrides([f"{key}={_text(value)}" for key, value in params.items()])
+        typed = parser.parse_overrides(arguments)
+        fixed = [override for override in typed if not override.is_sweep_override()]
+        pinned = {override.get_key_element() for override in fixed if not override.is_delete()}
+        swept = {
+            override.get_key_element(): override
+            for override in [*parsed, *typed]
+            if override.is_sweep_override() and override.get_key_element() not in pinned
+        }
+        constant = [o for o in parsed if not o.is_sweep_override() and o.get_key_element() not in pinned | swept.keys()]
+        distributions = {name: _distribution(override, options) for name, override in swept.items()}
+        for name, choices in linked.items():
+            if name in distributions:
+                raise UserError(f"hydra.sweeper.linked.{name}: a parameter of that name varies already")
+            distributions[name] = CategoricalDistribution(tuple(choices))
+        return cls(
+            distributions,
+            {name: {choice: list(each) for choice, each in choices.items()} for name, choices in linked.items()},
+            tuple(str(override.input_line) for override in [*constant, *fixed]),
+        )
+
+    def grid(self) -> list[dict[str, Any]]:
+        """Every combination, the last parameter varying fastest. UserError for a parameter that is continuous."""
+        choices = []
+        for name, distribution in self.distributions.items():
+            try:
+                choices.append(list(OptunaSweeperImpl._to_grid_sampler_choices(distribution)))
+            except ValueError:
+                raise UserError(
+                    f"{name} varies continuously, which no grid can; name its values (a,b,c), "
+                    "or search: hydra/sweeper/sampler=tpe"
+                ) from None
+        return [dict(zip(self.distributions, values, strict=True)) for values in itertools.product(*choices)]
+
+    def overrides(self, values: Values) -> list[str]:
+        """The command line of one trial."""
+        varied = []
+        for name, value in values.items():
+            varied += self.linked[name][value] if name in self.linked else [f"{name}={_text(value)}"]
+        return [*self.fixed, *varied]
+
+
+def label(values: Values) -> str:
+    """One trial's values for people, such as `lr.value=0.001`."""
+    return ", ".join(f"{name}={_text(value)}" for name, value in values.items())
+
+
+def _distribution(override: Override, options: Callable[[str], list[str]]) -> BaseDistribution:
+    value = override.value()
+    try:
+        if isinstance(value, Glob):
+            return CategoricalDistribution(tuple(value.filter(options(override.key_or_group))))
+        distribution = create_optuna_distribution_from_override(override)
+    except (NotImplementedError, ValueError, AssertionError, HydraException) as error:
+        raise UserError(f"{override.input_line}: {error}") from error
+    assert isinstance(distribution, BaseDistribution)
+    return distribution
+
+
+def _text(value: Any) -> str:
+    """A value as Hydra's override syntax has it."""
+    match value:
+        case None:
+            return "null"
+        case bool():
+            return str(value).lower()
+    return str(value)

@@ -1,0 +1,80 @@
+"""The database of the studies: SQLite, or PostgreSQL where workers on several machines share a sweep."""
+
+import logging
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import optuna
+from filelock import FileLock
+from optuna.exceptions import ExperimentalWarning
+from optuna.storages import RDBStorage
+from sqlalchemy import text
+from sqlalchemy.exc import SQLAlchemyError
+
+from mtl_seg_depth.errors import UserError
+from mtl_seg_depth.tracking import redact
+
+BEATS_TO_DEATH = 3
+"""A worker that was not heard of for so many heartbeats is dead."""
+
+_LOCK_KEY = 7_353_501  # any number, the same in every worker
+_BUSY_SECONDS = 60  # how long a statement waits for another process's write
+
+# Silence what Optuna says of every trial: the sweep says it itself.
+optuna.logging.set_verbosity(optuna.logging.WARNING)
+logging.getLogger("alembic").setLevel(logging.WARNING)
+# Heartbeats are experimental in Optuna's words, and meant for its own loop; ours sends them itself (see trial.py).
+warnings.filterwarnings("ignore", category=ExperimentalWarning)
+warnings.filterwarnings("ignore", message="Heartbeat of storage is supposed")
+
+
+class Studies:
+    """The studies of one database, and the lock that makes its workers take turns."""
+
+    def __init__(self, url: str, heartbeat_seconds: int) -> None:
+        """Open the database, and create it where it is missing.
+
+        Raises UserError for an address of another kind, and for a database that cannot be reached or written.
+        """
+        self.file = Path(url.removeprefix("sqlite:///")).absolute() if url.startswith("sqlite:///") else None
+        self.url = f"sqlite:///{self.file}" if self.file else url
+        if not self.file and not url.startswith("postgresql"):
+            raise UserError(
+                f"hydra.sweeper.storage={redact(url)}: studies are kept in sqlite:///<file> or postgresql://..."
+            )
+        try:
+            if self.file:
+                self.file.parent.mkdir(parents=True, exist_ok=True)
+                self._file_lock = FileLock(f"{self.file}.lock")
+                # Tables are created on first use, which two processes must not do at once.
+                with self._file_lock:
+                    self.storage = self._open(heartbeat_seconds, {"connect_args": {"timeout": _BUSY_SECONDS}})
+            else:
+                self.storage = self._open(heartbeat_seconds, {"pool_pre_ping": True})
+        except (SQLAlchemyError, OSError, ImportError, RuntimeError) as error:
+            reason = redact(str(error).splitlines()[0])
+            raise UserError(f"hydra.sweeper.storage={redact(url)} cannot be opened: {reason}") from error
+
+    def _open(self, heartbeat_seconds: int, engine: dict[str, object]) -> RDBStorage:
+        return RDBStorage(
+            self.url,
+            engine_kwargs=engine,
+            heartbeat_interval=heartbeat_seconds,
+            grace_period=BEATS_TO_DEATH * heartbeat_seconds,
+        )
+
+    @contextmanager
+    def locked(self) -> Iterator[None]:
+        """Keep every other worker from planning: who takes, frees or adds trials does it in here."""
+        if self.file:
+            with self._file_lock:
+                yield
+            return
+        with self.storage.engine.connect() as connection:
+            connection.execute(text(f"SELECT pg_advisory_lock({_LOCK_KEY})"))
+            try:
+                yield
+            finally:
+                connection.execute(text(f"SELECT pg_advisory_unlock({_LOCK_KEY})"))

@@ -1,0 +1,285 @@
+"""A sweep from its command line to its exit code."""
+
+import copy
+import functools
+import gc
+import traceback
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, Literal
+
+import optuna
+import torch
+from hydra.core.plugins import Plugins
+from hydra.core.utils import JobReturn, JobStatus
+from hydra.plugins.launcher import Launcher
+from hydra.types import HydraContext, TaskFunction
+from hydra.utils import instantiate
+from omegaconf import DictConfig, OmegaConf, flag_override
+from pydantic import BaseModel, ConfigDict, PositiveInt, ValidationError
+from rich.console import Console
+from rich.markup import escape
+from rich.table import Table
+
+from mtl_seg_depth.config import Settings, explain
+from mtl_seg_depth.console import duration
+from mtl_seg_depth.errors import UserError
+from mtl_seg_depth.interruption import AGAIN, Interruption, interruptible
+from mtl_seg_depth.sweeping.plan import Pace, Row, check_row, composer, study_name
+from mtl_seg_depth.sweeping.queue import Claim, EndState, Queue
+from mtl_seg_depth.sweeping.space import Space
+from mtl_seg_depth.sweeping.studies import Studies
+from mtl_seg_depth.sweeping.summary import Sweep, best_rows, describe, mean_scores, publish
+from mtl_seg_depth.sweeping.trial import DIRECTIONS, Ended, objective_names, sweep_folder
+from mtl_seg_depth.sweeping.workers import run_workers, was_stopped
+from mtl_seg_depth.tracking import mirror_sweep
+
+FAILED = 1
+"""Exit code of a sweep with a trial that has no score: failed, diverged, or impossible."""
+
+
+class SweeperSettings(BaseModel):
+    """`hydra.sweeper`, checked; see `hydra_plugins.mtl_seg_depth.sweeper.SweeperConf`."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    sampler: dict[str, Any]
+    pruner: dict[str, Any]
+    objective: str | list[str]
+    params: dict[str, Any]
+    linked: dict[str, dict[str, list[str]]]
+    n_trials: PositiveInt
+    n_jobs: PositiveInt
+    max_attempts: PositiveInt
+    heartbeat_seconds: PositiveInt
+    storage: str
+    study_name: str | None
+
+
+def sweep(
+    raw: dict[str, Any],
+    config: DictConfig,
+    context: HydraContext,
+    task_function: TaskFunction,
+    arguments: list[str],
+) -> None:
+    """Run every trial that is missing, alone or beside other workers of the same study.
+
+    Raises UserError for a mistake that concerns all trials, before anything starts. Leaves by SystemExit where a
+    trial has no score (1), and where it was asked to stop (75).
+    """
+    settings = _parse(raw)
+    console = Console()
+    names = objective_names(settings.objective)
+    choice = config.hydra.runtime.choices.get("sweeps")
+    loader = context.config_loader
+    compose = composer(config, loader.load_sweep_config)
+    space = Space.parse(settings.params, settings.linked, arguments, loader.get_group_options)
+    if not space.distributions:
+        raise UserError("nothing varies: name values to compare (model=joint,branched), or a sweep (sweeps=adam_lr)")
+    base = compose(space.fixed)
+    is_grid = settings.sampler["_target_"].endswith(".GridSampler")
+    rows = [check_row(values, space, compose) for values in space.grid()] if is_grid else None
+    if rows is not None and all(row.problem for row in rows):
+        raise UserError(str(rows[0].problem))
+    name = settings.study_name or study_name(choice, space, base, settings.model_dump())
+    sweep = Sweep(name, choice, space, rows, base, names, sweep_folder(base, name))
+    for row in rows or ():
+        if row.problem:
+            console.print(f"[yellow]Cannot run:[/] {escape(row.label)}: {escape(row.problem)}", soft_wrap=True)
+    if base.dry_run:
+        _show_plan(sweep, settings.n_trials, console)
+        return
+
+    studies = Studies(settings.storage, settings.heartbeat_seconds)
+    with studies.locked():
+        study = optuna.create_study(
+            study_name=name,
+            storage=studies.storage,
+            sampler=_sampler(settings, is_grid),
+            pruner=instantiate(settings.pruner, _execution_whitelist_=("optuna.pruners.*",)),
+            directions=sweep.directions,
+            load_if_exists=True,
+        )
+        study.set_metric_names(names)
+    # A row that cannot run keeps its place and is never queued.
+    possible = None if rows is None else {i: row.values for i, row in enumerate(rows) if not row.problem}
+    queue = Queue(studies, study, space.distributions, possible, settings.n_trials, settings.max_attempts)
+    launcher = Plugins.instance().instantiate_launcher(
+        config=_with_study(config, name), hydra_context=context, task_function=task_function
+    )
+    local = type(launcher).__name__ == "BasicLauncher"
+    stopped = False
+    tell = functools.partial(_publish, sweep, queue, base)
+    try:
+        with interruptible():
+            tell(None)
+            if settings.n_jobs > 1 and local:
+                codes = run_workers(settings.n_jobs, sweep.folder, lambda: describe(sweep, queue.newest()), console)
+                stopped = any(map(was_stopped, codes))
+            else:
+                batch = 1 if local else settings.n_jobs
+                _work(queue, launcher, batch, space, sweep.folder, lambda: tell(None), console)
+    except KeyboardInterrupt:
+        stopped = True
+    described = describe(sweep, queue.newest())
+    unfinished = any(row["state"] in ("running", "waiting") for row in described["rows"])
+    bad = [row for row in described["rows"] if row["state"] in ("failed", "impossible")]
+    # Where other workers still run trials, the last of them closes the sweep.
+    if stopped or not unfinished:
+        described = tell("interrupted" if stopped else "failed" if bad else "finished")
+    _show_end(described, sweep.folder, stopped, console)
+    if stopped:
+        raise SystemExit(AGAIN)
+    if bad or unfinished:
+        raise SystemExit(FAILED if bad or settings.n_jobs > 1 else 0)
+
+
+def _parse(raw: dict[str, Any]) -> SweeperSettings:
+    plain = {key: OmegaConf.to_container(v, resolve=True) if OmegaConf.is_config(v) else v for key, v in raw.items()}
+    plain |= {key: plain[key] or {} for key in ("params", "linked")}
+    try:
+        settings = SweeperSettings.model_validate(plain)
+    except ValidationError as error:
+        raise UserError("\n".join(explain(error, "hydra.sweeper.", SweeperSettings.model_fields))) from None
+    names = objective_names(settings.objective)
+    if unknown := [name for name in names if name not in DIRECTIONS]:
+        raise UserError(f"hydra.sweeper.objective={unknown[0]}: there are {', '.join(DIRECTIONS)}")
+    if len(names) > 1 and not settings.pruner["_target_"].endswith(".NopPruner"):
+        raise UserError("hydra/sweeper/pruner: trials with several objectives cannot be pruned; take none")
+    return settings
+
+
+def _sampler(settings: SweeperSettings, is_grid: bool) -> optuna.samplers.BaseSampler:
+    if is_grid:  # the queue has every row's values: nothing is ever sampled
+        return optuna.samplers.RandomSampler()
+    whitelist = ("hydra_plugins.hydra_optuna_sweeper.*", "optuna.samplers.*")
+    sampler: optuna.samplers.BaseSampler = instantiate(settings.sampler, _execution_whitelist_=whitelist)
+    return sampler
+
+
+def _with_study(config: DictConfig, name: str) -> DictConfig:
+    """The master config that tells the jobs their study: in itself, and in the overrides that theirs are made from."""
+    named = copy.deepcopy(config)
+    hydra = named.hydra
+    with flag_override(hydra, "readonly", False), flag_override(hydra.sweeper, "readonly", False):
+        hydra.sweeper.study_name = name
+        kept = [each for each in hydra.overrides.hydra if not each.startswith("hydra.sweeper.study_name=")]
+        hydra.overrides.hydra = [*kept, f"hydra.sweeper.study_name={name}"]
+    return named
+
+
+def _publish(
+    sweep: Sweep, queue: Queue, base: Settings, over: Literal["finished", "failed", "interrupted"] | None
+) -> dict[str, Any]:
+    described = publish(sweep, queue.newest(), over=over)
+    if base.tracking.uri is not None:
+        mirror_sweep(sweep.folder, base.tracking.uri, over=over is not None)
+    return described
+
+
+def _work(
+    queue: Queue,
+    launcher: Launcher,
+    batch: int,
+    space: Space,
+    folder: Path,
+    publish_now: Callable[[], object],
+    console: Console,
+) -> None:
+    """Take trials and run them, until none is left or a stop is asked for (KeyboardInterrupt)."""
+    while claims := queue.claim(batch):
+        for claim in claims:
+            console.rule(f"trial {claim.number}: {escape(claim.label)}", align="left")
+        try:
+            returns = launcher.launch([space.overrides(claim.values) for claim in claims], claims[0].job)
+        except BaseException:
+            for claim in claims:
+                queue.release(claim)
+            raise
+        for claim, job in zip(claims, returns, strict=True):
+            state, values, reason = _outcome(job, claim, folder)
+            queue.finish(claim, state, values, reason)
+            if reason is not None:
+                console.print(f"[yellow]{state}:[/] {escape(reason)}", soft_wrap=True)
+        publish_now()
+        if Interruption.in_this_process:
+            raise KeyboardInterrupt
+
+
+def _outcome(job: JobReturn, claim: Claim, folder: Path) -> tuple[EndState, list[float] | None, str | None]:
+    """How a job ended: its state, its values, and the reason where it has none."""
+    if job.status == JobStatus.COMPLETED:
+        value = job.return_value
+        return "complete", value if isinstance(value, list) else [value], None
+    error = job._return_value
+    if isinstance(error, Ended):
+        return ("pruned" if error.state == "pruned" else "failed"), None, str(error)
+    if isinstance(error, torch.OutOfMemoryError):
+        # What the trial held on the device must not sink the next one.
+        traceback.clear_frames(error.__traceback__)
+        gc.collect()
+        torch.cuda.empty_cache()
+        return "failed", None, f"out of memory: {str(error).splitlines()[0]}"
+    if isinstance(error, UserError):
+        return "failed", None, str(error)
+    path = folder / "errors" / f"trial_{claim.number}.txt"
+    path.parent.mkdir(exist_ok=True)
+    path.write_text("".join(traceback.format_exception(error)))
+    return "failed", None, f"crashed: {type(error).__name__}: {error}; the trace is in {path}"
+
+
+def _show_plan(sweep: Sweep, n_trials: int, console: Console) -> None:
+    """What would run: every trial with what is finished of it, and how long the rest takes."""
+    if sweep.rows is None:
+        console.print(f"{sweep.study}: a search of {n_trials} trials over {', '.join(sweep.space.distributions)}")
+        return
+    pace = Pace(Path(sweep.base.paths.outputs))
+    table = Table(box=None, pad_edge=False)
+    for title in ("trial", "steps", "trained", "left"):
+        table.add_column(title, justify="left" if title == "trial" else "right")
+    left, unknown, counted = 0.0, False, set()
+    for row in sweep.rows:
+        if row.settings is None:
+            table.add_row(escape(row.label), "", "[yellow]cannot run[/]", "")
+            continue
+        missing = [seed for seed in row.seeds if row.result(seed) is None]
+        seconds = pace.seconds(row)
+        for seed in missing:
+            key = row.of_seed(seed).model_dump_json()
+            if key not in counted:
+                left, unknown = left + (seconds or 0.0), unknown or seconds is None
+                counted.add(key)
+        trained = f"{len(row.seeds) - len(missing)} of {len(row.seeds)}"
+        time_left = "" if not missing else "?" if seconds is None else duration(seconds * len(missing))
+        table.add_row(escape(row.label), str(row.steps), trained, time_left)
+    console.print(f"{sweep.study}: {len(sweep.rows)} trials", highlight=False)
+    console.print(table)
+    guess = "no finished run here tells how long" if unknown else f"about {duration(left)}, by the runs finished here"
+    console.print(f"left: {guess}", highlight=False)
+
+
+def _show_end(described: dict[str, Any], folder: Path, stopped: bool, console: Console) -> None:
+    """The table, and what failed and why."""
+    best = {row["number"] for row in best_rows(described)}
+    table = Table(title=described["study"], title_justify="left", box=None, pad_edge=False)
+    for title in ("trial", "multitask", "mIoU, %", "SI-log x 100", "state"):
+        table.add_column(title, justify="left" if title in ("trial", "state") else "right")
+    for row in described["rows"]:
+        scores = mean_scores(row)
+        cells = [f"{scores[name]:.2f}" if name in scores else "-" for name in ("multitask", "semseg", "depth")]
+        table.add_row(escape(row["label"]), *cells, row["state"], style="bold" if row["number"] in best else None)
+    console.print(table)
+    rows = described["rows"]
+    bad = [row for row in rows if row["state"] in ("failed", "impossible")]
+    counts = [f"{sum(row['state'] == state for row in rows)} {state}" for state in ("complete", "pruned", "running")]
+    counts.append(f"{sum(row['state'] == 'waiting' for row in rows)} left")
+    console.print(", ".join([*(each for each in counts if not each.startswith("0 ")), f"{len(bad)} failed"]))
+    for row in bad:
+        console.print(f"[red]{escape(row['label'])}[/]: {escape(str(row['reason']))}", soft_wrap=True)
+    if stopped:
+        console.print("[yellow]Stopped; the same command goes on.[/]")
+    console.print(f"in {folder / 'sweep.json'}", highlight=False, soft_wrap=True)
+
+
+__all__ = ["Row", "sweep"]

@@ -1,0 +1,173 @@
+"""One trial, inside the job that a launcher started, in this process or another: its trainings and its scores."""
+
+import logging
+import threading
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, Literal
+
+import optuna
+from hydra.core.hydra_config import HydraConfig
+from hydra.utils import instantiate
+from optuna.exceptions import StorageInternalError
+from rich.console import Console
+from sqlalchemy.exc import SQLAlchemyError
+
+from mtl_seg_depth.config import Settings
+from mtl_seg_depth.evaluation import evaluate_run
+from mtl_seg_depth.metrics import Scores
+from mtl_seg_depth.record import read_points
+from mtl_seg_depth.run import SweepContext, run
+from mtl_seg_depth.sweeping.queue import own_identity
+from mtl_seg_depth.sweeping.space import label
+from mtl_seg_depth.sweeping.studies import Studies
+from mtl_seg_depth.training import Observer, Pruned
+
+log = logging.getLogger(__name__)
+
+DIRECTIONS: dict[str, Literal["maximize", "minimize"]] = {
+    "multitask": "maximize",
+    "semseg": "maximize",
+    "depth": "minimize",
+    "margin": "maximize",
+}
+"""What trials can be compared by: the scores, and `margin`, mean IoU less SI-log, which is the multitask score without
+its floors: it still tells two networks apart that both have a multitask score of 0."""
+
+
+class Ended(Exception):  # noqa: N818  (a pruned trial is no error)
+    """A trial ended without an objective value, pruned or diverged; the message says when."""
+
+    def __init__(self, state: str, reason: str) -> None:
+        super().__init__(reason)
+        self.state = state
+
+
+def objective_names(objective: Any) -> list[str]:
+    """The sweeper's `objective` as a list."""
+    return [objective] if isinstance(objective, str) else list(objective)
+
+
+def objective_value(name: str, scores: Mapping[str, float]) -> float:
+    """One objective, of scores named `multitask`, `semseg` and `depth`; a task without a score counts 0."""
+    if name == "margin":
+        return scores.get("semseg", 0.0) - scores.get("depth", 0.0)
+    return scores.get(name, 0.0)
+
+
+def headline_scores(metrics: Mapping[str, float], prefix: str = "") -> dict[str, float]:
+    """The three scores that trials are compared by, out of all that is measured."""
+    return {name: metrics[prefix + name] for name in ("multitask", "semseg", "depth") if prefix + name in metrics}
+
+
+def run_trial(settings: Settings, console: Console, choices: Mapping[str, str]) -> float | list[float]:
+    """Train what the settings say, once for every seed, and return the objective's mean over the seeds.
+
+    Raises Ended for a trial that was pruned or diverged, and whatever `run` raises.
+    """
+    hydra = HydraConfig.get()
+    names = objective_names(hydra.sweeper.objective)
+    studies = Studies(hydra.sweeper.storage, hydra.sweeper.heartbeat_seconds)
+    pruner = instantiate(hydra.sweeper.pruner, _execution_whitelist_=("optuna.pruners.*",))
+    study = optuna.load_study(study_name=hydra.sweeper.study_name, storage=studies.storage, pruner=pruner)
+    number = next(t.number for t in study.get_trials(deepcopy=False) if t.user_attrs.get("job") == hydra.job.num)
+    trial = optuna.trial.Trial(study, studies.storage.get_trial_id_from_study_id_trial_number(study._study_id, number))
+    trial.set_user_attr("owner", own_identity())
+    seeds = settings.seeds or (settings.seed,)
+    runs: list[dict[str, Any]] = []
+    with _heartbeat(studies, trial):
+        for seed in seeds:
+            # Whether a trial is worth its time is decided on the first seed; Optuna prunes for one objective only.
+            pruning = len(names) == 1 and not runs
+            one = settings.model_copy(update={"seed": seed, "seeds": None})
+
+            def observe(folder: Path, pruning: bool = pruning) -> tuple[Observer, ...]:
+                trial.set_user_attr("folder", folder.name)
+                return (Reporter(trial, names[0], folder),) if pruning else ()
+
+            context = SweepContext(
+                folder=sweep_folder(settings, study.study_name),
+                name=label(trial.params) + (f", seed {seed}" if len(seeds) > 1 else ""),
+                headline=_headline(study, number),
+                observe=observe,
+            )
+            result = run(one, console, choices, context)
+            folder = Path(result["folder"])
+            runs.append({"seed": seed, "folder": folder.name, **{k: result[k] for k in ("fingerprint", "status")}})
+            runs[-1] |= {"scores": headline_scores(result["best"], "val/"), "evaluation": None}
+            trial.set_user_attr("runs", runs)
+            if result["status"] == "diverged":
+                trial.set_user_attr("final", True)  # it would diverge again
+                raise Ended("failed", f"diverged by step {result['steps']}: the loss is no longer finite")
+            if result["status"] == "pruned":
+                raise Ended("pruned", f"pruned after step {result['steps']}")
+            if pruning:
+                Reporter(trial, names[0], folder).report()
+            if settings.score is not None:
+                evaluation = evaluate_run(one, folder, console)
+                runs[-1] |= {"scores": headline_scores(evaluation["scores"]), "evaluation": evaluation["file"]}
+                trial.set_user_attr("runs", runs)
+    values = [sum(objective_value(name, each["scores"]) for each in runs) / len(runs) for name in names]
+    return values[0] if len(values) == 1 else values
+
+
+def sweep_folder(settings: Settings, study_name: str) -> Path:
+    """Where a sweep keeps its own record."""
+    return Path(settings.paths.outputs) / "sweeps" / study_name
+
+
+class Reporter:
+    """Observer of a training: tells the study every validation score, and ends what the pruner gives up on."""
+
+    def __init__(self, trial: optuna.trial.Trial, objective: str, folder: Path) -> None:
+        self.trial = trial
+        self.objective = objective
+        self.folder = folder
+
+    def on_losses(self, step: int, losses: dict[str, float], images_per_second: float) -> None:
+        """Losses do not count."""
+
+    def on_validation(self, step: int, scores: Scores, is_best: bool) -> None:  # noqa: ARG002
+        """Report, and raise Pruned where the pruner says so."""
+        self.report()
+        if self.trial.should_prune():
+            raise Pruned
+
+    def report(self) -> None:
+        """Report every validation that the study lacks, counted from 1; the run's own record has them all."""
+        known = self.trial.study.get_trials(deepcopy=False)[self.trial.number].intermediate_values
+        points = read_points(self.folder / "metrics.jsonl")
+        validations = [point.metrics for point in points if "val/multitask" in point.metrics]
+        for number, metrics in enumerate(validations, start=1):
+            if number not in known:
+                self.trial.report(objective_value(self.objective, headline_scores(metrics, "val/")), number)
+
+
+def _headline(study: optuna.Study, number: int) -> str:
+    """How far the sweep is, for the live line."""
+    trials = study.get_trials(deepcopy=False)
+    done = sum(trial.state.is_finished() for trial in trials)
+    return f"trial {number + 1} of {len(trials)}, {done} done  "
+
+
+@contextmanager
+def _heartbeat(studies: Studies, trial: optuna.trial.Trial) -> Iterator[None]:
+    """Say all the while that this trial's worker lives."""
+    over = threading.Event()
+
+    def beat() -> None:
+        while not over.wait(studies.storage.get_heartbeat_interval()):
+            try:
+                studies.storage.record_heartbeat(trial._trial_id)
+            except (SQLAlchemyError, StorageInternalError) as error:  # the next beat may get through
+                log.warning("no heartbeat of trial %d: %s", trial.number, str(error).splitlines()[0])
+
+    studies.storage.record_heartbeat(trial._trial_id)
+    thread = threading.Thread(target=beat, name="heartbeat", daemon=True)
+    thread.start()
+    try:
+        yield
+    finally:
+        over.set()
+        thread.join()

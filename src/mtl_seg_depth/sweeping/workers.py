@@ -1,0 +1,88 @@
+"""Several trials at once on one machine: worker processes that run the same command, and a live view of them."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import IO, Any
+
+from rich.console import Console, Group
+from rich.live import Live
+from rich.table import Table
+from rich.text import Text
+
+from mtl_seg_depth.interruption import AGAIN
+from mtl_seg_depth.record import read_points
+from mtl_seg_depth.sweeping.summary import best_rows
+
+_LOOK_EVERY_S = 1.0
+
+
+def run_workers(count: int, folder: Path, describe: Callable[[], dict[str, Any]], console: Console) -> list[int]:
+    """Run this very command in `count` processes until nothing is left to do; returns their exit codes.
+
+    Each has its share of the processor's cores, and writes what it says into <folder>/worker_<n>.log. A first Ctrl-C
+    or SIGTERM lets them save and stop, a second one stops them at once.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    threads = str(max(1, (os.cpu_count() or 1) // count))
+    environment = {"OMP_NUM_THREADS": threads, **os.environ}  # what the user has set stands,
+    environment.pop("HYDRA_FULL_ERROR", None)  # but for what we have set ourselves, so that Hydra raises
+    command = [sys.executable, *sys.orig_argv[1:], "hydra.sweeper.n_jobs=1"]
+    logs: list[IO[bytes]] = [(folder / f"worker_{number}.log").open("ab") for number in range(count)]
+    # In a group of their own: a Ctrl-C on the terminal reaches them through us, and only once.
+    processes = [
+        subprocess.Popen(command, env=environment, stdout=log, stderr=subprocess.STDOUT, start_new_session=True)
+        for log in logs
+    ]
+
+    def pass_on(number: int, frame: Any) -> None:  # noqa: ARG001
+        for process in processes:
+            process.send_signal(number)
+
+    previous = {number: signal.signal(number, pass_on) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        with Live(console=console, auto_refresh=False, transient=True) as live:
+            while any(process.poll() is None for process in processes):
+                if console.is_terminal:
+                    live.update(view(describe(), folder.parents[1]), refresh=True)
+                time.sleep(_LOOK_EVERY_S)
+    finally:
+        for number, handler in previous.items():
+            signal.signal(number, handler)
+        for log in logs:
+            log.close()
+    return [process.returncode for process in processes]
+
+
+def was_stopped(code: int) -> bool:
+    """Whether a worker ended because it was asked to."""
+    return code in (AGAIN, 130, -signal.SIGINT, -signal.SIGTERM)
+
+
+def view(described: Mapping[str, Any], outputs: Path) -> Group:
+    """How far a sweep is: the trials that run, how many are done, the best so far."""
+    rows = described["rows"]
+    counts = {
+        state: sum(row["state"] == state for row in rows) for state in ("complete", "pruned", "failed", "running")
+    }
+    best = best_rows(described)
+    parts = [f"{counts[state]} {state}" for state in counts if counts[state]]
+    parts.append(f"{len(rows) - sum(counts.values())} left")
+    if best:
+        parts.append(f"best so far {best[0]['label']}: " + ", ".join(f"{value:.2f}" for value in best[0]["values"]))
+    table = Table(box=None, show_header=False, pad_edge=False)
+    for row in rows:
+        if row["state"] == "running":
+            table.add_row(Text(row["label"], style="bold"), _progress(row, outputs))
+    return Group(Text(f"{described['study']}: " + "  ".join(parts)), table)
+
+
+def _progress(row: Mapping[str, Any], outputs: Path) -> str:
+    """The newest that a running trial's record says."""
+    path = outputs / str(row["folder"]) / "metrics.jsonl"
+    points = list(read_points(path)) if path.exists() else []
+    return f"step {points[-1].step}" if points else "starting"

@@ -1,0 +1,331 @@
+"""What the sweeper promises: resume, no double work, failures with their reasons, pruning, seeds, exit codes."""
+
+import json
+import os
+import shutil
+import signal
+from pathlib import Path
+from typing import Any
+
+import optuna
+import pytest
+import sweeps_in
+import torch
+from optuna.trial import TrialState
+from sweeps_in import described, results, states, sweep, tiny, trials
+
+from mtl_seg_depth.errors import UserError
+from mtl_seg_depth.interruption import AGAIN
+from mtl_seg_depth.step import Step
+from mtl_seg_depth.sweeping.sweep import FAILED
+from mtl_seg_depth.training import Training
+
+THREE = ("-m", "loss=l2,l1,berhu", "model=joint", "dilation=os32", "model.aspp=false", "model.skip=false")
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return sweeps_in.prepare(tmp_path_factory.mktemp("sweeps"))
+
+
+@pytest.fixture
+def folder(data: Path, tmp_path: Path) -> Path:
+    """An empty store beside shared data."""
+    for name in ("data", "resnet18.pth"):
+        (tmp_path / name).symlink_to(data / name)
+    return tmp_path
+
+
+@pytest.fixture
+def trained(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """The run folders whose training loop was entered, in order."""
+    entered: list[str] = []
+    original = Training.run
+
+    def run(self: Training) -> str:
+        entered.append(self.record.folder.name)
+        return original(self)
+
+    monkeypatch.setattr(Training, "run", run)
+    return entered
+
+
+def small(folder: Path, *arguments: str, steps: int = 2) -> int:
+    return sweep(*THREE, *sweeps_in.places(folder), *tiny(steps=steps), *arguments)
+
+
+def test_a_finished_sweep_is_not_run_again(folder: Path, trained: list[str]) -> None:
+    assert small(folder) == 0
+    assert len(set(trained)) == len(trained) == 3
+    first = described(folder)
+    assert small(folder) == 0
+    assert len(trained) == 3
+    assert described(folder)["rows"] == first["rows"]
+    assert described(folder)["started"] == first["started"]
+
+
+def test_a_single_run_and_another_sweep_are_taken_and_not_trained_again(folder: Path, trained: list[str]) -> None:
+    alone = [argument for argument in THREE if not argument.startswith(("-m", "loss="))]
+    assert sweep("loss=l1", *alone, *sweeps_in.places(folder), *tiny()) == 0
+    assert small(folder) == 0
+    assert small(folder, "loss=l1,huber") == 0
+    assert len(set(trained)) == len(trained) == 4
+    assert states(folder) == ["complete", "complete"]
+
+
+def test_the_table_is_what_the_runs_scored(folder: Path) -> None:
+    assert small(folder) == 0
+    table = described(folder)
+    best = {path.name: result["best"] for path, result in results(folder)}
+    for row in table["rows"]:
+        (run,) = row["runs"]
+        scores = {name: best[run["folder"]][f"val/{name}"] for name in ("multitask", "semseg", "depth")}
+        assert run["scores"] == scores
+        assert row["values"] == [scores["multitask"]]
+    assert [row["params"] for row in table["rows"]] == [{"loss": loss} for loss in ("l2", "l1", "berhu")]
+    assert json.loads((folder / "outputs" / "sweeps" / table["study"] / "result.json").read_text()) == {
+        "status": "finished"
+    }
+
+
+def test_seeds_are_replicates_and_the_objective_is_their_mean(folder: Path, trained: list[str]) -> None:
+    assert small(folder, "seeds=[3,4]", "hydra.sweeper.objective=depth") == 0
+    assert len(set(trained)) == 6
+    for row in described(folder)["rows"]:
+        assert [run["seed"] for run in row["runs"]] == [3, 4]
+        depths = [run["scores"]["depth"] for run in row["runs"]]
+        assert depths[0] != depths[1]
+        assert row["values"] == [pytest.approx(sum(depths) / 2)]
+
+
+def test_more_seeds_later_train_only_what_is_missing(folder: Path, trained: list[str]) -> None:
+    assert small(folder, "seeds=[0]") == 0
+    assert small(folder, "seeds=[0,1]") == 0
+    assert len(set(trained)) == len(trained) == 6
+
+
+def test_a_diverged_trial_is_recorded_and_the_sweep_goes_on(folder: Path, trained: list[str]) -> None:
+    arguments = (*THREE, *sweeps_in.places(folder), *tiny("lr.value=1e30,1e-4", "optimizer=sgd", "loss=l2"))
+    assert sweep(*arguments) == FAILED
+    assert states(folder) == ["failed", "complete"]
+    assert described(folder)["rows"][0]["reason"].startswith("diverged by step 2")
+    assert described(folder)["rows"][0]["runs"][0]["status"] == "diverged"
+    assert sweep(*arguments) == FAILED
+    assert len(trained) == 2, "it would diverge again"
+
+
+def failing_step(monkeypatch: pytest.MonkeyPatch, error: BaseException, times: int = 1) -> None:
+    """The first `times` steps of all raise."""
+    left = [times]
+    original = Step.__call__
+
+    def step(self: Step, *arguments: Any) -> Any:
+        if left[0]:
+            left[0] -= 1
+            raise error
+        return original(self, *arguments)
+
+    monkeypatch.setattr(Step, "__call__", step)
+
+
+@pytest.mark.parametrize(
+    ("error", "reason"),
+    [
+        (RuntimeError("a bug"), "crashed: RuntimeError: a bug; the trace is in"),
+        (torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2 GiB"), "out of memory"),
+        (UserError("some.png: it is damaged"), "some.png: it is damaged"),
+        (OSError(28, "No space left on device", "last.pt"), "last.pt: No space left on device"),
+    ],
+)
+def test_a_failed_trial_has_its_reason_and_is_tried_again_by_the_same_command(
+    folder: Path, error: Exception, reason: str, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    failing_step(monkeypatch, error)
+    assert small(folder) == FAILED
+    assert states(folder) == ["failed", "complete", "complete"]
+    assert reason in described(folder)["rows"][0]["reason"]
+    assert "2 complete, 1 failed" in capfd.readouterr().out
+    assert small(folder) == 0
+    assert states(folder) == ["complete"] * 3
+    assert described(folder)["rows"][0]["attempt"] == 2
+    assert sum(trial.state == TrialState.COMPLETE for trial in trials(folder)) == 3
+
+
+def test_a_trial_is_not_tried_for_ever(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    failing_step(monkeypatch, RuntimeError("always"), times=10)
+    arguments = (*THREE, *sweeps_in.places(folder), *tiny(), "loss=l1,l2", "hydra.sweeper.max_attempts=2")
+    assert [sweep(*arguments) for _ in range(3)] == [FAILED] * 3
+    assert [trial.user_attrs["attempt"] for trial in trials(folder)] == [1, 1, 2, 2]
+
+
+def test_a_full_disk_leaves_the_sweep_complete(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    usage = shutil.disk_usage(folder)
+    free = iter([usage._replace(free=1000)])
+    monkeypatch.setattr(shutil, "disk_usage", lambda path: next(free, usage))
+    assert small(folder) == FAILED
+    assert states(folder) == ["failed", "complete", "complete"]
+    assert "are free; paths.outputs=<folder> puts them elsewhere" in described(folder)["rows"][0]["reason"]
+
+
+def test_a_data_file_that_vanishes_fails_the_trials_after_it_with_its_name(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sweeps_in.prepare(folder / "own")
+    picture = next((folder / "own" / "data" / "train" / "depth").iterdir())
+    original = Training.run
+
+    def run(self: Training) -> str:
+        status = original(self)
+        picture.unlink(missing_ok=True)
+        return status
+
+    monkeypatch.setattr(Training, "run", run)
+    places = [each.replace(f"{folder}/data", f"{folder}/own/data") for each in sweeps_in.places(folder)]
+    assert sweep(*THREE, *places, *tiny()) == FAILED
+    assert states(folder) == ["complete", "failed", "failed"]
+    assert all(picture.stem in row["reason"] for row in described(folder)["rows"][1:])
+
+
+def test_an_impossible_combination_never_starts(folder: Path, trained: list[str]) -> None:
+    assert small(folder, "loss=l2", "schedule.batch_size=99,4") == FAILED
+    assert states(folder) == ["impossible", "complete"]
+    assert described(folder)["rows"][0]["reason"] == "schedule.batch_size=99 is larger than the 16 training pictures"
+    assert len(trained) == 1
+    assert [trial.params for trial in trials(folder)] == [{"schedule.batch_size": 4}]
+
+
+def test_a_mistake_that_concerns_all_trials_starts_none(folder: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    assert small(folder, "optimizer.betaas=1") == 2
+    assert "optimizer.betaas" in capfd.readouterr().err
+    assert not (folder / "outputs").exists()
+    assert not (folder / "studies.db").exists()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["-m", "loss=l1"], "nothing varies"),
+        (["-m", "lr.value=interval(0.1,1)"], "lr.value varies continuously"),
+        (["-m", "loss=l1,l2", "hydra.sweeper.objective=speed"], "there are multitask, semseg, depth, margin"),
+        (["-m", "loss=l1,l2", "hydra.sweeper.n_jobs=0"], "hydra.sweeper.n_jobs=0"),
+        (["-m", "loss=l1,l2", "hydra.sweeper.storage=redis://u:p@host"], "redis://***@host: studies are kept in"),
+        (
+            ["-m", "loss=l1,l2", "hydra.sweeper.objective=[semseg,depth]", "hydra/sweeper/pruner=median"],
+            "several objectives cannot be pruned",
+        ),
+    ],
+)
+def test_a_mistake_is_a_message(
+    folder: Path, arguments: list[str], message: str, capfd: pytest.CaptureFixture[str]
+) -> None:
+    assert sweep(*sweeps_in.places(folder), *tiny(), *arguments) == 2
+    errors = capfd.readouterr().err
+    assert message in errors
+    assert "Traceback" not in errors
+
+
+def test_a_stop_saves_and_the_same_command_goes_on(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    original = Step.__call__
+    steps: list[int] = []
+
+    def step(self: Step, *arguments: Any) -> Any:
+        steps.append(1)
+        if len(steps) == 4:  # in the middle of the second trial
+            os.kill(os.getpid(), signal.SIGTERM)
+        return original(self, *arguments)
+
+    monkeypatch.setattr(Step, "__call__", step)
+    assert small(folder, steps=3) == AGAIN
+    assert states(folder) == ["complete", "waiting", "waiting"]
+    assert [trial.state for trial in trials(folder)][1] == TrialState.WAITING
+    assert small(folder, steps=3) == 0
+    assert states(folder) == ["complete"] * 3
+    assert len(trials(folder)) == 3
+    assert len(steps) == 9, "the stopped trial went on from its checkpoint"
+
+
+def test_a_trial_of_a_dead_worker_is_taken_over(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As after a SIGKILL: the trial is RUNNING, and its process is not."""
+    assert small(folder, "loss=l1,l2") == 0
+    study = optuna.load_study(study_name=described(folder)["study"], storage=f"sqlite:///{folder}/studies.db")
+    study.add_trial(
+        optuna.trial.create_trial(
+            state=TrialState.RUNNING,
+            params=trials(folder)[0].params,
+            distributions=trials(folder)[0].distributions,
+            user_attrs={"row": 0, "attempt": 2, "owner": {**trials(folder)[0].user_attrs["owner"], "started": 1.0}},
+        )
+    )
+    assert small(folder, "loss=l1,l2") == 0
+    assert [trial.state for trial in trials(folder)] == [TrialState.COMPLETE] * 3
+
+
+def test_a_trial_of_a_living_worker_is_left_alone(folder: Path) -> None:
+    assert small(folder, "loss=l1,l2") == 0
+    study = optuna.load_study(study_name=described(folder)["study"], storage=f"sqlite:///{folder}/studies.db")
+    running = optuna.trial.create_trial(
+        state=TrialState.RUNNING,
+        params=trials(folder)[0].params,
+        distributions=trials(folder)[0].distributions,
+        user_attrs={"row": 0, "attempt": 2, "owner": trials(folder)[0].user_attrs["owner"]},
+    )
+    study.add_trial(running)
+    assert small(folder, "loss=l1,l2") == 0
+    assert [trial.state for trial in trials(folder)][-1] == TrialState.RUNNING
+    assert states(folder) == ["running", "complete"]
+
+
+def test_a_pruned_trial_keeps_its_scores_says_when_and_can_go_on_alone(folder: Path, trained: list[str]) -> None:
+    pruning = (
+        "hydra/sweeper/pruner=median",
+        "hydra.sweeper.pruner.n_startup_trials=1",
+        "hydra.sweeper.objective=depth",
+        "validation.every_steps=1",
+    )
+    # A rate of 0 learns nothing: all its validations are worse than the first trial's.
+    arguments = (*THREE, *sweeps_in.places(folder), *tiny("loss=l2", "lr.value=1e-3,1e-12", steps=4), *pruning)
+    assert sweep(*arguments) == 0
+    rows = described(folder)["rows"]
+    assert [row["state"] for row in rows] == ["complete", "pruned"]
+    assert rows[1]["reason"].startswith("pruned after step ")
+    step = int(rows[1]["reason"].split()[-1])
+    assert step < 4
+    assert rows[1]["runs"][0]["status"] == "pruned"
+    assert set(rows[1]["runs"][0]["scores"]) == {"multitask", "semseg", "depth"}
+    assert sorted(trials(folder)[1].intermediate_values) == list(range(1, step + 1))
+    assert sweep(*arguments) == 0
+    assert len(trained) == 2, "a pruned trial is over"
+    alone = [argument for argument in arguments if not argument.startswith(("-m", "hydra", "lr.value", "loss=l2,"))]
+    assert sweep("lr.value=1e-12", *alone) == 0
+    assert len(trained) == 3
+    finished = {path.name: result for path, result in results(folder)}[rows[1]["runs"][0]["folder"]]
+    assert (finished["status"], finished["steps"]) == ("finished", 4)
+
+
+def test_a_search_stops_at_its_number_of_trials_and_goes_on_with_more(folder: Path, trained: list[str]) -> None:
+    search = ("lr.value=tag(log,interval(1e-5,1e-3))", "hydra/sweeper/sampler=random", "loss=l2")
+    assert small(folder, *search, "hydra.sweeper.n_trials=2") == 0
+    assert small(folder, *search, "hydra.sweeper.n_trials=3") == 0
+    assert len(trained) == len(set(trained)) == 3
+    assert described(folder)["kind"] == "search"
+    assert states(folder) == ["complete"] * 3
+
+
+def test_several_objectives_have_a_pareto_front(folder: Path) -> None:
+    assert small(folder, "hydra.sweeper.objective=[semseg,depth]") == 0
+    table = described(folder)
+    assert table["directions"] == ["maximize", "minimize"]
+    for row in table["rows"]:
+        assert row["values"] == [row["runs"][0]["scores"]["semseg"], row["runs"][0]["scores"]["depth"]]
+
+
+def test_plain_sweepers_keep_working(folder: Path, trained: list[str]) -> None:
+    places = [each for each in sweeps_in.places(folder) if not each.startswith("hydra")]
+    assert sweep(*THREE, *places, *tiny(), "hydra/sweeper=basic") == 0
+    search = ("hydra/sweeper=optuna", "hydra/sweeper/sampler=random", "hydra.sweeper.n_trials=2")
+    assert (
+        sweep(*THREE, *places, *tiny(), *search, "hydra.sweeper.direction=maximize", f"hydra.sweep.dir={folder}") == 0
+    )
+    assert len(set(trained)) == 3
+    assert not (folder / "studies.db").exists()
+    assert (folder / "optimization_results.yaml").exists()

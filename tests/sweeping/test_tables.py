@@ -1,0 +1,94 @@
+"""The report's tables: each sweep has the rows of its table, in order, and runs from end to end."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+import sweeps_in
+from composing import CONF, ROOT
+from test_experiments import ROWS, settings_of
+from test_experiments import TABLES as SECTIONS
+
+from mtl_seg_depth.config import fingerprint
+from mtl_seg_depth.sweeping import sweep as sweeping
+from mtl_seg_depth.sweeping.summary import Sweep
+
+TABLES = [section["id"] for section in SECTIONS["sections"]]
+FILES = sorted(path.stem for path in (ROOT / "sweeps").glob("*.yaml"))
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return sweeps_in.prepare(tmp_path_factory.mktemp("sweeps"))
+
+
+@pytest.fixture
+def plan(monkeypatch: pytest.MonkeyPatch) -> list[Sweep]:
+    """What a dry run would have shown."""
+    seen: list[Sweep] = []
+
+    def keep(sweep: Sweep, *_: Any) -> None:
+        seen.append(sweep)
+
+    monkeypatch.setattr(sweeping, "_show_plan", keep)
+    return seen
+
+
+def test_every_table_of_the_report_has_a_sweep() -> None:
+    assert set(TABLES) == {name for name in FILES if not name.startswith("search_")}
+
+
+@pytest.mark.parametrize("name", FILES)
+def test_a_sweep_begins_with_its_command_and_what_to_expect(name: str) -> None:
+    lines = (ROOT / "sweeps" / f"{name}.yaml").read_text().splitlines()
+    assert lines[0] == "# @package _global_"
+    assert lines[1].startswith(f"# python train.py sweeps={name}")
+    assert any("Expect" in line for line in lines if line.startswith("#"))
+
+
+@pytest.mark.parametrize("table", TABLES)
+def test_the_trials_of_a_sweep_are_the_rows_of_its_table(table: str, folder: Path, plan: list[Sweep]) -> None:
+    shared = ("data.crop_size=[32,32]", "pretrained=none")
+    assert sweeps_in.sweep(f"sweeps={table}", "dry_run=true", *sweeps_in.places(folder), *shared) == 0
+    rows = plan[0].rows
+    assert rows is not None
+    presets = [name for name, (section, _) in ROWS.items() if section["id"] == table]
+    assert [fingerprint(row.settings) for row in rows if row.settings] == [
+        fingerprint(settings_of(preset, *shared)) for preset in presets
+    ]
+    if table == "tta":
+        scored = [row.settings for row in rows if row.settings]
+        assert [settings.score for settings in scored] == ["test", "test"]
+        assert [settings.tta["_target_"].rpartition(".")[2] for settings in scored] == ["AveragedViews", "ReportViews"]
+
+
+@pytest.mark.parametrize("name", FILES)
+def test_a_sweep_runs_from_end_to_end(name: str, folder: Path) -> None:
+    trials = ["hydra.sweeper.n_trials=2"] if name.startswith("search_") else []
+    assert sweeps_in.sweep(f"sweeps={name}", *sweeps_in.places(folder), *sweeps_in.tiny(), *trials) == 0
+    described = sweeps_in.described(folder)
+    assert described["sweep"] == name
+    assert {row["state"] for row in described["rows"]} <= {"complete", "pruned"}
+    if name in TABLES:
+        section = next(section for section in SECTIONS["sections"] if section["id"] == name)
+        assert len(described["rows"]) == len(section["rows"])
+    for row in described["rows"]:
+        for run in row["runs"]:
+            assert (folder / "outputs" / run["folder"] / "best.pt").exists()
+            assert run["scores"].keys() == {"multitask", "semseg", "depth"}
+
+
+def test_the_tables_share_their_trainings(folder: Path) -> None:
+    """39 rows are 28 trainings, whichever table asks for them first."""
+    sweeps = folder / "outputs" / "sweeps"
+    for table in TABLES:  # run above, or now: the order of the tests is of no importance
+        if not list(sweeps.glob(f"{table}-*/sweep.json")):
+            assert sweeps_in.sweep(f"sweeps={table}", *sweeps_in.places(folder), *sweeps_in.tiny()) == 0
+    tables = [sweeps_in.load(path) for table in TABLES for path in sweeps.glob(f"{table}-*/sweep.json")]
+    rows = [row for table in tables for row in table["rows"]]
+    assert len(rows) == 39
+    assert len({run["folder"] for row in rows for run in row["runs"]}) == 28
+
+
+def test_conf_shows_the_sweeps_to_hydra() -> None:
+    assert (CONF / "sweeps").resolve() == ROOT / "sweeps"
