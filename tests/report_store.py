@@ -105,7 +105,9 @@ class Store:
         """One run folder as a training leaves it."""
         folder.mkdir(parents=True)
         params = {key.removesuffix("._target_"): str(value) for key, value in flatten(config)}
-        write(folder / "run.json", {"name": folder.name, "params": {**params, "steps": str(self.steps)}})
+        # As in a real card: the options chosen stand under the names of their groups.
+        choices = {"data": config["data"]["_target_"].rpartition(".")[2].lower(), "steps": str(self.steps)}
+        write(folder / "run.json", {"name": folder.name, "params": {**params, **choices}})
         if status != "running":
             cost = {
                 "seconds": 3725.0, "images_per_second": 123.4, "parameters": 21_421_396, "peak_memory_share": 0.25,

@@ -59,6 +59,7 @@ def test_states_tell_what_to_believe(store: Store) -> None:
         "failed: diverged at step 120", "1 of 3 seeds diverged", "not run yet", "impossible: no such dilation", "",
         "1 of 3 seeds diverged",
     ]  # fmt: skip
+    assert [row.is_open for row in compared.rows] == [False, False, True, False, False, False]
     assert [row.is_lost for row in compared.rows] == [True, False, False, False, False, False]
     assert compared.rows[5].mean("semseg") == 8  # a score from before it diverged is a score
 
@@ -143,14 +144,25 @@ def test_a_part_of_miniscapes_is_not_miniscapes(store: Store, steps_per_epoch: i
     store.study("loss", report_rows("loss"), data=MINISCAPES)
     compared = comparison(store, "loss")
     assert compared.is_comparable == is_whole
-    assert compared.circumstances[0][1].data.startswith("Miniscapes, " if is_whole else "Miniscapes-like data of about")
+    assert compared.circumstances[0][1].data.startswith(
+        "Miniscapes, " if is_whole else "data laid out like Miniscapes of about"
+    )
+
+
+def test_data_sets_that_nobody_knows_are_not_miniscapes(store: Store) -> None:
+    store.study("dilation", [Row([(60, 30)]), Row()])
+    folder = next(store.outputs.glob("run-*"))
+    write(folder / "run.json", {"name": "a", "params": {"data": "mine", "schedule.batch_size": "4"}})
+    found = comparison(store, "dilation").circumstances[0][1]
+    assert not found.is_miniscapes
+    assert found.data.startswith("the data set mine of about 64 training pictures, not the report's")
 
 
 def test_one_row_of_other_data_makes_a_table_incomparable(store: Store) -> None:
     store.steps_per_epoch = 5000
     store.study("loss", report_rows("loss"), data=MINISCAPES)
     odd = sorted(store.outputs.glob("run-*"))[1]
-    write(odd / "run.json", {"name": "odd", "params": {"data": STREETS["_target_"]}})
+    write(odd / "run.json", {"name": "odd", "params": {"data": "streets", "data.width": "256"}})
     assert not comparison(store, "loss").is_comparable
 
 

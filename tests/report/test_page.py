@@ -274,7 +274,7 @@ def test_hostile_names_stay_text(tmp_path: Path, store: Store) -> None:
 
 def test_passwords_are_nowhere(tmp_path: Path, store: Store) -> None:
     uri = "tracking.uri=postgresql://me:hunter2@host/runs"
-    store.study("loss", [Row([(50, 40)], label=uri, reason=uri)] * 3, overrides=[uri])
+    store.study("loss", [Row([(50, 40)], label=uri, reason=uri, state="waiting")] * 3, overrides=[uri])
     folder = next(store.outputs.glob("run-*"))
     write(folder / "run.json", {"name": uri, "params": {"data": "x.Streets", "encoder.name": uri}})
     text, markdown, _ = page(tmp_path)
@@ -376,7 +376,7 @@ def test_real_runs_from_the_command_line(folder: Path) -> None:
     for run, result in zip(runs, results, strict=True):
         assert f"{run['scores']['depth']:.2f} (1)" in text
         assert f"{100 * result['cost']['peak_memory_share']:.1f} %" in text
-    assert "Miniscapes-like data of about 4 training pictures, not the report&#39;s, crops of 32 x 32" in text
+    assert "data laid out like Miniscapes of about 4 training pictures, not the report&#39;s, crops of 32 x 32" in text
     assert "encoder resnet18 (report: resnet34)" in text
     assert "on CPU" in text
     assert 'src="data:image/jpeg;base64,' in text  # the panels that the two trainings drew

@@ -77,6 +77,15 @@ def test_passwords_are_taken_out_of_everything(store: Store) -> None:
     assert study.overrides == ["tracking.uri=postgresql://***@host/runs"]
 
 
+def test_only_what_changes_a_result_is_told_of_the_overrides_and_no_folders(store: Store) -> None:
+    overrides = ["data.train=64", "+data.root=/my/data", "paths.outputs=/tmp/x", "tracking=folder", "device=cpu",
+                 "seeds=[0,1]", "hydra.sweeper.n_jobs=2", "encoder.weights=/my/best.pt"]  # fmt: skip
+    store.study("loss", [], overrides=overrides)
+    study = read_studies(store.outputs)[0][0]
+    assert study.told_overrides == ["data.train=64", "encoder.weights=best.pt"]
+    assert study.overrides == overrides
+
+
 def test_a_run_without_a_folder_is_empty(tmp_path: Path) -> None:
     problems: list[str] = []
     for folder in (None, "not-there", "../outside", "/etc"):

@@ -64,16 +64,19 @@ def circumstances(params: Mapping[str, str], store: RunStore) -> Circumstances:
     """What a run's parameters (dotted key -> text) and its result say."""
     result = store.result
     steps = result.get("steps", _number(params.get("steps")))
-    kind = params.get("data", "unknown").rpartition(".")[2]
+    # Under "data" stands the option's name in a run's card, and the class in a config; only street scenes have a width.
+    kind = params.get("data", "unknown").rpartition(".")[2].lower()
     crop = params.get("data.crop_size", "[?, ?]").strip("[]").replace(", ", " x ")
-    if kind == "Streets":
-        size = f"{params.get('data.width', '?')} x {params.get('data.height', '?')}"
+    complete = False
+    if "data.width" in params:
+        size = f"{params['data.width']} x {params.get('data.height', '?')}"
         data = f"embedded street scenes ({params.get('data.train', '?')} training pictures of {size}), not Miniscapes"
-        complete = False
     else:
         pictures = _training_pictures(params, store)
-        complete = kind == "Miniscapes" and pictures in (None, TRAINING_PICTURES)
-        data = kind if complete else f"{kind}-like data of about {pictures} training pictures, not the report's"
+        complete = kind == "miniscapes" and pictures in (None, TRAINING_PICTURES)
+        about = "" if pictures is None else f" of about {pictures} training pictures"
+        other = "data laid out like Miniscapes" if kind == "miniscapes" else f"the data set {kind}"
+        data = "Miniscapes" if complete else f"{other}{about}, not the report's"
     weights = params.get("encoder.weights", "unknown")
     memory = result.get("cost", {}).get("memory", "").rpartition("% of ")[2]
     return Circumstances(
@@ -176,6 +179,13 @@ class Row:
             parameters=next((cost["parameters"] for cost in taken if "parameters" in cost), None),
             images_per_second=statistics.fmean(speed) if speed else None,
         )
+
+    @property
+    def is_open(self) -> bool:
+        """Whether running the sweep again would add anything; a training that diverged would diverge again."""
+        if self.ours is None or self.ours.state in ("waiting", "running"):
+            return True
+        return self.ours.state == "failed" and not any(seed.diverged for seed in self.seeds)
 
     @property
     def state(self) -> str:

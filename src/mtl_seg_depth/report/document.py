@@ -137,7 +137,7 @@ def _banner(comparisons: Sequence[Comparison]) -> str | None:
 def _section(comparison: Comparison, drawings: dict[str, list[Drawing]]) -> Section:
     table, study = comparison.table, comparison.study
     name = section_id(comparison)
-    waiting = any(row.state for row in comparison.rows)
+    waiting = any(row.is_open for row in comparison.rows)
     sweep = table.id if table is not None else study.sweep if study is not None else None
     command = f"python train.py sweeps={sweep}" if sweep and waiting else None
     if command and study is not None:
@@ -184,8 +184,8 @@ def caption(comparison: Comparison) -> str:
     parts.append(_beside("precision", found, lambda c: c.precision, lambda _: "fp32"))
     devices = dict.fromkeys(c.device for _, c in found if c.device)
     parts.append(f"on {' and '.join(devices)}" if devices else "")
-    if study is not None and study.overrides:
-        parts.append(f"fixed besides the sweep: {' '.join(study.overrides)}")
+    if study is not None and study.told_overrides:
+        parts.append(f"fixed besides the sweep: {' '.join(study.told_overrides)}")
     return "; ".join(part for part in parts if part) + "."
 
 
@@ -298,7 +298,7 @@ def _costs_table(comparison: Comparison) -> Table:
         (time, [None if c.seconds is None else duration(c.seconds) for c in costs]),
         ("peak memory", [None if c.memory_percent is None else f"{c.memory_percent:.1f} %" for c in costs]),
         ("parameters", [None if c.parameters is None else f"{c.parameters / 1e6:.2f} M" for c in costs]),
-        ("images/s", [None if c.images_per_second is None else f"{c.images_per_second:.0f}" for c in costs]),
+        ("images/s", [None if c.images_per_second is None else f"{c.images_per_second:.3g}" for c in costs]),
     ):
         _add(columns, rows, Column(title, "ours", True), texts)
     devices = dict.fromkeys(c.device for _, c in comparison.circumstances if c.device)

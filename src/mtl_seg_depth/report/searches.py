@@ -74,7 +74,7 @@ def search_table(study: Study) -> Table:
         rows.append((Cell(str(row.number)), Cell(row.label), *values, Cell(str(len(row.runs)))))
     which = "The Pareto front: trials that none beats in everything" if several else "The best trials"
     found = _circumstances(study)
-    fixed = f"; fixed besides the sweep: {' '.join(study.overrides)}" if study.overrides else ""
+    fixed = f"; fixed besides the sweep: {' '.join(study.told_overrides)}" if study.told_overrides else ""
     told = f"{found.data}; encoder {found.encoder}; precision {found.precision}{fixed}." if found else "unknown."
     return Table(tuple(columns), tuple(rows), f"{which}. Data: {told}")
 

@@ -14,7 +14,7 @@ from typing import Any, Self
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
-from mtl_seg_depth.config import nearest
+from mtl_seg_depth.config import NOT_IDENTITY, nearest
 from mtl_seg_depth.errors import UserError
 from mtl_seg_depth.record import Point, read_points
 from mtl_seg_depth.tracking import redact
@@ -76,6 +76,17 @@ class Study(_Stored):
         """The split that the best weights are scored on after training; None where validation's scores count."""
         split: str | None = self.config.get("score")
         return split
+
+    @property
+    def told_overrides(self) -> list[str]:
+        """The overrides that change what is computed, with the names alone of files."""
+        told = []
+        for override in self.overrides:
+            key, equals, value = override.partition("=")
+            silent = ("hydra", "seeds", *NOT_IDENTITY)
+            if not any(key.lstrip("+~") == name or key.lstrip("+~").startswith(f"{name}.") for name in silent):
+                told.append(f"{key}{equals}{PurePosixPath(value).name}" if "/" in value else override)
+        return told
 
     @property
     def anchor(self) -> str:
