@@ -9,12 +9,14 @@ from html.parser import HTMLParser
 from pathlib import Path
 
 import pytest
-from composing import ROOT
+from composing import ROOT, places
 from report_store import MINISCAPES, Row, Store, report_rows, settings, write, write_panel
+from tiny_data import write_tiny_miniscapes
 
 from mtl_seg_depth.errors import UserError
 from mtl_seg_depth.report.document import Document, Section
 from mtl_seg_depth.report.page import read_report, render_html, write_report
+from mtl_seg_depth.report.tables import in_words
 
 SCRIPT = "<script>alert('x')</script>"
 
@@ -380,6 +382,33 @@ def test_real_runs_from_the_command_line(folder: Path) -> None:
     assert "encoder resnet18 (report: resnet34)" in text
     assert "on CPU" in text
     assert 'src="data:image/jpeg;base64,' in text  # the panels that the two trainings drew
+
+
+def test_a_real_sweep_fills_its_table(tmp_path: Path) -> None:
+    write_tiny_miniscapes(tmp_path / "data", {"train": 8, "val": 1, "test": 1})
+    small = ["data=miniscapes", "data.crop_size=[32,32]", "encoder.name=resnet18", "schedule.max_steps=2"]
+    here = [
+        "tracking=folder",
+        "device=cpu",
+        f"hydra.sweeper.storage=sqlite:///{tmp_path}/studies.db",
+        *places(tmp_path),
+    ]
+    line = [sys.executable, str(ROOT / "train.py"), "sweeps=adam_lr", *small, "precision=fp32", *here]
+    done = subprocess.run(line, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    account = json.loads(next(tmp_path.glob("outputs/sweeps/*/sweep.json")).read_text())
+    document = page(tmp_path)[2]
+    shown = rows(document, "adam_lr")
+    assert len(shown) == len(account["rows"]) == 6
+    for cells, row in zip(shown, account["rows"], strict=True):
+        assert cells["learning rate"] == in_words(float(row["params"]["lr.value"]))
+        assert cells["ours SI-log ↓"].strip("*") == f"{row['runs'][0]['scores']['depth']:.2f} (1)"
+    caption = section(document, "adam_lr").tables[0].caption
+    assert "data laid out like Miniscapes of about 8 training pictures, not the report's, crops of 32 x 32" in caption
+    assert "encoder resnet18 (report: resnet34); initial weights none; steps 2 (report: 80 000)" in caption
+    assert f"{tmp_path}" not in caption
+    assert section(document, "adam_lr").command is None
+    assert all(figure.svg for figure in section(document, "adam_lr").figures)
 
 
 def test_a_mistake_on_the_command_line_is_one_message(tmp_path: Path) -> None:
