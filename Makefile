@@ -14,7 +14,7 @@ QUICK := encoder.name=resnet18 data.train=128 validation.every_epochs=4 precisio
 PRETRAINING := name=pretraining paths.outputs=outputs/pretraining data.seed=1 model=single model.task=semseg \
 	dilation=os32 model.aspp=false model.skip=false validation.every_epochs=4
 
-.PHONY: help train test check report report-quick ui studies data figures clean
+.PHONY: help train test check report report-quick report-page ui studies data figures clean
 
 help:  ## this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "make %-13s %s\n", $$1, $$2}'
@@ -43,6 +43,9 @@ report: $(INSTALLED)  ## every table of the report, then the page; ARGS="data=mi
 report-quick: $(INSTALLED)  ## the same on a CPU in about an hour: ResNet18, 128 embedded scenes, 512 steps each
 	$(BIN)/python train.py $(PRETRAINING)
 	$(call tables,$(QUICK) pretrained=$$(ls -t outputs/pretraining/*/best.pt | head -1))
+	$(BIN)/python report.py
+
+report-page: $(INSTALLED)  ## the page alone, of the runs as they stand now, in report/index.html
 	$(BIN)/python report.py
 
 ui: $(INSTALLED)  ## compare runs in MLflow, on http://127.0.0.1:5000

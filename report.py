@@ -1,0 +1,30 @@
+"""The report's tables and figures beside our own runs: python report.py."""
+
+import sys
+from pathlib import Path
+from typing import Any
+
+from mtl_seg_depth import cli
+from mtl_seg_depth.quoting import quote_names
+
+
+def report(config: dict[str, Any]) -> int:
+    """Write the page of what the store holds now."""
+    from rich.console import Console
+    from rich.markup import escape
+
+    from mtl_seg_depth.config import parse_as
+    from mtl_seg_depth.report.page import ReportSettings, write_report
+
+    console = Console()
+    written = write_report(parse_as(ReportSettings, config))
+    console.print(escape(written.document.lede), highlight=False, soft_wrap=True)
+    for problem in written.document.problems:
+        console.print(f"[yellow]{escape(problem)}[/]", highlight=False, soft_wrap=True)
+    console.print(escape(f"{written.html}\n{written.markdown}"), highlight=False, soft_wrap=True)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.argv[1:] = quote_names(sys.argv[1:], {"out", "paths.outputs"})
+    cli.start(report, config="report", root=Path(__file__).parent)

@@ -1,0 +1,194 @@
+"""What the report found, as data, and what our numbers say to it.
+
+A finding is a set of steps, each "this row is better than that one by this measure". It is judged by the means over
+seeds and by their spread; no verdict is written by hand.
+"""
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from enum import Enum
+from itertools import pairwise
+
+from mtl_seg_depth.report.comparison import Comparison, Row
+from mtl_seg_depth.report.tables import MEASURES
+
+
+@dataclass(frozen=True)
+class Step:
+    """Row `better` beats row `worse` (indices in the table) by `measure`."""
+
+    better: int
+    worse: int
+    measure: str = "multitask"
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One thing that a table of the report shows."""
+
+    table: str
+    statement: str
+    steps: tuple[Step, ...]
+
+
+def _best(best: int, others: Sequence[int], measure: str = "multitask") -> tuple[Step, ...]:
+    return tuple(Step(best, other, measure) for other in others)
+
+
+def _chain(*rows: int, measure: str = "multitask") -> tuple[Step, ...]:
+    """Rows from the best to the worst."""
+    return tuple(Step(better, worse, measure) for better, worse in pairwise(rows))
+
+
+FINDINGS = (
+    Finding("sgd_lr", "SGD is best at its largest learning rate, 1e-1", _best(0, (1, 2, 3, 4))),
+    Finding("sgd_lr", "With SGD every smaller learning rate is worse than the one above it", _chain(0, 1, 2, 3, 4)),
+    Finding("adam_lr", "Adam is best at a learning rate of 1e-4", _best(4, (0, 1, 2, 3, 5))),
+    Finding("adam_lr", "Adam learns next to nothing at 1e-1 and above", tuple(
+        Step(better, worse) for better in (2, 3, 4, 5) for worse in (0, 1)
+    )),
+    Finding("epochs_batch", "More epochs of larger batches are better at equal steps", _chain(3, 2, 1, 0)),
+    Finding("task_weights", "Weights of 0.6 – 0.4 are best for both tasks together", _best(3, (0, 1, 2, 4))),
+    Finding("task_weights", "The more segmentation weighs, the better it is", _chain(4, 3, 2, 1, 0, measure="semseg")),
+    Finding("task_weights", "The more depth weighs, the better it is", _chain(0, 1, 2, 3, 4, measure="depth")),
+    Finding("pretrained", "ImageNet weights help", _best(1, (0,))),
+    Finding("dilation", "Dilating the last stage instead of striding helps", _best(1, (0,))),
+    Finding("aspp_skip", "ASPP and skip connections help", _best(1, (0,))),
+    Finding("architecture", "A decoder for each task is better than one for both", _best(1, (0,))),
+    Finding("architecture", "Distillation adds nothing to the branched network", _best(1, (2,))),
+    Finding("squeeze_excitation", "ResNet50 with squeeze-and-excitation beats ResNet34", _best(1, (0,))),
+    Finding("depth_norm", "Standardised depth is best, ahead of log and min-max", _chain(0, 2, 1)),
+    Finding("loss", "L1 and berHu are better than L2", _best(1, (0,)) + _best(2, (0,))),
+    Finding("loss", "BerHu is best", _best(2, (0, 1))),
+    Finding("tta", "Averaging depth over several scales makes it worse", _best(0, (1,), "depth")),
+)  # fmt: skip
+"""Each holds in the report's own numbers."""
+
+
+class Verdict(Enum):
+    """What our numbers say to a finding; the value is how it is told."""
+
+    HELD = "held"
+    FAILED = "did not hold"
+    SAME_WAY = "same way, one seed"
+    OTHER_WAY = "other way, one seed"
+    WITHIN_SPREAD = "within the seed spread"
+    NOT_RUN = "not run yet"
+    UNMATCHED = "rows do not match"
+
+
+SEVERITY = (
+    Verdict.UNMATCHED, Verdict.FAILED, Verdict.OTHER_WAY, Verdict.NOT_RUN, Verdict.WITHIN_SPREAD, Verdict.SAME_WAY,
+    Verdict.HELD,
+)  # fmt: skip
+"""A finding is as its first step in this order: one that fails decides, one that is missing leaves it open."""
+
+
+@dataclass(frozen=True)
+class Judgement:
+    """A finding and what became of it."""
+
+    finding: Finding
+    verdict: Verdict
+    decisive: Step
+    """The step that decided: of those with this verdict, the one that our numbers support least."""
+    report_gap: float
+    """By how much its better row leads in the report, positive as it was found."""
+    our_gap: float | None
+    """The same of ours, None where there is no number."""
+
+
+def judge(finding: Finding, comparison: Comparison) -> Judgement:
+    """Weigh a finding against our runs of its table."""
+    judged = []
+    for step in finding.steps:
+        verdict, gap = _judge_step(step, comparison)
+        judged.append((SEVERITY.index(verdict), math.inf if gap is None else gap, step))
+    severity, gap, step = min(judged, key=lambda item: item[:2])
+    assert comparison.table is not None
+    better, worse = (comparison.table.rows[index].scores[step.measure] for index in (step.better, step.worse))
+    return Judgement(
+        finding, SEVERITY[severity], step, _lead(better, worse, step.measure), None if math.isinf(gap) else gap
+    )
+
+
+def _judge_step(step: Step, comparison: Comparison) -> tuple[Verdict, float | None]:
+    """The verdict on one step, and our lead of its better row where there are numbers.
+
+    A difference counts where it exceeds the spread of the difference of two single trainings, the root of the sum of
+    the rows' variances over seeds; one seed has no spread. A row that diverged with every seed is worse than any
+    that has a score.
+    """
+    if comparison.mismatch is not None:
+        return Verdict.UNMATCHED, None
+    better, worse = comparison.rows[step.better], comparison.rows[step.worse]
+    measure = step.measure
+    if measure == "multitask" and better.mean(measure) == worse.mean(measure) == 0:
+        firsts, seconds = _below_floor(better), _below_floor(worse)
+    else:
+        firsts, seconds = better.values(measure), worse.values(measure)
+    if firsts and seconds:
+        gap = _lead(sum(firsts) / len(firsts), sum(seconds) / len(seconds), measure)
+        single = min(len(firsts), len(seconds)) < 2
+        if single:
+            return (Verdict.SAME_WAY if gap > 0 else Verdict.OTHER_WAY), gap
+        if abs(gap) <= math.hypot(_deviation(firsts), _deviation(seconds)):
+            return Verdict.WITHIN_SPREAD, gap
+        return (Verdict.HELD if gap > 0 else Verdict.FAILED), gap
+    if firsts and worse.is_lost:
+        return _alone(Verdict.HELD, Verdict.SAME_WAY, better, worse), None
+    if seconds and better.is_lost:
+        return _alone(Verdict.FAILED, Verdict.OTHER_WAY, better, worse), None
+    return Verdict.NOT_RUN, None
+
+
+def _alone(several: Verdict, single: Verdict, *rows: Row) -> Verdict:
+    return single if min(len(row.seeds) for row in rows) < 2 else several
+
+
+def _below_floor(row: Row) -> list[float]:
+    """Mean IoU less SI-log, seed by seed."""
+    return [
+        seed.scores["semseg"] - seed.scores["depth"] for seed in row.seeds if {"semseg", "depth"} <= set(seed.scores)
+    ]
+
+
+def _lead(better: float, worse: float, measure: str) -> float:
+    higher = next(m for m in MEASURES if m.key == measure).higher_is_better
+    return better - worse if higher else worse - better
+
+
+def _deviation(values: Sequence[float]) -> float:
+    mean = sum(values) / len(values)
+    return math.sqrt(sum((value - mean) ** 2 for value in values) / (len(values) - 1))
+
+
+OPENINGS = {
+    Verdict.HELD: ("held", "Held"),
+    Verdict.FAILED: ("did not hold", "Did not hold"),
+    Verdict.SAME_WAY: ("pointed the same way with a single seed", "Same way, one seed"),
+    Verdict.OTHER_WAY: ("pointed the other way with a single seed", "Other way, one seed"),
+    Verdict.WITHIN_SPREAD: ("could not be told from the spread between seeds", "Within the spread between seeds"),
+    Verdict.NOT_RUN: ("lack the runs they need", "Not run yet"),
+    Verdict.UNMATCHED: ("could not be matched to the rows of our sweep", "Rows do not match"),
+}
+"""Each verdict inside the opening sentence, and before the findings that it fell on."""
+
+
+def summary(judgements: Sequence[Judgement]) -> tuple[str, list[tuple[str, list[str]]]]:
+    """What held and what did not: a sentence or two in plain words, then the findings under every verdict there is."""
+    by_verdict = {
+        verdict: [judgement.finding.statement for judgement in judgements if judgement.verdict is verdict]
+        for verdict in OPENINGS
+    }
+    told = [(verdict, statements) for verdict, statements in by_verdict.items() if statements]
+    counts = [f"{len(statements)} {OPENINGS[verdict][0]}" for verdict, statements in told]
+    sentence = f"Of {len(judgements)} findings of the report, {_enumerated(counts)}."
+    if by_verdict[Verdict.SAME_WAY] or by_verdict[Verdict.OTHER_WAY]:
+        sentence += " A single seed cannot tell an effect from noise: those are directions, not results."
+    return sentence, [(OPENINGS[verdict][1], statements) for verdict, statements in told]
+
+
+def _enumerated(parts: Sequence[str]) -> str:
+    return parts[0] if len(parts) == 1 else f"{', '.join(parts[:-1])} and {parts[-1]}"

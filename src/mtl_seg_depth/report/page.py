@@ -1,0 +1,102 @@
+"""From the store to the report page: read, compare, draw, write."""
+
+import base64
+from dataclasses import dataclass
+from pathlib import Path
+from urllib.parse import quote
+
+from mtl_seg_depth import atomic
+from mtl_seg_depth.config import Paths, Section
+from mtl_seg_depth.errors import UserError
+from mtl_seg_depth.report.comparison import Comparison, compare
+from mtl_seg_depth.report.document import Document, make_document, section_id
+from mtl_seg_depth.report.drawing import Drawing
+from mtl_seg_depth.report.figures import report_drawings, search_drawings
+from mtl_seg_depth.report.markdown import render_markdown
+from mtl_seg_depth.report.store import Study, choose, read_studies
+from mtl_seg_depth.report.tables import report_tables
+
+FIGURES = "figures"
+"""The folder of the figures' files, beside the Markdown."""
+
+
+class ReportSettings(Section):
+    """What `report.py` composes: where the page goes, and which studies to show instead of the newest."""
+
+    out: str
+    studies: list[str]
+    paths: Paths
+
+
+@dataclass(frozen=True)
+class Written:
+    """What was written, and what could not be read on the way."""
+
+    html: Path
+    markdown: Path
+    document: Document
+
+
+def write_report(settings: ReportSettings) -> Written:
+    """Write index.html, report.md and the figures' files; UserError for an unknown study, or where it cannot."""
+    document = read_report(settings)
+    out = Path(settings.out)
+    written = Written(out / "index.html", out / "report.md", document)
+    try:
+        (out / FIGURES).mkdir(parents=True, exist_ok=True)
+        drawn = [figure for section in document.sections for figure in section.figures if figure.image is not None]
+        for figure in drawn:
+            assert figure.image is not None
+            atomic.write_bytes(out / FIGURES / f"{figure.name}{figure.suffix}", figure.image)
+        atomic.write_text(written.markdown, render_markdown(document, FIGURES))
+        atomic.write_text(written.html, render_html(document))
+    except OSError as error:
+        raise UserError(f"out={settings.out}: {error.strerror or error}") from error
+    return written
+
+
+def read_report(settings: ReportSettings) -> Document:
+    """The page as data, from what the store holds now."""
+    outputs = Path(settings.paths.outputs)
+    studies, problems = read_studies(outputs)
+    chosen = choose(studies, settings.studies)
+    tables = report_tables()
+    of_report = {study.sweep: study for study in chosen if study.sweep in {table.id for table in tables}}
+    hidden = {
+        study.sweep: tuple(other.study for other in studies if other.sweep == study.sweep and other is not study)
+        for study in chosen
+    }
+    comparisons = [
+        compare(table, of_report.get(table.id), outputs, problems, hidden.get(table.id, ())) for table in tables
+    ]
+    others = [study for study in chosen if study.sweep not in of_report]
+    comparisons += [compare(None, study, outputs, problems) for study in others if study.kind != "search"]
+    searches = [study for study in others if study.kind == "search"]
+    return make_document(comparisons, searches, _drawings(comparisons, searches), problems)
+
+
+def _drawings(comparisons: list[Comparison], searches: list[Study]) -> dict[str, list[Drawing]]:
+    by_table = {section_id(comparison): comparison for comparison in comparisons if comparison.table is not None}
+    return {**report_drawings(by_table), **{study.anchor: search_drawings(study) for study in searches}}
+
+
+def render_html(document: Document) -> str:
+    """The page as one file of HTML that needs no other."""
+    from jinja2 import Environment, PackageLoader, StrictUndefined
+
+    environment = Environment(
+        loader=PackageLoader("mtl_seg_depth.report", "."),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.filters["data_uri"] = _data_uri
+    environment.filters["quote"] = quote
+    return environment.get_template("page.html.jinja").render(document=document)
+
+
+def _data_uri(figure: Drawing) -> str:
+    assert figure.image is not None
+    kind = {".jpg": "jpeg", ".png": "png"}[figure.suffix]
+    return f"data:image/{kind};base64,{base64.b64encode(figure.image).decode()}"

@@ -1,0 +1,204 @@
+"""What was run: the sweeps' own accounts and the run folders they name, read as they stand at this moment.
+
+A sweep may be running while it is read. What is missing is missing; what cannot be understood is told, and the rest
+is used. Passwords inside addresses are taken out of everything that is read.
+"""
+
+import json
+import re
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path, PurePosixPath
+from typing import Any, Self
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+
+from mtl_seg_depth.config import NOT_IDENTITY, nearest
+from mtl_seg_depth.errors import UserError
+from mtl_seg_depth.record import Point, read_points
+from mtl_seg_depth.tracking import redact
+
+VERSION = 1
+"""Of sweep.json."""
+
+OVER = ("finished", "diverged")
+"""Statuses of a training whose scores will not change any more and count as its result."""
+
+
+class _Stored(BaseModel):
+    """Part of a sweep.json: keys that a newer writer added are left alone."""
+
+    model_config = ConfigDict(extra="ignore", frozen=True)
+
+
+class SweepRun(_Stored):
+    """One training (or one evaluation of one) with one seed; `folder` and `evaluation` are names, not paths."""
+
+    seed: int
+    folder: str | None = None
+    status: str
+    scores: dict[str, float | None] | None = None
+    evaluation: str | None = None
+
+
+class SweepRow(_Stored):
+    """One combination that a sweep tries, with every seed."""
+
+    number: int
+    label: str
+    params: dict[str, str] = {}
+    state: str
+    reason: str | None = None
+    values: list[float | None] | None = None
+    folder: str | None = None
+    """Of the training that it is at, or was at last."""
+    runs: list[SweepRun] = []
+
+
+class Study(_Stored):
+    """One sweep as its sweep.json tells; see there."""
+
+    version: int
+    study: str
+    sweep: str | None = None
+    kind: str
+    updated: int
+    objective: list[str] = Field(min_length=1)
+    directions: list[str] = Field(min_length=1)
+    overrides: list[str] = []
+    seeds: list[int] = []
+    config: dict[str, Any] = {}
+    rows: list[SweepRow] = []
+
+    @property
+    def scored_split(self) -> str | None:
+        """The split that the best weights are scored on after training; None where validation's scores count."""
+        split: str | None = self.config.get("score")
+        return split
+
+    @property
+    def told_overrides(self) -> list[str]:
+        """The overrides that change what is computed, with the names alone of files."""
+        told = []
+        for override in self.overrides:
+            key, equals, value = override.partition("=")
+            silent = ("hydra", "seeds", *NOT_IDENTITY)
+            if not any(key.lstrip("+~") == name or key.lstrip("+~").startswith(f"{name}.") for name in silent):
+                told.append(f"{key}{equals}{PurePosixPath(value).name}" if "/" in value else override)
+        return told
+
+    @property
+    def anchor(self) -> str:
+        """The study's name as it can name a file and a place in a page."""
+        return re.sub(r"[^\w.-]", "_", self.study)
+
+    @model_validator(mode="after")
+    def _one_direction_each(self) -> Self:
+        if len(self.directions) != len(self.objective):
+            raise ValueError(f"{len(self.objective)} objectives and {len(self.directions)} directions")
+        return self
+
+
+def read_studies(outputs: Path) -> tuple[list[Study], list[str]]:
+    """Every sweep under `outputs`, oldest first, and what is wrong with those that cannot be read."""
+    studies, problems = [], []
+    for path in sorted(outputs.glob("sweeps/*/sweep.json")):
+        try:
+            study = Study.model_validate(json.loads(redact(path.read_text())))
+        except (ValueError, OSError) as error:
+            reason = error.errors()[0] if isinstance(error, ValidationError) else None
+            told = f"{'.'.join(map(str, reason['loc']))}: {reason['msg']}" if reason else str(error)
+            problems.append(f"sweeps/{path.parent.name}/sweep.json was left out: {redact(told)}")
+            continue
+        if study.version == VERSION:
+            studies.append(study)
+        else:
+            problems.append(f"sweeps/{path.parent.name}/sweep.json was left out: it has version {study.version}")
+    return sorted(studies, key=lambda study: study.updated), problems
+
+
+def choose(studies: Iterable[Study], wanted: Iterable[str]) -> list[Study]:
+    """The newest study of every sweep, or the newest of those whose names begin as one of `wanted` does.
+
+    Sweeps without a file of their own all stay. Raises UserError for a wanted name that no study has.
+    """
+    studies, wanted = list(studies), tuple(wanted)
+    for name in wanted:
+        if not any(study.study.startswith(name) for study in studies):
+            close = nearest(name, {study.study for study in studies})
+            hint = f"did you mean {' or '.join(close)}?" if close else "there is none like it"
+            raise UserError(f"studies: no sweep in the outputs is called {name}; {hint}")
+    chosen: dict[str, Study] = {}
+    # Wanted ones come last and so replace newer ones; an ad-hoc study is a sweep of its own.
+    for study in sorted(studies, key=lambda study: (study.study.startswith(wanted), study.updated)):
+        chosen[study.sweep or f"/{study.study}"] = study
+    return list(chosen.values())
+
+
+@dataclass(frozen=True)
+class RunStore:
+    """A run folder as far as it is there.
+
+    Attributes:
+        path: None where there is no folder yet.
+        card: the run's identity card, run.json; empty where there is none yet, and so are the others.
+        result: result.json, which a training writes when it is over.
+        evaluation: the stored evaluation that the sweep names.
+    """
+
+    path: Path | None = None
+    card: dict[str, Any] = field(default_factory=dict)
+    result: dict[str, Any] = field(default_factory=dict)
+    evaluation: dict[str, Any] = field(default_factory=dict)
+
+    @cached_property
+    def logged(self) -> list[Point]:
+        """All that the training logged, read once for all figures; UserError for a damaged line."""
+        return list(self.points())
+
+    @cached_property
+    def steps_per_epoch(self) -> int | None:
+        """Optimiser steps in an epoch; None before the first losses are logged."""
+        for point in self.points():
+            if point.metrics.get("train/epoch"):
+                return round(point.step / point.metrics["train/epoch"])
+        return None
+
+    def points(self, name: str = "metrics.jsonl") -> Iterator[Point]:
+        """What was logged, or with `name="system.jsonl"` sampled; UserError for a damaged line."""
+        if self.path is not None and (self.path / name).is_file():
+            yield from read_points(self.path / name)
+
+    def panel(self) -> Path | None:
+        """The panel of the best validation, or the newest there is."""
+        if self.path is None:
+            return None
+        panels = self.path / "artifacts" / "panels"
+        best = panels / f"step_{self.result.get('best_step', -1):06}.png"
+        return best if best.is_file() else max(panels.glob("step_*.png"), default=None)
+
+
+def run_store(outputs: Path, run: SweepRun, problems: list[str]) -> RunStore:
+    """The folder of a sweep's run; files that cannot be read are left out and told in `problems`."""
+    if run.folder is None or not _stays_inside(run.folder) or not (outputs / run.folder).is_dir():
+        return RunStore()
+    path = outputs / run.folder
+
+    def read(name: str | None) -> dict[str, Any]:
+        if name is None or not _stays_inside(name) or not (path / name).is_file():
+            return {}
+        try:
+            content: dict[str, Any] = json.loads(redact((path / name).read_text()))
+        except ValueError as error:
+            problems.append(f"{run.folder}/{name} was left out: {error}")
+            return {}
+        return content
+
+    return RunStore(path, read("run.json"), read("result.json"), read(run.evaluation))
+
+
+def _stays_inside(name: str) -> bool:
+    """Whether a name from a file leads nowhere above the folder that it is meant in."""
+    path = PurePosixPath(name)
+    return not path.is_absolute() and ".." not in path.parts

@@ -1,0 +1,45 @@
+"""A table as data."""
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Column:
+    """A column's heading, and that of the group it stands in with its neighbours of the same group."""
+
+    title: str
+    group: str = ""
+    numeric: bool = False
+
+
+@dataclass(frozen=True)
+class Cell:
+    """Plain text; `mark` names a verdict, `link` a section of the page."""
+
+    text: str
+    bold: bool = False
+    muted: bool = False
+    mark: str | None = None
+    link: str | None = None
+
+
+@dataclass(frozen=True)
+class Table:
+    """Rows of as many cells as there are columns."""
+
+    columns: tuple[Column, ...]
+    rows: tuple[tuple[Cell, ...], ...]
+    caption: str
+
+    @property
+    def groups(self) -> list[tuple[str, int]]:
+        """Adjacent columns of one group, with how many they are; empty where no column is in a group."""
+        if not any(column.group for column in self.columns):
+            return []
+        groups: list[tuple[str, int]] = []
+        for column in self.columns:
+            if groups and groups[-1][0] == column.group:
+                groups[-1] = (column.group, groups[-1][1] + 1)
+            else:
+                groups.append((column.group, 1))
+        return groups

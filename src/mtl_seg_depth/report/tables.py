@@ -1,0 +1,122 @@
+"""The published report's tables, as `tables.yaml` holds them."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+TRAINING_PICTURES = 20_000
+"""In the report's data set, Miniscapes."""
+
+
+@dataclass(frozen=True)
+class Measure:
+    """One of the three scores, and how it is shown."""
+
+    key: str
+    title: str
+    higher_is_better: bool
+
+
+MEASURES = (
+    Measure("multitask", "multitask ↑", True),
+    Measure("semseg", "mIoU, % ↑", True),
+    Measure("depth", "SI-log ↓", False),
+)
+
+COSTS = ("train_time", "max_gpu_memory_percent", "parameters_m")
+"""What the report says of a row's cost, where it does."""
+
+TITLES = {
+    "lr": "learning rate",
+    "batch_size": "batch",
+    "task_weights": "semseg – depth",
+    "pretrained": "ImageNet weights",
+    "dilation": "dilated stages",
+    "aspp": "ASPP",
+    "skip": "skip",
+    "squeeze_excitation": "SE",
+    "depth_norm": "normalisation",
+    "tta": "extra views",
+}
+"""What people call the keys that rows vary, where it is not the key itself."""
+
+
+@dataclass(frozen=True)
+class ReportRow:
+    """One row: the values it varies, its scores, and its cost as printed."""
+
+    says: dict[str, Any]
+    """The whole configuration: what the table's rows share, and this row's own."""
+    values: tuple[str, ...]
+    """The varied values in words, in the order of the table's `vary`."""
+    scores: dict[str, float]
+    costs: dict[str, Any]
+
+    @property
+    def steps(self) -> int:
+        """Optimiser steps, from epochs and batch size."""
+        steps: int = self.says["epochs"] * (TRAINING_PICTURES // self.says["batch_size"])
+        return steps
+
+
+@dataclass(frozen=True)
+class ReportTable:
+    """One table of the report; `id` is also the name of the sweep that runs it."""
+
+    id: str
+    title: str
+    number: str
+    split: str
+    vary: tuple[str, ...]
+    rows: tuple[ReportRow, ...]
+    note: str | None
+
+
+def report_tables() -> list[ReportTable]:
+    """Every table, in the report's order."""
+    return [_table(section) for section in _document()["sections"]]
+
+
+def report_figures() -> dict[int, str]:
+    """What every figure shows that has numbers behind it, by its number."""
+    return {figure["id"]: figure["shows"] for figure in _document()["figures"]}
+
+
+def _document() -> dict[str, Any]:
+    document: dict[str, Any] = yaml.safe_load(Path(__file__).with_name("tables.yaml").read_text())
+    return document
+
+
+def _table(section: dict[str, Any]) -> ReportTable:
+    measures = [measure.key for measure in MEASURES]
+    rows = tuple(
+        ReportRow(
+            says=section["baseline"] | {key: row[key] for key in section["vary"]},
+            values=tuple(in_words(row[key]) for key in section["vary"]),
+            scores={key: row[key] for key in measures if key in row},
+            costs={key: row[key] for key in COSTS if key in row},
+        )
+        for row in section["rows"]
+    )
+    vary = tuple(section["vary"])
+    split = section.get("split", "val")
+    return ReportTable(section["id"], section["title"], section["section"], split, vary, rows, section.get("note"))
+
+
+def in_words(value: Any) -> str:
+    """A varied value as people write it: 1e-4, yes, "F, F, T", 0.2 – 0.8."""
+    match value:
+        case bool():
+            return "yes" if value else "no"
+        case float():
+            mantissa, _, exponent = f"{value:e}".partition("e")
+            return f"{float(mantissa):g}e{int(exponent)}" if value else "0"
+        case [bool(), *_]:
+            return ", ".join("T" if flag else "F" for flag in value)
+        case [float(), *_]:
+            return " – ".join(f"{part:g}" for part in value)
+        case {"scales": scales, "aggregate": aggregate}:
+            return f"scales {', '.join(f'{scale:g}' for scale in scales)} ({aggregate.replace('_', ' ')})"
+    return str(value)
