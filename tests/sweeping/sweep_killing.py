@@ -62,21 +62,17 @@ def end(worker: int) -> int:
 
 
 def main() -> None:
-    kills, workers, trainings, overrides = (
-        int(sys.argv[1]),
-        int(sys.argv[2]),
-        Path(sys.argv[3]) / "trainings",
-        sys.argv[4:],
-    )
+    kills, workers, overrides = int(sys.argv[1]), int(sys.argv[2]), sys.argv[4:]
+    trainings = Path(sys.argv[3]) / "trainings"
     trainings.touch()
     dice = random.Random(7)
     sweep, hits = 0, 0
     codes: list[int] = []
 
-    def start() -> int:
-        return begin([*overrides, f"seed={sweep}"], trainings)
+    def start(number: int) -> int:
+        return begin([*overrides, f"seed={number}"], trainings)
 
-    alive = [start() for _ in range(workers)]
+    alive = [start(sweep) for _ in range(workers)]
     while hits < kills:
         victim = dice.randrange(workers)
         # Half of the lives are counted from the moment that something trains, however slow the machine is.
@@ -87,15 +83,15 @@ def main() -> None:
         if is_over(alive[victim]):  # so is the sweep: the next kills are for another one
             codes += [end(worker) for worker in alive]
             sweep += 1
-            alive = [start() for _ in range(workers)]
+            alive = [start(sweep) for _ in range(workers)]
             continue
         os.kill(alive[victim], signal.SIGKILL)
         end(alive[victim])
         hits += 1
-        alive[victim] = start()
+        alive[victim] = start(sweep)
     codes += [end(worker) for worker in alive]
-    for sweep in range(sweep + 1):  # noqa: B020  (the same command once more closes what the last to die left open)
-        codes.append(end(start()))
+    # The same command once more closes what the last to die left open.
+    codes += [end(start(number)) for number in range(sweep + 1)]
     print(json.dumps({"sweeps": sweep + 1, "codes": codes}))
 
 

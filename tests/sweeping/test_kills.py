@@ -25,10 +25,10 @@ def run_workers(folder: Path, kills: int, workers: int, *overrides: str) -> int:
     """Run sweeps in `workers` processes until so many of them were killed; returns how many sweeps that took."""
     script = Path(__file__).with_name("sweep_killing.py")
     often = sweeps_in.tiny("checkpoint.every_minutes=0.0005", steps=STEPS)
+    overrides = (*GRID, *sweeps_in.places(folder, tracked=True), *often, *overrides)
     path = os.pathsep.join([str(script.parents[1]), os.environ.get("PYTHONPATH", "")])
     done = subprocess.run(
-        [sys.executable, str(script), str(kills), str(workers), str(folder)]
-        + [*GRID, *sweeps_in.places(folder, tracked=True), *often, *overrides],
+        [sys.executable, str(script), str(kills), str(workers), str(folder), *overrides],
         capture_output=True,
         text=True,
         timeout=900,
