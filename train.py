@@ -12,6 +12,7 @@ def train(config: dict[str, Any]) -> float | list[float] | int:
 
     from mtl_seg_depth.config import parse
     from mtl_seg_depth.console import show_result
+    from mtl_seg_depth.errors import UserError
     from mtl_seg_depth.evaluation import evaluate_run
     from mtl_seg_depth.interruption import AGAIN, Interrupted
     from mtl_seg_depth.run import run
@@ -24,6 +25,13 @@ def train(config: dict[str, Any]) -> float | list[float] | int:
             from mtl_seg_depth.sweeping.trial import run_trial
 
             return run_trial(settings, console, cli.choices())
+        if settings.seeds is not None:
+            raise UserError(f"seeds={list(settings.seeds)} is for sweeps; a training has seed={settings.seeds[0]}")
+        if settings.dry_run:
+            from mtl_seg_depth.sweeping.plan import dry_run
+
+            dry_run(settings, console)
+            return 0
         result = run(settings, console, cli.choices())
     except Interrupted as stop:
         if cli.in_sweep():

@@ -8,13 +8,16 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import yaml
 from hydra.core.utils import filter_overrides
 from omegaconf import DictConfig, OmegaConf, open_dict
 from optuna.distributions import distribution_to_json
+from rich.console import Console
 
-from mtl_seg_depth.assembly import assemble, resolve
+from mtl_seg_depth.assembly import assemble, automatic_name, resolve
 from mtl_seg_depth.cli import message_of
 from mtl_seg_depth.config import Settings, fingerprint, flatten, identity, parse
+from mtl_seg_depth.console import duration
 from mtl_seg_depth.errors import UserError
 from mtl_seg_depth.run import find_folder
 from mtl_seg_depth.sweeping.space import Space, Values, label
@@ -84,6 +87,22 @@ def check_row(values: Values, space: Space, compose: Compose) -> Row:
     return Row(dict(values), None, settings, parts.plan.steps)
 
 
+def dry_run(settings: Settings, console: Console) -> None:
+    """Check one training, and say whether and how long it would run. Raises UserError for what does not fit."""
+    settings, device = resolve(settings)
+    parts = assemble(settings, device, dry=True)
+    row = Row({}, None, settings, parts.plan.steps)
+    seconds = Pace(Path(settings.paths.outputs)).seconds(row)
+    guess = "no finished run here tells how long" if seconds is None else f"about {duration(seconds)}"
+    console.print(
+        f"{automatic_name(settings)} ({fingerprint(settings)}): {row.steps} steps of {settings.schedule.batch_size} on "
+        f"{device}, {settings.precision}, {parts.parameters / 1e6:.2f} M parameters; "
+        + (guess if row.result(settings.seed) is None else "trained before"),
+        highlight=False,
+        soft_wrap=True,
+    )
+
+
 def study_name(sweep: str | None, space: Space, base: Settings, settings: Mapping[str, Any]) -> str:
     """The sweep's name and a digest of all that decides which trials it has and how they are scored.
 
@@ -111,8 +130,6 @@ class Pace:
             config = path.parent / "config.yaml"
             if not config.exists():
                 continue
-            import yaml
-
             result, tree = json.loads(path.read_text()), yaml.safe_load(config.read_text())
             pictures = result["steps"] * tree["schedule"]["batch_size"]
             if pictures:

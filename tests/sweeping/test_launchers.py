@@ -1,0 +1,83 @@
+"""Hydra's launchers for several trials at once, and our own worker processes."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+import sweeps_in
+from composing import ROOT
+from sweeps_in import described, places, states, tiny
+
+from mtl_seg_depth.interruption import AGAIN
+
+GRID = ("-m", "loss=l2,l1,berhu", "model=joint", "dilation=os32", "model.aspp=false", "model.skip=false")
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    return sweeps_in.prepare(tmp_path)
+
+
+def start(folder: Path, *arguments: str) -> subprocess.Popen[str]:
+    return subprocess.Popen(
+        [sys.executable, str(ROOT / "train.py"), *GRID, *places(folder), *tiny(), *arguments],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        cwd=folder,
+        env={**os.environ, "OMP_NUM_THREADS": "1"},
+    )
+
+
+def finish(process: subprocess.Popen[str]) -> tuple[int, str]:
+    output, _ = process.communicate(timeout=300)
+    return process.returncode, output
+
+
+@pytest.mark.parametrize(
+    "launcher",
+    [
+        ["hydra/launcher=joblib", "hydra.launcher.n_jobs=2"],
+        ["hydra/launcher=submitit_local", "hydra.launcher.timeout_min=5", "hydra.launcher.cpus_per_task=1"],
+    ],
+    ids=["joblib", "submitit"],
+)
+def test_hydra_s_launchers_keep_working(folder: Path, launcher: list[str]) -> None:
+    pytest.importorskip(f"hydra_plugins.hydra_{launcher[0].partition('=')[2].partition('_')[0]}_launcher")
+    code, output = finish(start(folder, *launcher, "hydra.sweeper.n_jobs=2", f"hydra.sweep.dir={folder}/multirun"))
+    assert code == 0, output
+    assert states(folder) == ["complete"] * 3
+
+
+def test_worker_processes_share_the_trials(folder: Path) -> None:
+    code, output = finish(start(folder, "hydra.sweeper.n_jobs=2"))
+    assert code == 0, output
+    assert states(folder) == ["complete"] * 3
+    assert "3 complete, 0 failed" in output
+    sweep = folder / "outputs" / "sweeps" / described(folder)["study"]
+    logs = [path.read_text() for path in sorted(sweep.glob("worker_*.log"))]
+    assert len(logs) == 2
+    assert sum(log.count("Training loss=") for log in logs) == 3
+
+
+def test_a_stop_reaches_the_workers_and_the_same_command_goes_on(folder: Path) -> None:
+    process = start(folder, "hydra.sweeper.n_jobs=2", "schedule.max_steps=400", "schedule.epochs=1000")
+    deadline = time.monotonic() + 120
+    while time.monotonic() < deadline and not list((folder / "outputs").glob("*/metrics.jsonl")):
+        time.sleep(0.2)
+    process.send_signal(signal.SIGTERM)
+    code, output = finish(process)
+    assert code == AGAIN, output
+    assert "Stopped; the same command goes on." in output
+    assert set(states(folder)) == {"waiting"}
+
+
+def test_a_mistake_of_the_workers_environment_is_told(folder: Path) -> None:
+    code, output = finish(start(folder, "hydra.sweeper.n_jobs=2", "loss=l1,foo"))
+    assert code == 1
+    assert "loss=foo: there is no such option" in output
+    assert states(folder) == ["complete", "impossible"]
