@@ -15,9 +15,6 @@ from mtl_seg_depth.errors import UserError
 if TYPE_CHECKING:
     from mlflow import MlflowClient
 
-# What opens the runs, and not the traces of language models, when someone clicks on the experiment.
-_EXPERIMENT_TAGS = {"mlflow.experimentKind": "custom_model_development"}
-
 _SCHEMES = ("sqlite", "http", "https", "postgresql", "mysql", "mssql", "databricks")
 
 
@@ -82,7 +79,7 @@ def experiment_id(client: "MlflowClient", uri: str, name: str) -> str:
         database = sqlite_file(uri)
         location = (database.parent / "mlartifacts" / name.replace("/", "_")).as_uri() if database else None
         try:
-            return client.create_experiment(name, location, _EXPERIMENT_TAGS)
+            return client.create_experiment(name, location)
         except MlflowException:
             experiment = client.get_experiment_by_name(name)
             if experiment is None:  # it did not fail because another process was faster
