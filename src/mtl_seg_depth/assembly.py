@@ -14,6 +14,7 @@ from mtl_seg_depth.data.packed import PackedSplit
 from mtl_seg_depth.data.sources import Miniscapes
 from mtl_seg_depth.depth_norm import DepthNorm
 from mtl_seg_depth.errors import UserError
+from mtl_seg_depth.graphed_step import GraphedStep, obstacle
 from mtl_seg_depth.inference import NARROW, Predictor
 from mtl_seg_depth.learning_rate import LearningRate, Span
 from mtl_seg_depth.losses.cross_entropy import CrossEntropy
@@ -99,7 +100,11 @@ def assemble(settings: Settings, device: torch.device) -> Parts:
     optimizer: optim.Optimizer = build("optimizer", settings.optimizer, parameters=parameters)
     losses = {"semseg": CrossEntropy(), "depth": depth_loss}
     precision = Precision("bf16" if settings.precision == "bf16" else "fp32")
-    step = Step(
+    reason = obstacle(device, optimizer, weighting)
+    if settings.step == "graph" and reason is not None:
+        raise UserError(f"step=graph: {reason}; take step=auto")
+    captured = settings.step != "eager" and reason is None
+    step = (GraphedStep if captured else Step)(
         network,
         {task: losses[task] for task in network.tasks},
         weighting,
@@ -107,6 +112,8 @@ def assemble(settings: Settings, device: torch.device) -> Parts:
         precision,
         settings.clip_norm,
     )
+    if settings.step == "compile":
+        step.forward = torch.compile(network)
     return Parts(
         source=source,
         augmentation=augmentation,

@@ -33,6 +33,10 @@ Node = Annotated[dict[str, Any], Field(description="a `_target_` of this package
 Device = Annotated[str, Field(pattern=r"^(auto|cpu|cuda(:\d+)?)$")]
 
 
+StepMode = Literal["auto", "eager", "graph", "compile"]
+"""How a step is carried out: launched operation by operation, replayed as one CUDA graph, or compiled by Inductor."""
+
+
 class Section(BaseModel):
     """Base of the schema: unknown keys are refused, values do not change."""
 
@@ -121,6 +125,7 @@ class Settings(Section):
     seed: NonNegativeInt
     precision: Literal["auto", "fp32", "bf16"]
     device: Device
+    step: StepMode = "auto"  # runs from before there was a choice have none in their config
     deterministic: bool
     clip_norm: PositiveFloat | None
     name: str | None
@@ -138,10 +143,13 @@ NOT_IDENTITY = (
     "paths",
     "rerun",
     "resume",
+    "step",
     "tracking",
     "validation.batch_size",
 )
-"""What does not change a result, and so does not make a run another run: places, devices, display, bookkeeping."""
+"""What does not change a result, and so does not make a run another run: places, devices, display, bookkeeping.
+
+`step` is here as `device` is: the arithmetic is the same, only the order of its roundings may differ."""
 
 
 def parse(config: Mapping[str, Any]) -> Settings:
