@@ -40,7 +40,8 @@ class CudaGraphs:
     def capture(self, function: Callable[[], None]) -> Callable[[], None]:
         """Record the function's kernels."""
         graph = torch.cuda.CUDAGraph()
-        with torch.cuda.graph(graph):
+        # Only this thread is watched: another one may be copying the next batch meanwhile.
+        with torch.cuda.graph(graph, capture_error_mode="thread_local"):
             function()
         return graph.replay
 
