@@ -65,6 +65,8 @@ def assemble(settings: Settings, device: torch.device) -> Parts:
     """
     torch.manual_seed(settings.seed)
     torch.use_deterministic_algorithms(settings.deterministic)
+    torch.backends.cuda.matmul.allow_tf32 = True  # where fp32 is asked for, as convolutions have it by default
+    torch.backends.cudnn.benchmark = not settings.deterministic  # pays where shapes stay the same, and they do
     source: Miniscapes = build("data", settings.data)
     augmentation: Augmentation = build("augment", settings.augment)
     depth_norm: DepthNorm = build("depth_norm", settings.depth_norm, statistics=source.depth)

@@ -17,6 +17,7 @@ from omegaconf.errors import OmegaConfBaseException
 
 from mtl_seg_depth.config import flatten, nearest
 from mtl_seg_depth.errors import UserError
+from mtl_seg_depth.machine import settle_memory
 
 ROOT_VARIABLE = "MTL_SEG_DEPTH_ROOT"
 """Environment variable: the folder that holds conf/; data sets, outputs and the tracking database go there too."""
@@ -36,6 +37,7 @@ def start(main: Main, *, config: str, root: Path) -> None:
     What `main` returns is the job's objective in a sweep; alone, an int becomes the exit code. Never returns.
     """
     os.environ.setdefault(ROOT_VARIABLE, str(root.resolve()))
+    settle_memory()
     show_traces = bool(os.environ.get("HYDRA_FULL_ERROR"))
     os.environ["HYDRA_FULL_ERROR"] = "1"  # makes Hydra raise instead of printing: the messages are ours
     codes: list[int] = []
