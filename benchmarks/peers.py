@@ -5,6 +5,8 @@ segmentation_models_pytorch and LibMTL are optional; what is not installed is le
 
 import argparse
 import importlib.util
+import sys
+import types
 from collections.abc import Callable
 from typing import Any
 
@@ -41,14 +43,13 @@ def plain_step(network: nn.Module, loss: Callable[[Any, Batch], torch.Tensor], b
     return step
 
 
-def segmentation_models(batch: Batch, device: torch.device, smoke: bool) -> Peer:
+def segmentation_models(batch: Batch, device: torch.device) -> Peer:
     import segmentation_models_pytorch as smp
 
-    name = "resnet18" if smoke else "resnet34"
-    return plain_step(smp.DeepLabV3Plus(name, encoder_weights=None, classes=20).to(device), both_losses, batch)
+    return plain_step(smp.DeepLabV3Plus("resnet34", encoder_weights=None, classes=20).to(device), both_losses, batch)
 
 
-def torchvision_deeplab(batch: Batch, device: torch.device, smoke: bool) -> Peer:
+def torchvision_deeplab(batch: Batch, device: torch.device) -> Peer:
     """With SGD and the auxiliary loss, as in torchvision's references/segmentation."""
     from torchvision.models.segmentation import deeplabv3_resnet50
 
@@ -67,8 +68,11 @@ def torchvision_deeplab(batch: Batch, device: torch.device, smoke: bool) -> Peer
     return step
 
 
-def libmtl(batch: Batch, device: torch.device, smoke: bool) -> Peer:
+def libmtl(batch: Batch, device: torch.device) -> Peer:
     """Hard parameter sharing of a dilated ResNet50 with DeepLab heads, as in its NYUv2 example."""
+    moved = types.ModuleType("torchvision.models.utils")  # which torchvision no longer has, and LibMTL imports from
+    moved.load_state_dict_from_url = torch.hub.load_state_dict_from_url  # type: ignore[attr-defined]
+    sys.modules.setdefault(moved.__name__, moved)
     from LibMTL.architecture import HPS
     from LibMTL.model import resnet_dilated
 
@@ -111,7 +115,7 @@ def measure(arguments: argparse.Namespace) -> dict[str, Any]:
             missing.append(name)
             print(f"{name}: {module} is not installed, and left out")
         else:
-            works[name] = make(plain, device, smoke)
+            works[name] = make(plain, device)
     kinds = {"joint resnet18": ("joint", "resnet18")} if smoke else {
         "joint resnet34": ("joint", "resnet34"),
         "branched resnet50": ("branched", "resnet50"),

@@ -26,14 +26,14 @@ def step_seconds(size: int, batch: int, device: torch.device, rounds: int, encod
 def measure(arguments: argparse.Namespace) -> dict[str, Any]:
     device, smoke = arguments.device, arguments.smoke
     rounds, encoder = (1, "resnet18") if smoke else (arguments.rounds, "resnet34")
-    batches, sizes = ((2, 3), (64, 96)) if smoke else ((2, 4, 8, 16), (64, 128, 192, 256, 384))
+    batches, sizes = ((2,), (64,)) if smoke else ((2, 4, 8, 16), (64, 128, 192, 256, 384))
     usual = 64 if smoke else 128
     by_batch = {batch: step_seconds(usual, batch, device, rounds, encoder) for batch in batches}
     by_size = {size: step_seconds(size, 4, device, rounds, encoder) for size in sizes}
 
     by_threads = {}
     most = torch.get_num_threads()
-    for threads in range(1, (os.cpu_count() or 1) + 1) if device.type == "cpu" else ():
+    for threads in range(1, 1 if smoke or device.type != "cpu" else (os.cpu_count() or 1) + 1):
         torch.set_num_threads(threads)
         by_threads[threads] = step_seconds(usual, 4, device, rounds, encoder)
     torch.set_num_threads(most)

@@ -43,7 +43,8 @@ def measure_one(overrides: tuple[str, ...], size: int, batch: int, device: torch
     ours = batch_of(batch, size, device)
     works = {"classic": lambda: reference(plain, RATE)}
     for name, more in variants(device).items():
-        works[name] = lambda step=step_of(*more).step: step(ours, RATE)
+        step = step_of(*more).step
+        works[name] = lambda step=step: step(ours, RATE)
     with FlopCounterMode(display=False) as counter:
         reference(plain, RATE)
     seconds = alternate(works, rounds, device, warm_up=5 if device.type == "cuda" else 2)
