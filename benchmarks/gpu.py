@@ -31,7 +31,9 @@ REPORT_UPDATES = 80_000
 
 
 def cuda_tests() -> dict[str, Any]:
-    command = [sys.executable, "-m", "pytest", "-m", "cuda", "-q", "--no-header", "-p", "no:cacheprovider", "tests"]
+    # Only the files that have such tests: others want what a bare machine lacks.
+    files = [str(path) for path in sorted((ROOT / "tests").rglob("test_*.py")) if "mark.cuda" in path.read_text()]
+    command = [sys.executable, "-m", "pytest", "-m", "cuda", "-q", "--no-header", "-p", "no:cacheprovider", *files]
     environment = {**os.environ, "PYTHONPATH": str(ROOT / "src")}
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False, env=environment)
     print(done.stdout[-6000:], done.stderr[-2000:], sep="\n")

@@ -36,7 +36,8 @@ def step_time(found: Results) -> str:
     floor = found["floors"]
     text = (
         f"Matrix products run at {number(floor['fp32_flops'] / 1e12)} TFLOP/s in fp32 and "
-        f"{number(floor['bf16_flops'] / 1e12)} in bf16, memory is copied at {number(floor['copy_bytes'] / 1e9)} GB/s (read and written).\n\n"
+        f"{number(floor['bf16_flops'] / 1e12)} in bf16, "
+        f"memory is copied at {number(floor['copy_bytes'] / 1e9)} GB/s (read and written).\n\n"
     )
     rows = [
         [
