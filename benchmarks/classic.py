@@ -8,6 +8,7 @@ import math
 from pathlib import Path
 from unittest import mock
 
+import common  # noqa: F401  (finds the package where it is not installed)
 import numpy as np
 import torch
 from PIL import Image

@@ -1,5 +1,6 @@
 """From settings to the parts of a training: everything is built and checked before a picture is read."""
 
+import logging
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -23,6 +24,8 @@ from mtl_seg_depth.precision import Precision, native
 from mtl_seg_depth.step import Step
 from mtl_seg_depth.training import Plan
 from mtl_seg_depth.weighting.weighting import Weighting
+
+log = logging.getLogger(__name__)
 
 
 def resolve(settings: Settings) -> tuple[Settings, torch.device]:
@@ -105,6 +108,8 @@ def assemble(settings: Settings, device: torch.device) -> Parts:
     reason = obstacle(device, optimizer, weighting)
     if settings.step == "graph" and reason is not None:
         raise UserError(f"step=graph: {reason}; take step=auto")
+    if settings.step != "eager" and device.type == "cuda" and reason is not None:
+        log.warning("steps are launched one operation at a time, not as a CUDA graph: %s", reason)
     captured = settings.step != "eager" and reason is None
     step = (GraphedStep if captured else Step)(
         network,
