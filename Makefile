@@ -1,7 +1,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 INSTALLED := .venv/installed
-BENCHMARKS := step_time data_path whole_run peers metrics_cost startup scaling
+BENCHMARKS := step_time data_path whole_run peers metrics_cost startup scaling precision
 WHEELS_PYTHON ?= 3.11
 WHEELS := hydra-core omegaconf packaging pyyaml pydantic pydantic-core annotated-types typing-inspection \
 	typing-extensions filelock safetensors psutil pillow tqdm torchmetrics lightning-utilities hypothesis \

@@ -103,6 +103,15 @@ def growth(found: Results) -> str:
     return text + table(["pictures scored", "ms"], rows)
 
 
+def precision(found: Results) -> str:
+    """Means and deviations over the seeds."""
+    rows = [
+        [name, *(f"{number(one[score]['mean'])} ± {number(one[score]['deviation'])}" for score in one)]
+        for name, one in found["summary"].items()
+    ]
+    return table(["format", "multitask", "mean IoU, %", "SI-log"], rows)
+
+
 SECTIONS = {
     "step_time": ("A step", step_time),
     "data_path": ("Training pictures", data_path),
@@ -111,6 +120,7 @@ SECTIONS = {
     "metrics_cost": ("Scores", timings),
     "startup": ("Start-up", timings),
     "scaling": ("How cost grows", growth),
+    "precision": ("Scores in bf16", precision),
     "gpu": ("Long runs on a GPU", gpu),
 }
 
