@@ -1,6 +1,11 @@
 PYTHON ?= python3
 BIN := .venv/bin
 INSTALLED := .venv/installed
+BENCHMARKS := step_time data_path whole_run peers metrics_cost startup scaling precision
+WHEELS_PYTHON ?= 3.11
+WHEELS := hydra-core omegaconf packaging pyyaml pydantic pydantic-core annotated-types typing-inspection \
+	typing-extensions filelock safetensors psutil pillow tqdm torchmetrics lightning-utilities hypothesis \
+	sortedcontainers optuna colorlog sqlalchemy alembic mako markupsafe
 
 TABLES := sgd_lr adam_lr epochs_batch task_weights pretrained dilation aspp_skip architecture squeeze_excitation \
 	depth_norm loss tta
@@ -14,7 +19,7 @@ QUICK := encoder.name=resnet18 data.train=128 validation.every_epochs=4 precisio
 PRETRAINING := name=pretraining paths.outputs=outputs/pretraining data.seed=1 model=single model.task=semseg \
 	dilation=os32 model.aspp=false model.skip=false validation.every_epochs=4
 
-.PHONY: help train test check report report-quick report-page ui studies data figures clean
+.PHONY: help train test check report report-quick report-page ui studies data figures bench bench-smoke wheels clean
 
 help:  ## this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "make %-13s %s\n", $$1, $$2}'
@@ -54,6 +59,17 @@ ui: $(INSTALLED)  ## compare runs in MLflow, on http://127.0.0.1:5000 (choose "M
 figures: $(INSTALLED)  ## make the pictures of the docs anew
 	$(BIN)/python docs/figures/make_street_contact_sheet.py
 	$(BIN)/python docs/figures/make_predictions.py
+
+bench: $(INSTALLED)  ## every benchmark in full (close to an hour on two cores), and the page of their results
+	for question in $(BENCHMARKS); do $(BIN)/python benchmarks/$$question.py > /dev/null || exit 1; done
+	$(BIN)/python benchmarks/page.py
+
+bench-smoke: $(INSTALLED)  ## every benchmark on as little as possible: whether it works
+	$(BIN)/python -m pytest tests/test_benchmarks.py
+
+wheels: $(INSTALLED)  ## what benchmarks/gpu.py needs on an offline machine beside torch and the like
+	$(BIN)/python -m pip download --quiet --no-deps --only-binary :all: --constraint constraints.txt \
+		--python-version $(WHEELS_PYTHON) --dest wheels $(WHEELS)
 
 clean:  ## remove environment and caches; data sets, runs and the tracking database stay
 	rm -rf .venv .mypy_cache .pytest_cache .ruff_cache .hypothesis

@@ -35,6 +35,7 @@ def test_two_equal_configs_are_one_run() -> None:
         "validation.batch_size=1",
         "resume=false",
         "rerun=true",
+        "step=eager",
     ],
 )
 def test_places_display_and_bookkeeping_are_not_identity(override: str) -> None:
@@ -85,6 +86,7 @@ def test_every_leaf_of_the_config_is_either_identity_or_listed_as_not() -> None:
         "paths",
         "rerun",
         "resume",
+        "step",
         "tracking",
         "validation",
     ]

@@ -1,5 +1,6 @@
 """From settings to the parts of a training: everything is built and checked before a picture is read."""
 
+import logging
 from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,6 +16,7 @@ from mtl_seg_depth.data.packed import PackedSplit
 from mtl_seg_depth.data.sources import Miniscapes
 from mtl_seg_depth.depth_norm import DepthNorm
 from mtl_seg_depth.errors import UserError
+from mtl_seg_depth.graphed_step import GraphedStep, obstacle
 from mtl_seg_depth.inference import NARROW, Predictor
 from mtl_seg_depth.learning_rate import LearningRate, Span
 from mtl_seg_depth.losses.cross_entropy import CrossEntropy
@@ -23,6 +25,8 @@ from mtl_seg_depth.precision import Precision, native
 from mtl_seg_depth.step import Step
 from mtl_seg_depth.training import Plan
 from mtl_seg_depth.weighting.weighting import Weighting
+
+log = logging.getLogger(__name__)
 
 
 def resolve(settings: Settings) -> tuple[Settings, torch.device]:
@@ -67,6 +71,8 @@ def assemble(settings: Settings, device: torch.device, *, dry: bool = False) -> 
     """
     torch.manual_seed(settings.seed)
     torch.use_deterministic_algorithms(settings.deterministic)
+    torch.backends.cuda.matmul.allow_tf32 = True  # where fp32 is asked for, as convolutions have it by default
+    torch.backends.cudnn.benchmark = not settings.deterministic  # pays where shapes stay the same, and they do
     source: Miniscapes = build("data", settings.data)
     augmentation: Augmentation = build("augment", settings.augment)
     depth_norm: DepthNorm = build("depth_norm", settings.depth_norm, statistics=source.depth)
@@ -104,7 +110,13 @@ def assemble(settings: Settings, device: torch.device, *, dry: bool = False) -> 
     optimizer: optim.Optimizer = build("optimizer", settings.optimizer, parameters=parameters)
     losses = {"semseg": CrossEntropy(), "depth": depth_loss}
     precision = Precision("bf16" if settings.precision == "bf16" else "fp32")
-    step = Step(
+    reason = obstacle(device, optimizer, weighting)
+    if settings.step == "graph" and reason is not None:
+        raise UserError(f"step=graph: {reason}; take step=auto")
+    if settings.step != "eager" and device.type == "cuda" and reason is not None:
+        log.warning("steps are launched one operation at a time, not as a CUDA graph: %s", reason)
+    captured = settings.step != "eager" and reason is None
+    step = (GraphedStep if captured else Step)(
         network,
         {task: losses[task] for task in network.tasks},
         weighting,
@@ -112,6 +124,8 @@ def assemble(settings: Settings, device: torch.device, *, dry: bool = False) -> 
         precision,
         settings.clip_norm,
     )
+    if settings.step == "compile":
+        step.forward = torch.compile(network)
     return Parts(
         source=source,
         augmentation=augmentation,

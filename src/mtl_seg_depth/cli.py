@@ -17,6 +17,7 @@ from omegaconf.errors import OmegaConfBaseException
 
 from mtl_seg_depth.config import flatten, nearest
 from mtl_seg_depth.errors import UserError
+from mtl_seg_depth.machine import settle_memory
 
 ROOT_VARIABLE = "MTL_SEG_DEPTH_ROOT"
 """Environment variable: the folder that holds conf/; data sets, outputs and the tracking database go there too."""
@@ -41,6 +42,7 @@ def start(main: Main, *, config: str, root: Path) -> None:
     if any(argument.startswith("sweeps=") for argument in sys.argv[1:]):
         sys.argv.append("--multirun")  # a sweep's file cannot say so itself: Hydra asks before it composes
     os.environ.setdefault(ROOT_VARIABLE, str(root.resolve()))
+    settle_memory()
     show_traces = bool(os.environ.get("HYDRA_FULL_ERROR"))
     os.environ["HYDRA_FULL_ERROR"] = "1"  # makes Hydra raise instead of printing: the messages are ours
     codes: list[int] = []

@@ -33,6 +33,10 @@ Node = Annotated[dict[str, Any], Field(description="a `_target_` of this package
 Device = Annotated[str, Field(pattern=r"^(auto|cpu|cuda(:\d+)?)$")]
 
 
+StepMode = Literal["auto", "eager", "graph", "compile"]
+"""How a step is carried out: launched operation by operation, replayed as one CUDA graph, or compiled by Inductor."""
+
+
 class Section(BaseModel):
     """Base of the schema: unknown keys are refused, values do not change."""
 
@@ -125,6 +129,7 @@ class Settings(Section):
     pretrained: str
     precision: Literal["auto", "fp32", "bf16"]
     device: Device
+    step: StepMode = "auto"  # runs from before there was a choice have none in their config
     deterministic: bool
     clip_norm: PositiveFloat | None
     name: str | None
@@ -147,12 +152,15 @@ NOT_IDENTITY = (
     "resume",
     "score",
     "seeds",
+    "step",
     "tracking",
     "tta",
     "validation.batch_size",
 )
 """What does not change a training, and so does not make it another run: places, devices, display, bookkeeping, what
-comes after it, and what only stands in for other keys."""
+comes after it, and what only stands in for other keys.
+
+`step` is here as `device` is: the arithmetic is the same, only the order of its roundings may differ."""
 
 
 def parse(config: Mapping[str, Any]) -> Settings:

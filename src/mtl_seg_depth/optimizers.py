@@ -13,7 +13,7 @@ def sgd(
     parameters: Parameters, momentum: float = 0.9, weight_decay: float = 1e-4, nesterov: bool = False
 ) -> optim.Optimizer:
     """Stochastic gradient descent with momentum."""
-    return optim.SGD(parameters, lr=0.0, momentum=momentum, weight_decay=weight_decay, nesterov=nesterov)
+    return optim.SGD(parameters, lr=0.0, momentum=momentum, weight_decay=weight_decay, nesterov=nesterov, fused=True)
 
 
 def adam(

@@ -1,13 +1,13 @@
 """One optimiser step as one callable: forward, losses, backward, update."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 
 import torch
 from torch import Tensor, nn, optim
 
 from mtl_seg_depth.data.batches import Batch
-from mtl_seg_depth.models.network import Network
+from mtl_seg_depth.models.network import Network, Predictions
 from mtl_seg_depth.precision import Precision
 from mtl_seg_depth.weighting.weighting import Weighting
 
@@ -36,13 +36,15 @@ class Step:
         if set(losses) != set(network.tasks):
             raise ValueError(f"the network predicts {sorted(network.tasks)}, the losses are for {sorted(losses)}")
         self.network = network
+        self.forward: Callable[[Tensor], Predictions] = network
+        """The network, or a compiled form of it on the same parameters."""
         self.losses = losses
         self.weighting = weighting
         self.optimizer = optimizer
         self.precision = precision
         self.clip_norm = clip_norm
 
-    def __call__(self, batch: Batch, learning_rate: float) -> dict[str, Tensor]:
+    def __call__(self, batch: Batch, learning_rate: float | Tensor) -> dict[str, Tensor]:
         """Update the parameters once; each task's loss, before the update, as a scalar on the device."""
         losses = self._losses(batch)
         self.optimizer.zero_grad(set_to_none=True)
@@ -58,7 +60,7 @@ class Step:
     def _losses(self, batch: Batch) -> dict[str, Tensor]:
         """Each task's loss, the mean over its predictions."""
         with self.precision.autocast(batch.rgb.device):
-            outputs = self.network(batch.rgb)
+            outputs = self.forward(batch.rgb)
         return {
             task: torch.stack([loss(prediction, getattr(batch, task)) for prediction in outputs[task]]).mean()
             for task, loss in self.losses.items()

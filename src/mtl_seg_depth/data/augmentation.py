@@ -1,5 +1,6 @@
 """Random views of pictures, in batches on the device, with depth that stays true to what the view shows."""
 
+import functools
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, fields
@@ -35,6 +36,10 @@ class Views:
     def __getitem__(self, rows: slice) -> "Views":
         """The views of some of the pictures."""
         return Views(**{field.name: getattr(self, field.name)[rows] for field in fields(self)})
+
+    def to(self, device: torch.device) -> "Views":
+        """The same views on a device."""
+        return Views(**{field.name: getattr(self, field.name).to(device) for field in fields(self)})
 
 
 class Augmentation:
@@ -168,7 +173,7 @@ def jitter(rgb: Tensor, views: Views) -> Tensor:
 
     Contrast moves colours away from the picture's mean luma (ITU-R BT.601), saturation away from each pixel's.
     """
-    weights = rgb.new_tensor([0.299, 0.587, 0.114]).view(1, 3, 1, 1)
+    weights = _luma_weights(rgb.device)
 
     def factor(values: Tensor) -> Tensor:
         return values.to(rgb.device).view(-1, 1, 1, 1)
@@ -178,3 +183,9 @@ def jitter(rgb: Tensor, views: Views) -> Tensor:
     rgb = torch.lerp(mean, rgb, factor(views.contrast)).clamp(0, 1)
     luma = (rgb * weights).sum(dim=1, keepdim=True)
     return torch.lerp(luma.expand_as(rgb), rgb, factor(views.saturation)).clamp(0, 1)
+
+
+@functools.cache
+def _luma_weights(device: torch.device) -> Tensor:
+    """Of red, green and blue, [1, 3, 1, 1]; made once, since the host waits for what it sends to a device."""
+    return torch.tensor([0.299, 0.587, 0.114], device=device).view(1, 3, 1, 1)

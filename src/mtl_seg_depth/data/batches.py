@@ -1,6 +1,7 @@
 """Batches on the device, from a packed split: random views to train on, or the whole split in order to score."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 
 import numpy as np
@@ -8,8 +9,10 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from mtl_seg_depth.data.augmentation import Augmentation, Size, Views, crop, jitter, resample
+from mtl_seg_depth.data.augmentation import Augmentation, Size, Views, jitter, resample
 from mtl_seg_depth.data.packed import PackedSplit
+from mtl_seg_depth.data.placement import HostPixels, Place
+from mtl_seg_depth.data.placement import place as choose_place
 from mtl_seg_depth.data.randomness import generator
 from mtl_seg_depth.depth import INVALID_CODE, DepthStatistics, depth_of_code
 from mtl_seg_depth.errors import UserError
@@ -42,10 +45,6 @@ class Decoder:
     def __init__(self, device: torch.device) -> None:
         self.device = device
         self.metres = torch.from_numpy(depth_of_code()).to(device)
-
-    def to_device(self, *arrays: Tensor) -> list[Tensor]:
-        """Move arrays to the device."""
-        return [array.to(self.device, non_blocking=True) for array in arrays]
 
     def __call__(self, rgb: Tensor, semseg: Tensor, codes: Tensor, ids: list[int]) -> Batch:
         """A batch from rgb [B, H, W, 3] in 0..255, labels [B, H, W] and disparity codes [B, H, W] on the device."""
@@ -87,12 +86,13 @@ class TrainingBatches:
         depth_range: DepthStatistics,
         seed: int,
         device: torch.device,
+        place: Place = "auto",
     ) -> None:
         height, width = split.rgb.shape[1:3]
         check_sizes(len(split), (height, width), batch_size, crop_size)
         if split.semseg is None or split.depth is None:
             raise UserError(f"the {split.split} pictures have no labels to train on")
-        self.arrays = (split.rgb, split.semseg, split.depth)
+        self.pixels = choose_place((split.rgb, split.semseg, split.depth), device, place)
         self.ids = split.ids
         self.picture = (height, width)
         self.augmentation = augmentation
@@ -103,22 +103,29 @@ class TrainingBatches:
         self.decode = Decoder(device)
         self.steps_per_epoch = len(split) // batch_size
         self._planned: tuple[int, NDArray[np.int64], Views] | None = None
+        self._placed: tuple[int, Tensor, Views] | None = None
+        waits_for_host = device.type == "cuda" and isinstance(self.pixels, HostPixels)
+        self._ahead = Ahead(self.make, device) if waits_for_host else None
 
     def __getitem__(self, step: int) -> Batch:
         """The batch of an optimiser step, counted from 0 over the whole training."""
+        return self.make(step) if self._ahead is None else self._ahead[step]
+
+    def make(self, step: int) -> Batch:
+        """Make the batch of a step now, on the current stream."""
         epoch, position = divmod(step, self.steps_per_epoch)
-        order, all_views = self._plan(epoch)
+        order, all_views = self._plan_in_place(epoch)
         chosen = slice(position * self.batch_size, (position + 1) * self.batch_size)
         rows, views = order[chosen], all_views[chosen]
-        ids = self.ids[rows].tolist()
+        ids = self.ids[self._plan(epoch)[0][chosen]].tolist()
         if self.augmentation.resamples:
-            whole = self.decode.to_device(*(torch.from_numpy(array[rows]) for array in self.arrays))
-            batch = self.decode(*resample(whole[0], whole[1], whole[2], views, self.crop_size), ids)
+            rgb, semseg, codes = self.pixels.whole(rows, self.picture)
+            batch = self.decode(*resample(rgb, semseg, codes, views, self.crop_size), ids)
             if self.augmentation.rescale_depth:
                 batch = self._nearer(batch, views)
         else:
-            pixels = self.decode.to_device(*(crop(array, rows, views, self.crop_size) for array in self.arrays))
-            batch = self.decode(pixels[0], pixels[1], pixels[2], ids)
+            rgb, semseg, codes = self.pixels.views(rows, views, self.crop_size)
+            batch = self.decode(rgb, semseg, codes, ids)
         if self.augmentation.changes_colour:
             batch = Batch(jitter(batch.rgb, views), batch.semseg, batch.depth, batch.ids)
         return batch
@@ -138,6 +145,48 @@ class TrainingBatches:
             self._planned = (epoch, order, views)
         return self._planned[1], self._planned[2]
 
+    def _plan_in_place(self, epoch: int) -> tuple[Tensor, Views]:
+        """The plan of an epoch where the pixels are."""
+        if self._placed is None or self._placed[0] != epoch:
+            self._placed = (epoch, *self.pixels.plan(*self._plan(epoch)))
+        return self._placed[1], self._placed[2]
+
+
+class Ahead:
+    """Batches made one ahead of the one asked for, by a thread and on a stream of their own.
+
+    Args:
+        make: makes the batch of a step; called by that one thread alone.
+        device: that it is made on.
+    """
+
+    def __init__(self, make: Callable[[int], Batch], device: torch.device) -> None:
+        self._make = make
+        self._stream = torch.cuda.Stream(device) if device.type == "cuda" else None  # type: ignore[no-untyped-call]
+        self._thread = ThreadPoolExecutor(1)
+        self._next: tuple[int, Future[tuple[Batch, torch.cuda.Event | None]]] | None = None
+
+    def __getitem__(self, step: int) -> Batch:
+        """The batch of a step; that of the next one is begun."""
+        started = self._next if self._next and self._next[0] == step else self._start(step)
+        self._next = self._start(step + 1)
+        batch, made = started[1].result()
+        if made is not None:
+            stream = torch.cuda.current_stream(batch.rgb.device)
+            stream.wait_event(made)
+            for tensor in (batch.rgb, batch.semseg, batch.depth):
+                tensor.record_stream(stream)
+        return batch
+
+    def _start(self, step: int) -> tuple[int, Future[tuple[Batch, torch.cuda.Event | None]]]:
+        return step, self._thread.submit(self._work, step)
+
+    def _work(self, step: int) -> tuple[Batch, torch.cuda.Event | None]:
+        if self._stream is None:
+            return self._make(step), None
+        with torch.cuda.stream(self._stream):
+            return self._make(step), self._stream.record_event()
+
 
 class ScoringBatches:
     """A whole split in order, every picture once, the last batch as small as it comes.
@@ -146,12 +195,16 @@ class ScoringBatches:
     labels and invalid depths.
     """
 
-    def __init__(self, split: PackedSplit, *, batch_size: int, device: torch.device) -> None:
+    def __init__(self, split: PackedSplit, *, batch_size: int, device: torch.device, place: Place = "auto") -> None:
         if min(split.rgb.shape[1:3]) < SIZE_MULTIPLE:
             raise UserError(f"the {split.split} pictures are smaller than {SIZE_MULTIPLE} x {SIZE_MULTIPLE} pixels")
         self.split = split
         self.batch_size = batch_size
         self.decode = Decoder(device)
+        labels = tuple(array for array in (split.semseg, split.depth) if array is not None)
+        self.pixels = choose_place((split.rgb, *labels), device, place)
+        height, width = split.rgb.shape[1:3]
+        self.size = (height // SIZE_MULTIPLE * SIZE_MULTIPLE, width // SIZE_MULTIPLE * SIZE_MULTIPLE)
 
     def __len__(self) -> int:
         """The number of batches."""
@@ -160,16 +213,17 @@ class ScoringBatches:
     def __iter__(self) -> Iterator[Batch]:
         """Batch after batch, in the order of the pictures' numbers."""
         for start in range(0, len(self.split), self.batch_size):
-            yield self.rows(list(range(start, min(start + self.batch_size, len(self.split)))))
+            yield self._batch(slice(start, start + self.batch_size))
 
     def rows(self, rows: list[int]) -> Batch:
         """Chosen pictures, by their position in the split, as one batch."""
-        height, width = (side // SIZE_MULTIPLE * SIZE_MULTIPLE for side in self.split.rgb.shape[1:3])
-        rgb = self.split.rgb[rows, :height, :width]
-        missing = {"semseg": IGNORE_INDEX, "depth": INVALID_CODE}
-        labels = []
-        for kind, value in missing.items():
-            array = getattr(self.split, kind)
-            labels.append(np.full(rgb.shape[:3], value, np.uint8) if array is None else array[rows, :height, :width])
-        pixels = self.decode.to_device(*(torch.from_numpy(np.ascontiguousarray(a)) for a in (rgb, *labels)))
-        return self.decode(pixels[0], pixels[1], pixels[2], self.split.ids[rows].tolist())
+        return self._batch(rows)
+
+    def _batch(self, rows: slice | list[int]) -> Batch:
+        rgb, *labels = self.pixels.whole(rows, self.size)
+        known = iter(labels)
+        semseg, codes = (
+            rgb.new_full(rgb.shape[:3], value) if array is None else next(known)
+            for array, value in ((self.split.semseg, IGNORE_INDEX), (self.split.depth, INVALID_CODE))
+        )
+        return self.decode(rgb, semseg, codes, self.split.ids[rows].tolist())

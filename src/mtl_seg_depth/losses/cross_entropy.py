@@ -1,5 +1,6 @@
 """The segmentation loss."""
 
+import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
@@ -15,6 +16,8 @@ class CrossEntropy(nn.Module):
 
     def forward(self, logits: Tensor, labels: Tensor) -> Tensor:
         """Scalar from logits [B, C, H, W] and labels [B, H, W] int64."""
-        total = F.cross_entropy(logits.float(), labels, ignore_index=self.ignore_index, reduction="sum")
-        counted = (labels != self.ignore_index).sum().clamp(min=1)
-        return total / counted
+        # Pixel by pixel, as channels-last logits lie in memory: torch's own operator would first turn them around.
+        log_probabilities = F.log_softmax(logits.float().permute(0, 2, 3, 1), dim=-1)
+        counted = labels != self.ignore_index
+        of_label = log_probabilities.gather(-1, torch.where(counted, labels, 0).unsqueeze(-1)).squeeze(-1)
+        return -torch.where(counted, of_label, 0).sum() / counted.sum().clamp(min=1)

@@ -5,7 +5,6 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.optim.adam import adam
 
 from mtl_seg_depth.weighting.weighting import Losses, Weighting
 
@@ -24,6 +23,7 @@ class FAMO(Weighting):
     """
 
     EPS = 1e-8
+    BETAS = (0.9, 0.999)
 
     logits: Tensor
     before: Tensor
@@ -63,21 +63,13 @@ class FAMO(Weighting):
         improvement = self.before - torch.log(self.stack(recompute()) + self.EPS)
         shares = torch.softmax(self.logits, dim=0)
         gradient = shares * (improvement - (shares * improvement).sum())
-        # The functional form keeps Adam's state in buffers, where a checkpoint finds it.
-        adam(
-            [self.logits],
-            [gradient],
-            [self.exp_avg],
-            [self.exp_avg_sq],
-            [],
-            [self.updates],
-            foreach=False,
-            capturable=self.logits.is_cuda,  # else the step count is read by the host; on a CPU it costs nothing
-            amsgrad=False,
-            beta1=0.9,
-            beta2=0.999,
-            lr=self.learning_rate,
-            weight_decay=self.gamma,
-            eps=1e-8,
-            maximize=False,
+        # Written out, and its state in buffers: a checkpoint finds them, and no count of updates is read by the host.
+        gradient = gradient + self.gamma * self.logits
+        self.updates += 1
+        self.exp_avg.lerp_(gradient, 1 - self.BETAS[0])
+        self.exp_avg_sq.lerp_(gradient.square(), 1 - self.BETAS[1])
+        mean, square = (
+            average / (1 - torch.pow(beta, self.updates))
+            for average, beta in zip((self.exp_avg, self.exp_avg_sq), self.BETAS, strict=True)
         )
+        self.logits -= self.learning_rate * mean / (square.sqrt() + self.EPS)

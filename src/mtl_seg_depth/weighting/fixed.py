@@ -21,10 +21,10 @@ class Fixed(Weighting):
         if min(semseg, depth) < 0 or semseg + depth <= 0:
             raise ValueError(f"task weights are 0 or more and not both 0, not semseg={semseg} depth={depth}")
         by_task = {"semseg": semseg, "depth": depth}
-        fixed = torch.tensor([by_task[task] for task in self.tasks])
-        if not fixed.any():
+        fixed = [by_task[task] for task in self.tasks]
+        if not any(fixed):
             raise ValueError(f"{self.tasks[0]}=0 leaves a network of that task alone nothing to learn")
-        self.register_buffer("fixed", fixed, persistent=False)
+        self.register_buffer("fixed", torch.tensor(fixed), persistent=False)
 
     def forward(self, losses: Tensor) -> Tensor:
         """The weighted sum over the tasks that the network has."""

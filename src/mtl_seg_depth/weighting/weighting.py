@@ -1,6 +1,7 @@
 """What the loop asks of any way to balance tasks."""
 
 from collections.abc import Callable, Mapping, Sequence
+from typing import ClassVar
 
 import torch
 from torch import Tensor, nn
@@ -21,6 +22,9 @@ class Weighting(nn.Module):
         tasks: those of the network, in the order of every tensor [K] here.
         steps_per_epoch: optimiser steps.
     """
+
+    capturable: ClassVar[bool] = True
+    """Whether a step is the same operations whatever the losses are, so that it can be captured as a CUDA graph."""
 
     weights: Tensor
     """[K], of the newest step: by how much of each task's loss the network descended; nan before the first."""

@@ -1,0 +1,71 @@
+"""How fast are training pictures? The packed cache against decoding with Pillow, torchvision and a DataLoader."""
+
+import argparse
+import os
+import tempfile
+from pathlib import Path
+from typing import Any
+
+import classic
+from common import alternate, main, pictures, settings_of
+from torchvision.io import ImageReadMode, decode_image
+
+from mtl_seg_depth.assembly import assemble, training_batches
+from mtl_seg_depth.data.augmentation import crop
+from mtl_seg_depth.data.miniscapes import list_split
+
+
+def measure(arguments: argparse.Namespace) -> dict[str, Any]:
+    device, smoke = arguments.device, arguments.smoke
+    size = 32 if smoke else arguments.size
+    count = 4 if smoke else arguments.pictures
+    with tempfile.TemporaryDirectory() as folder:
+        settings = settings_of(
+            *pictures(size), f"data.train={count}", "data.val=1", "data.test=1", f"paths.datasets={folder}",
+            "schedule.batch_size=4", "precision=fp32", "tracking=folder",
+        )  # fmt: skip
+        parts = assemble(settings, device)
+        split = parts.source.open("train", progress=False)
+        batches = training_batches(settings, parts, split, device)
+        files = list_split(Path(settings.data["root"]), "train")
+        decoded = classic.Pictures(files, (size, size))
+        steps = batches.steps_per_epoch
+        views = parts.augmentation.plan(count, (size, 2 * size), (size, size), (0,))
+        labels = (split.rgb, split.semseg, split.depth)
+        loaders = {workers: classic.loader(files, (size, size), 4, workers) for workers in (0, os.cpu_count() or 1)}
+
+        def torchvision_decode() -> None:
+            for index in range(count):
+                for kind, paths in files.by_kind.items():
+                    mode = ImageReadMode.RGB if kind == "rgb" else ImageReadMode.UNCHANGED
+                    decode_image(str(paths[index]), mode)[:, :size, :size].float().contiguous()
+
+        def packed_bytes() -> None:
+            for step in range(steps):
+                chosen = slice(4 * step, 4 * step + 4)
+                for array in labels:
+                    assert array is not None
+                    crop(array, range(count)[chosen], views[chosen], (size, size))  # type: ignore[arg-type]
+
+        works = {
+            "Pillow, decode and crop": lambda: [decoded[index] for index in range(count)],
+            "torchvision, decode and crop": torchvision_decode,
+            **{f"DataLoader, {n} workers": lambda loader=loader: list(loader) for n, loader in loaders.items()},
+            "packed, uint8": packed_bytes,
+            "packed, ready for the network": lambda: [batches[step] for step in range(steps)],
+        }
+        seconds = alternate(works, 1 if smoke else arguments.rounds, device, warm_up=1)
+    rates = {name: count / value["median"] for name, value in seconds.items()}
+    slowest = rates["Pillow, decode and crop"]
+    return {
+        "pictures": count,
+        "picture": [size, 2 * size],
+        "crop": [size, size],
+        "seconds": seconds,
+        "samples_per_second": rates,
+        "times_pillow": {name: rate / slowest for name, rate in rates.items()},
+    }
+
+
+if __name__ == "__main__":
+    main("data_path", measure, rounds=7, size=256, pictures=64)

@@ -1,0 +1,192 @@
+"""Makes docs/benchmarks.md and its plots from the JSON files in results/ alone."""
+
+import argparse
+import json
+import math
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import matplotlib
+
+matplotlib.use("Agg")
+from matplotlib import pyplot as plt
+
+ROOT = Path(__file__).parents[1]
+Results = Mapping[str, Any]
+
+
+def table(header: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
+    lines = [header, ["---", *["---:"] * (len(header) - 1)], *rows]
+    return "\n".join("| " + " | ".join(line) + " |" for line in lines) + "\n"
+
+
+def number(value: float) -> str:
+    """Three digits that count."""
+    digits = max(0, 2 - math.floor(math.log10(abs(value)))) if value else 0
+    return f"{value:.{digits}f}"
+
+
+def span(seconds: Mapping[str, float], scale: float = 1e3) -> str:
+    """Median and the middle half, in milliseconds unless said otherwise."""
+    return f"{number(scale * seconds['median'])} ({number(scale * seconds['low'])}–{number(scale * seconds['high'])})"
+
+
+def step_time(found: Results) -> str:
+    floor = found["floors"]
+    text = (
+        f"Matrix products run at {number(floor['fp32_flops'] / 1e12)} TFLOP/s in fp32 and "
+        f"{number(floor['bf16_flops'] / 1e12)} in bf16, "
+        f"memory is copied at {number(floor['copy_bytes'] / 1e9)} GB/s (read and written).\n\n"
+    )
+    rows = [
+        [
+            f"{case}, {name}",
+            span(one["seconds"][name]),
+            number(one["images_per_second"][name]),
+            number(one["times_classic"][name]),
+            f"{100 * one['share_of_matmul_peak'][name]:.0f} %",
+        ]
+        for case, one in found["cases"].items()
+        for name in one["seconds"]
+    ]
+    return text + table(["network and crop, setting", "ms a step", "images/s", "x classic", "of the matmul peak"], rows)
+
+
+def data_path(found: Results) -> str:
+    rates, times = found["samples_per_second"], found["times_pillow"]
+    rows = [[name, number(rate), number(times[name])] for name, rate in rates.items()]
+    return table(["way", "samples/s", "x Pillow"], rows)
+
+
+def whole_run(found: Results) -> str:
+    rows = []
+    for name, seconds in found["seconds"].items():
+        means = [
+            sum(s[task] for s in found["scores"][name]) / len(found["scores"][name]) for task in ("semseg", "depth")
+        ]
+        rows.append([name, span(seconds, 1), number(found["images_per_second"][name]), *(number(m) for m in means)])
+    head = f"{found['updates']} updates of {found['batch']}, {found['validation_pictures']} pictures a validation; "
+    head += f"ours is {number(found['times_classic'])} times as fast. Packing, once, took "
+    head += f"{number(found['packing_seconds'])} s.\n\n"
+    return head + table(["loop", "seconds", "images/s", "mean IoU, %", "SI-log"], rows)
+
+
+def timings(found: Results) -> str:
+    text = table(["what", "ms"], [[name, span(seconds)] for name, seconds in found["seconds"].items()])
+    return text + "".join(f"\n{name} is not installed here.\n" for name in found.get("missing", ()))
+
+
+def gpu(found: Results) -> str:
+    runs = {name: one for name, one in found.items() if "seconds_an_update" in one}
+    rows = [
+        [
+            name,
+            number(1e3 * one["seconds_an_update"]),
+            number(one["images_per_second"]),
+            number(60 * one["hours_of_80000_updates"]),
+            number(one["peak_bytes"] / 2**30),
+        ]
+        for name, one in runs.items()
+    ]
+    busy = found["profile"]["share_of_wall"]
+    header = ["training", "ms an update", "images/s", "minutes for 80 000 updates", "GiB at most"]
+    return table(header, rows) + f"\nThe device was busy for {100 * busy:.1f} % of the profiled time.\n"
+
+
+def growth(found: Results) -> str:
+    text = ""
+    for key, what in (("batch", "pictures a batch"), ("size", "pixels a side"), ("threads", "threads")):
+        rows = [[str(n), span(one), number(one["images_per_second"])] for n, one in found[f"step_by_{key}"].items()]
+        text += table([what, "ms a step", "images/s"], rows) + "\n" if rows else ""
+    rows = [[count, span(one)] for count, one in found["validation_by_pictures"].items()]
+    return text + table(["pictures scored", "ms"], rows)
+
+
+def precision(found: Results) -> str:
+    """Means and deviations over the seeds."""
+    rows = [
+        [name, *(f"{number(one[score]['mean'])} ± {number(one[score]['deviation'])}" for score in one)]
+        for name, one in found["summary"].items()
+    ]
+    return table(["format", "multitask", "mean IoU, %", "SI-log"], rows)
+
+
+SECTIONS = {
+    "step_time": ("A step", step_time),
+    "data_path": ("Training pictures", data_path),
+    "whole_run": ("A whole run", whole_run),
+    "peers": ("Other people's networks", timings),
+    "metrics_cost": ("Scores", timings),
+    "startup": ("Start-up", timings),
+    "scaling": ("How cost grows", growth),
+    "precision": ("Scores in bf16", precision),
+    "gpu": ("Long runs on a GPU", gpu),
+}
+
+
+def plot_steps(found: Results, path: Path) -> None:
+    """Images a second of every network, setting by setting."""
+    cases = found["cases"]
+    settings = list(dict.fromkeys(name for one in cases.values() for name in one["seconds"]))
+    figure, axes = plt.subplots(figsize=(8, 0.5 * len(cases) + 1.5), layout="constrained")
+    width = 0.8 / len(settings)
+    for index, setting in enumerate(settings):
+        places = [row + index * width for row in range(len(cases))]
+        axes.barh(places, [one["images_per_second"][setting] for one in cases.values()], width, label=setting)
+    axes.set_yticks([row + 0.4 - width / 2 for row in range(len(cases))], list(cases))
+    axes.invert_yaxis()
+    axes.set_xlabel("images a second")
+    axes.legend()
+    figure.savefig(path, dpi=120)
+    plt.close(figure)
+
+
+def plot_growth(found: Results, path: Path) -> None:
+    """Images a second by batch and by crop."""
+    figure, panels = plt.subplots(1, 2, figsize=(8, 3), layout="constrained")
+    for axes, key, label in zip(panels, ("batch", "size"), ("pictures a batch", "pixels a side"), strict=True):
+        points = found[f"step_by_{key}"]
+        axes.plot([int(n) for n in points], [one["images_per_second"] for one in points.values()], marker="o")
+        axes.set(xlabel=label, ylabel="images a second", ylim=(0, None))
+    figure.savefig(path, dpi=120)
+    plt.close(figure)
+
+
+PLOTS = {"step_time": plot_steps, "scaling": plot_growth}
+
+
+def write(results: Path, page: Path) -> None:
+    """One section a machine, one a question."""
+    figures = page.parent / "figures"
+    figures.mkdir(parents=True, exist_ok=True)
+    text = "# Benchmarks\n\nMade by `python benchmarks/page.py` from the files in `benchmarks/results/`. Numbers are "
+    text += (
+        "medians, with the middle half in brackets; ours and the reference were measured in turns, in one process.\n"
+    )
+    for folder in sorted(path for path in results.iterdir() if path.is_dir()):
+        reports = {path.stem: json.loads(path.read_text()) for path in sorted(folder.glob("*.json"))}
+        machine = next(iter(reports.values()))["machine"]
+        text += f"\n## {machine['gpu'] or machine['cpu']}, {machine['cores']} cores\n"
+        for question, (title, render) in SECTIONS.items():
+            if question not in reports:
+                continue
+            report = reports[question]
+            where = report["machine"]
+            text += f"\n### {title}\n\n`python benchmarks/{question}.py`, {where['date']}, torch {where['torch']}, "
+            text += f"{where['threads']} threads, bf16 in hardware: {where['bf16']}"
+            text += "; a smoke run: its numbers mean nothing.\n\n" if report["smoke"] else ".\n\n"
+            text += render(report["results"])
+            if question in PLOTS:
+                figure = figures / f"benchmark_{question}_{folder.name}.png"
+                PLOTS[question](report["results"], figure)
+                text += f"\n![{title}](figures/{figure.name})\n"
+    page.write_text(text)
+
+
+if __name__ == "__main__":
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--results", type=Path, default=Path(__file__).parent / "results")
+    parser.add_argument("--page", type=Path, default=ROOT / "docs" / "benchmarks.md")
+    arguments = parser.parse_args()
+    write(arguments.results, arguments.page)

@@ -1,0 +1,120 @@
+"""Where a split's pixels wait for their turn: in the device's memory, or on the host as mapped files.
+
+Wherever they lie, a view of them is the same bytes. From the device's memory nothing crosses the bus in a step: order
+and views of an epoch go there once. From the host come 5 bytes a pixel of the views alone, in pinned memory and, for
+training, one batch ahead on a stream of their own.
+"""
+
+from typing import Final, Literal, Protocol
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from mtl_seg_depth.data.augmentation import Size, Views, crop
+
+Place = Literal["auto", "device", "host"]
+
+LARGEST_SHARE: Final = 0.5
+"""Of the device's free memory: what pixels may take. The rest is for networks, their gradients and larger batches."""
+
+UPLOAD_BYTES: Final = 256 << 20
+"""Copied to the device at a time: what the host needs beside the mapped files."""
+
+Arrays = tuple[NDArray[np.uint8], ...]
+"""Arrays [N, H, W, ...] of one split, all with the same N, H and W."""
+
+
+class Pixels(Protocol):
+    """A split's pixels, given out in batches on the device."""
+
+    def plan(self, order: NDArray[np.int64], views: Views) -> tuple[Tensor, Views]:
+        """Rows and views of an epoch as `views` wants slices of them."""
+
+    def views(self, rows: Tensor, views: Views, size: Size) -> list[Tensor]:
+        """What unzoomed views show, uint8 [B, *size, ...] of every array."""
+
+    def whole(self, rows: Tensor | slice | list[int], size: Size) -> list[Tensor]:
+        """The top-left corners of that size of some pictures, uint8 [B, *size, ...] of every array."""
+
+
+class HostPixels:
+    """Pixels that stay where they are and are copied to the device as they are needed."""
+
+    def __init__(self, arrays: Arrays, device: torch.device) -> None:
+        self.arrays = arrays
+        self.device = device
+
+    def plan(self, order: NDArray[np.int64], views: Views) -> tuple[Tensor, Views]:
+        """On the host, where slices are cut."""
+        return torch.from_numpy(order), views
+
+    def views(self, rows: Tensor, views: Views, size: Size) -> list[Tensor]:
+        """Slices, cut on the host."""
+        return [self._send(crop(array, rows.numpy(), views, size)) for array in self.arrays]
+
+    def whole(self, rows: Tensor | slice | list[int], size: Size) -> list[Tensor]:
+        """Copies of the corners."""
+        chosen = rows.numpy() if isinstance(rows, Tensor) else rows
+        height, width = size
+        # Rows in order are a slice of the file, which numpy copies much faster than a list of rows.
+        parts = (array[chosen][:, :height, :width] for array in self.arrays)
+        return [self._send(torch.from_numpy(np.array(part, order="C"))) for part in parts]
+
+    def _send(self, pixels: Tensor) -> Tensor:
+        if self.device.type != "cuda":
+            return pixels
+        return pixels.pin_memory().to(self.device, non_blocking=True)
+
+
+class DevicePixels:
+    """Pixels in the device's memory."""
+
+    def __init__(self, arrays: Arrays, device: torch.device) -> None:
+        self.arrays = [_upload(array, device) for array in arrays]
+        self.device = device
+
+    def plan(self, order: NDArray[np.int64], views: Views) -> tuple[Tensor, Views]:
+        """On the device: one copy an epoch."""
+        return torch.from_numpy(order).to(self.device), views.to(self.device)
+
+    def views(self, rows: Tensor, views: Views, size: Size) -> list[Tensor]:
+        """Slices, each pixel fetched by its index."""
+        picture_height, picture_width = self.arrays[0].shape[1:3]
+        down, across = (torch.arange(side, device=self.device) for side in size)
+        mirrored = torch.where(views.flip[:, None], across.flip(0), across)
+        y = views.top.long()[:, None] + down
+        x = views.left.long()[:, None] + mirrored
+        index = (rows[:, None] * picture_height + y)[:, :, None] * picture_width + x[:, None]
+        return [array.flatten(0, 2)[index] for array in self.arrays]
+
+    def whole(self, rows: Tensor | slice | list[int], size: Size) -> list[Tensor]:
+        """The corners of the rows."""
+        return [array[rows][:, : size[0], : size[1]] for array in self.arrays]
+
+
+def place(arrays: Arrays, device: torch.device, where: Place = "auto", free: int | None = None) -> Pixels:
+    """The pixels where they are best: on the device if it is a GPU with room for them, else on the host.
+
+    Args:
+        arrays: a split's.
+        device: that computes.
+        where: "device" or "host" to say so.
+        free: bytes of the device's memory; None to ask it.
+    """
+    if where == "auto":
+        where = "host"
+        if device.type == "cuda":
+            room = torch.cuda.mem_get_info(device)[0] if free is None else free
+            where = "device" if sum(array.nbytes for array in arrays) <= LARGEST_SHARE * room else "host"
+    return DevicePixels(arrays, device) if where == "device" else HostPixels(arrays, device)
+
+
+def _upload(array: NDArray[np.uint8], device: torch.device) -> Tensor:
+    """A copy of an array on the device, made piece by piece: it may be larger than the host's memory."""
+    target = torch.empty(array.shape, dtype=torch.uint8, device=device)
+    step = max(1, UPLOAD_BYTES // (array.nbytes // len(array)))
+    for start in range(0, len(array), step):
+        target[start : start + step] = torch.from_numpy(np.array(array[start : start + step]))
+    return target

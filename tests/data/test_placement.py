@@ -1,0 +1,142 @@
+"""The same batches bit for bit, wherever the pixels wait."""
+
+import threading
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from tiny_split import tiny_split
+
+from mtl_seg_depth.data import placement
+from mtl_seg_depth.data.augmentation import Augmentation
+from mtl_seg_depth.data.batches import Ahead, Batch, ScoringBatches, TrainingBatches
+from mtl_seg_depth.data.placement import DevicePixels, HostPixels, Place, place
+from mtl_seg_depth.depth import DepthStatistics
+
+CPU = torch.device("cpu")
+CUDA = torch.device("cuda")
+VIEWS: dict[str, dict[str, Any]] = {
+    "crop": {},
+    "flip": {"flip": 0.5},
+    "zoom": {"zoom": (0.9, 2.0), "tilt": 5},
+    "full": {"flip": 0.5, "zoom": (0.9, 2.0), "tilt": 5, "brightness": 0.2, "contrast": 0.2, "saturation": 0.2},
+}
+
+
+def training(where: Place, device: torch.device = CPU, **augmentation: Any) -> TrainingBatches:
+    return TrainingBatches(
+        tiny_split(),
+        Augmentation(**augmentation),
+        batch_size=2,
+        crop_size=(32, 40),
+        depth_range=DepthStatistics(mean=27, std=29),
+        seed=0,
+        device=device,
+        place=where,
+    )
+
+
+def assert_identical(one: Batch, other: Batch) -> None:
+    assert one.ids == other.ids
+    for name in ("rgb", "semseg", "depth"):
+        first, second = getattr(one, name), getattr(other, name)
+        assert first.stride() == second.stride()
+        torch.testing.assert_close(first, second, rtol=0, atol=0, equal_nan=True)
+
+
+@pytest.mark.parametrize("views", VIEWS)
+def test_training_batches_are_the_same_from_the_device_and_from_the_host(views: str) -> None:
+    host, device = training("host", **VIEWS[views]), training("device", **VIEWS[views])
+    assert isinstance(host.pixels, HostPixels)
+    assert isinstance(device.pixels, DevicePixels)
+    for step in (0, 1, 2, 3, 8, 4):
+        assert_identical(host[step], device[step])
+
+
+@pytest.mark.parametrize("labels", [True, False])
+def test_scoring_batches_are_the_same_from_the_device_and_from_the_host(labels: bool) -> None:
+    split = tiny_split(labels=labels)
+    host, device = (ScoringBatches(split, batch_size=3, device=CPU, place=where) for where in ("host", "device"))
+    for one, other in zip(host, device, strict=True):
+        assert_identical(one, other)
+    assert_identical(host.rows([5, 0, 2]), device.rows([5, 0, 2]))
+
+
+def test_pixels_are_uploaded_piece_by_piece_and_all_of_them(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(placement, "UPLOAD_BYTES", 2 * 48 * 72 * 3)
+    split = tiny_split()
+    np.testing.assert_array_equal(placement._upload(split.rgb, CPU).numpy(), split.rgb)
+
+
+class TestWhere:
+    def test_on_a_cpu_pixels_stay_mapped(self) -> None:
+        assert isinstance(place((tiny_split().rgb,), CPU), HostPixels)
+
+    @pytest.mark.parametrize(("free", "expected"), [(2.01, DevicePixels), (1.99, HostPixels)])
+    def test_on_a_gpu_they_go_into_its_memory_if_they_take_at_most_half_of_what_is_free(
+        self, free: float, expected: type, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        split = tiny_split()
+        assert split.semseg is not None
+        arrays = (split.rgb, split.semseg)
+        monkeypatch.setattr(placement, "_upload", lambda array, device: torch.from_numpy(array))
+        total = split.rgb.nbytes + split.semseg.nbytes
+        assert type(place(arrays, CUDA, free=int(free * total))) is expected
+
+
+class TestAhead:
+    def test_the_next_batch_is_begun_before_it_is_asked_for(self) -> None:
+        made, begun = [], threading.Event()
+
+        def make(step: int) -> Any:
+            made.append(step)
+            if step == 6:
+                begun.set()
+            return step
+
+        ahead = Ahead(make, CPU)
+        assert ahead[5] == 5
+        assert begun.wait(timeout=60)
+        assert [ahead[step] for step in (6, 7, 2, 3)] == [6, 7, 2, 3]
+        assert made[:6] == [5, 6, 7, 8, 2, 3]
+
+    def test_batches_are_the_same_as_without(self) -> None:
+        plain, other = (training("host", **VIEWS["full"]) for _ in range(2))
+        ahead = Ahead(other.make, CPU)
+        for step in (0, 1, 2, 7, 8):
+            assert_identical(plain[step], ahead[step])
+
+    def test_what_goes_wrong_in_the_thread_is_raised_where_the_batch_is_asked_for(self) -> None:
+        def make(step: int) -> Any:
+            raise OSError(f"no batch {step}")
+
+        with pytest.raises(OSError, match="no batch 3"):
+            Ahead(make, CPU)[3]
+
+
+@pytest.mark.cuda
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
+class TestOnCuda:
+    @pytest.mark.parametrize("views", VIEWS)
+    def test_batches_are_the_same_from_its_memory_and_from_the_host(self, views: str) -> None:
+        host, device = (training(where, CUDA, **VIEWS[views]) for where in ("host", "device"))
+        for step in (0, 1, 2, 3, 8, 4):
+            assert_identical(host[step], device[step])
+
+    def test_crops_are_those_of_a_cpu(self) -> None:
+        for step in range(4):
+            one, other = training("device", CUDA, flip=0.5)[step], training("host", flip=0.5)[step]
+            assert one.semseg.cpu().equal(other.semseg)
+            torch.testing.assert_close(one.depth.cpu(), other.depth, rtol=0, atol=0, equal_nan=True)
+            torch.testing.assert_close(one.rgb.cpu(), other.rgb, rtol=1e-6, atol=0)
+
+    @pytest.mark.parametrize("views", VIEWS)
+    def test_within_an_epoch_the_host_never_waits(self, views: str) -> None:
+        batches = training("device", CUDA, **VIEWS[views])
+        batches[0]
+        torch.cuda.set_sync_debug_mode("error")
+        try:
+            batches[1], batches[2]
+        finally:
+            torch.cuda.set_sync_debug_mode("default")

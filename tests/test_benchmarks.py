@@ -1,0 +1,61 @@
+"""Every benchmark in its smoke mode: it runs, says what it measured on, and the page can be made of it."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from composing import ROOT
+
+BENCHMARKS = ROOT / "benchmarks"
+QUESTIONS = sorted(path.stem for path in BENCHMARKS.glob("*.py") if path.stem not in ("common", "classic", "page"))
+
+
+def command(script: str, *arguments: str) -> subprocess.CompletedProcess[str]:
+    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
+    return subprocess.run(
+        [sys.executable, str(BENCHMARKS / f"{script}.py"), *arguments],
+        capture_output=True,
+        text=True,
+        env=environment,
+        check=False,
+    )
+
+
+@pytest.fixture(scope="module")
+def results(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("results")
+
+
+@pytest.mark.parametrize("question", QUESTIONS)
+def test_a_benchmark_works(question: str, results: Path) -> None:
+    done = command(question, "--smoke", "--device", "cpu", "--out", str(results))
+    assert done.returncode == 0, done.stderr[-3000:]
+    report = json.loads(next(results.glob(f"*/{question}.json")).read_text())
+    assert report["smoke"] is True
+    assert set(report["machine"]) == {"cpu", "cores", "threads", "bf16", "gpu", "torch", "python", "date"}
+    assert report["results"]
+    assert str(Path.home()) not in json.dumps(report)
+
+
+def test_the_page_is_made_of_the_files_alone(results: Path, tmp_path: Path) -> None:
+    """After the benchmarks above, in this file's order."""
+    if not any(results.iterdir()):
+        pytest.skip("the benchmarks were not run")
+    page = tmp_path / "docs" / "benchmarks.md"
+    page.parent.mkdir()
+    done = command("page", "--results", str(results), "--page", str(page))
+    assert done.returncode == 0, done.stderr[-3000:]
+    text = page.read_text()
+    asked = {path.stem for path in results.glob("*/*.json")}
+    assert all(f"benchmarks/{question}.py" in text for question in asked)
+    for line in text.splitlines():
+        if line.startswith("!["):
+            assert (page.parent / line.rpartition("(")[2].rstrip(")")).stat().st_size > 1000
+
+
+def test_committed_results_are_no_smoke_runs() -> None:
+    reports = list((BENCHMARKS / "results").glob("*/*.json"))
+    assert all(json.loads(path.read_text())["smoke"] is False for path in reports)
