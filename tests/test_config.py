@@ -82,12 +82,17 @@ def test_every_leaf_of_the_config_is_either_identity_or_listed_as_not() -> None:
         "checkpoint",
         "data",
         "device",
+        "dry_run",
         "name",
         "paths",
+        "pretrained",
         "rerun",
         "resume",
+        "score",
+        "seeds",
         "step",
         "tracking",
+        "tta",
         "validation",
     ]
     assert {key for key in beside if key.startswith(("data", "validation"))} == {

@@ -4,7 +4,7 @@ import math
 
 import pytest
 import torch
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 from torch import Tensor, nn
 from torchjd.aggregation import AlignedMTLWeighting, PCGradWeighting
@@ -39,6 +39,7 @@ def test_pcgrad_projects_as_algorithm_1_does(rows: Tensor) -> None:
     torch.testing.assert_close(weights, PCGradWeighting()(gram))
 
 
+@example(pair(0.01, 179.0), 1.5)
 @given(pairs, st.sampled_from([0.0, 0.4, 0.9, 1.5]))
 def test_cagrad_stays_within_c_and_helps_the_worse_task_most(rows: Tensor, c: float) -> None:
     """Half of it, as it is on the scale of the sum: against every direction on the ball around the average."""
@@ -49,7 +50,10 @@ def test_cagrad_stays_within_c_and_helps_the_worse_task_most(rows: Tensor, c: fl
     turns = torch.linspace(0, 2 * math.pi, 2001, dtype=torch.float64)
     directions = torch.stack([turns.cos(), turns.sin(), torch.zeros_like(turns)])
     best = (rows @ (average[:, None] + radius * directions)).min(dim=0).values.max()
-    assert (rows @ update).min() >= best - 2e-3 * rows.norm(dim=1).min() * average.norm()
+    # The length that CAGrad adds to |g_w| costs its share of the step where the gradients nearly cancel.
+    nearest_to_zero = torch.linalg.det(rows[:, :2]).abs() / (rows[0] - rows[1]).norm()
+    slack = 2e-3 + 2 * c * 1e-6 * rows.norm() / nearest_to_zero
+    assert (rows @ update).min() >= best - slack * rows.norm(dim=1).min() * average.norm()
 
 
 def test_cagrad_of_opposite_gradients() -> None:
