@@ -1,7 +1,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 INSTALLED := .venv/installed
-BENCHMARKS := step_time data_path whole_run peers metrics_cost startup scaling precision
+BENCHMARKS := step_time data_path whole_run peers metrics_cost startup scaling precision sweep_overhead pruning
 WHEELS_PYTHON ?= 3.11
 WHEELS := hydra-core omegaconf packaging pyyaml pydantic pydantic-core annotated-types typing-inspection \
 	typing-extensions filelock safetensors psutil pillow tqdm torchmetrics lightning-utilities hypothesis \
@@ -36,7 +36,7 @@ check: $(INSTALLED)  ## lint, format and types alone
 	$(BIN)/mypy
 
 studies: $(INSTALLED)  ## look into the sweeps' studies with optuna-dashboard, on http://127.0.0.1:8080
-	$(BIN)/optuna-dashboard sqlite:///studies.db --host 127.0.0.1 --port 8080
+	$(BIN)/optuna-dashboard sqlite:///outputs/studies.db --host 127.0.0.1 --port 8080
 
 data: $(INSTALLED)  ## draw the embedded street scenes and inspect them
 	$(BIN)/python check_data.py picture=datasets/streets.png

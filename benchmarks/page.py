@@ -112,6 +112,34 @@ def precision(found: Results) -> str:
     return table(["format", "multitask", "mean IoU, %", "SI-log"], rows)
 
 
+def overhead(found: Results) -> str:
+    cost = found["overhead_seconds_a_trial"]
+    return (
+        f"{found['trials']} tiny trainings tracked by MLflow, in a sweep {span(found['seconds']['sweep'], 1)} s and by "
+        f"themselves {span(found['seconds']['trainings alone'], 1)} s: a trial costs {span(cost, 1)} s beside its "
+        "training.\n"
+    )
+
+
+def pruning(found: Results) -> str:
+    rows = [
+        [
+            name,
+            str(found["steps"][key]),
+            str(sum(state == "pruned" for state in found["states"][key])),
+            f"{found['winners'][key]['margin']:.2f}",
+            ", ".join(f"{k} = {v}" for k, v in found["winners"][key]["params"].items()),
+        ]
+        for key, name in (("whole", "every trial to its end"), ("pruned", "Hyperband"))
+    ]
+    head = f"A random search of {found['trials']} candidates, {found['epochs']} epochs each. Hyperband took "
+    head += (
+        f"{100 * found['share_of_steps']:.0f} % of the steps; its winner is {found['lost']:.2f} behind (mean IoU less "
+    )
+    head += f"SI-log), where other seeds of the whole search's winner deviate by {found['seed_deviation']:.2f}.\n\n"
+    return head + table(["search", "steps", "pruned", "best", "winner"], rows)
+
+
 SECTIONS = {
     "step_time": ("A step", step_time),
     "data_path": ("Training pictures", data_path),
@@ -121,6 +149,8 @@ SECTIONS = {
     "startup": ("Start-up", timings),
     "scaling": ("How cost grows", growth),
     "precision": ("Scores in bf16", precision),
+    "sweep_overhead": ("A sweep beside its trainings", overhead),
+    "pruning": ("A search cut short", pruning),
     "gpu": ("Long runs on a GPU", gpu),
 }
 

@@ -56,4 +56,6 @@ def options(group: str) -> list[str]:
 
 def groups() -> list[str]:
     """The groups of one choice each in a training: neither whole setups nor evaluation's `tta`."""
-    return sorted(path.name for path in CONF.iterdir() if path.is_dir() and path.name not in ("experiment", "sweeps", "tta"))
+    return sorted(
+        path.name for path in CONF.iterdir() if path.is_dir() and path.name not in ("experiment", "sweeps", "tta")
+    )

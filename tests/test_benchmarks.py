@@ -10,7 +10,9 @@ import pytest
 from composing import ROOT
 
 BENCHMARKS = ROOT / "benchmarks"
-QUESTIONS = sorted(path.stem for path in BENCHMARKS.glob("*.py") if path.stem not in ("common", "classic", "page"))
+QUESTIONS = sorted(
+    path.stem for path in BENCHMARKS.glob("*.py") if path.stem not in ("common", "classic", "page", "sweeping")
+)
 
 
 def command(script: str, *arguments: str) -> subprocess.CompletedProcess[str]:

@@ -4,6 +4,7 @@ import json
 import os
 import shutil
 import signal
+from collections import Counter
 from pathlib import Path
 from typing import Any
 
@@ -71,6 +72,16 @@ def test_a_single_run_and_another_sweep_are_taken_and_not_trained_again(folder: 
     assert small(folder, "loss=l1,huber") == 0
     assert len(set(trained)) == len(trained) == 4
     assert states(folder) == ["complete", "complete"]
+
+
+def test_a_row_whose_run_was_deleted_is_trained_again(folder: Path, trained: list[str]) -> None:
+    assert small(folder) == 0
+    lost = described(folder)["rows"][1]["runs"][0]["folder"]
+    shutil.rmtree(folder / "outputs" / lost)
+    assert small(folder) == 0
+    assert Counter(trained)[lost] == 2
+    assert len(trained) == 4
+    assert states(folder) == ["complete"] * 3
 
 
 def test_the_table_is_what_the_runs_scored(folder: Path) -> None:
@@ -208,6 +219,7 @@ def test_a_mistake_that_concerns_all_trials_starts_none(folder: Path, capfd: pyt
         (["-m", "lr.value=interval(0.1,1)"], "lr.value varies continuously"),
         (["-m", "loss=l1,l2", "hydra.sweeper.objective=speed"], "there are multitask, semseg, depth, margin"),
         (["-m", "loss=l1,l2", "hydra.sweeper.n_jobs=0"], "hydra.sweeper.n_jobs=0"),
+        (["-m", "loss=l1,l2", "rerun=true"], "rerun=true is for one training"),
         (["-m", "loss=l1,l2", "hydra.sweeper.storage=redis://u:p@host"], "redis://***@host: studies are kept in"),
         (
             ["-m", "loss=l1,l2", "hydra.sweeper.objective=[semseg,depth]", "hydra/sweeper/pruner=median"],

@@ -95,8 +95,9 @@ class SweeperConf:
     """How often a trial that failed is tried, over all runs of the command."""
     heartbeat_seconds: int = 60
     """How often a worker says that it lives; three times that without a word, on another machine, and it is dead."""
-    storage: str = "sqlite:///${paths.root}/studies.db"
-    """The database of the studies: sqlite:///<file> or postgresql://<user>@<host>/<database>."""
+    storage: str = "sqlite:///${paths.outputs}/studies.db"
+    """The database of the studies: sqlite:///<file>, by default beside the runs that it tells of, or
+    postgresql://<user>@<host>/<database>."""
     study_name: str | None = None
     """null for one made of the sweep's name and everything that decides its trials."""
 

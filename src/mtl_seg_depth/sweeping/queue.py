@@ -52,6 +52,7 @@ class Queue:
         rows: the combinations of a grid by their numbers; None for a search, whose sampler makes them up.
         n_trials: how many rows a search has.
         max_attempts: how often a row is tried that fails.
+        outputs: where the trials' runs are; a finished trial whose runs are there no more is to be run again.
     """
 
     def __init__(
@@ -62,6 +63,7 @@ class Queue:
         rows: Mapping[int, dict[str, Any]] | None,
         n_trials: int,
         max_attempts: int,
+        outputs: Path,
     ) -> None:
         self.studies = studies
         self.study = study
@@ -69,6 +71,7 @@ class Queue:
         self.rows = rows
         self.n_trials = n_trials if rows is None else len(rows)
         self.max_attempts = max_attempts
+        self.outputs = outputs
         self._retried = False
 
     def claim(self, count: int = 1) -> list[Claim]:
@@ -117,10 +120,16 @@ class Queue:
         return Claim(trial.number, job, trial.params)
 
     def _add_missing_rows(self) -> None:
-        known = {trial.user_attrs["row"] for trial in self._trials() if "row" in trial.user_attrs}
+        newest = {trial.user_attrs["row"]: trial for trial in self.newest()}
         for row, values in (self.rows or {}).items():
-            if row not in known:
+            if row not in newest:
                 self._add(values, row=row, attempt=1)
+            elif newest[row].state == TrialState.COMPLETE and not self._has_runs(newest[row]):
+                self._add(values, row=row, attempt=newest[row].user_attrs["attempt"] + 1)
+
+    def _has_runs(self, trial: FrozenTrial) -> bool:
+        folders = [self.outputs / run["folder"] for run in trial.user_attrs["runs"]]
+        return all((folder / "result.json").exists() for folder in folders)
 
     def _retry_failed(self) -> None:
         for trial in self.newest():

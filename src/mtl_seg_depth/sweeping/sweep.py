@@ -78,6 +78,8 @@ def sweep(
     if not space.distributions:
         raise UserError("nothing varies: name values to compare (model=joint,branched), or a sweep (sweeps=adam_lr)")
     base = compose(space.fixed)
+    if base.rerun:
+        raise UserError("rerun=true is for one training; a sweep runs again what is no longer in its outputs folder")
     is_grid = settings.sampler["_target_"].endswith(".GridSampler")
     rows = [check_row(values, space, compose) for values in space.grid()] if is_grid else None
     if rows is not None and all(row.problem for row in rows):
@@ -104,7 +106,8 @@ def sweep(
         study.set_metric_names(names)
     # A row that cannot run keeps its place and is never queued.
     possible = None if rows is None else {i: row.values for i, row in enumerate(rows) if not row.problem}
-    queue = Queue(studies, study, space.distributions, possible, settings.n_trials, settings.max_attempts)
+    outputs = Path(base.paths.outputs)
+    queue = Queue(studies, study, space.distributions, possible, settings.n_trials, settings.max_attempts, outputs)
     launcher = Plugins.instance().instantiate_launcher(
         config=_with_study(config, name), hydra_context=context, task_function=task_function
     )

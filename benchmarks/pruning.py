@@ -1,0 +1,70 @@
+"""What does pruning save, and what does it lose? One random search, run to its end and cut short by Hyperband.
+
+Both searches draw the same candidates in the same order: optimiser and learning rate of a small network on the embedded
+street scenes. The winner of the whole search is trained with further seeds: by how much chance alone moves its score.
+"""
+
+import argparse
+import json
+import statistics
+import tempfile
+from pathlib import Path
+from typing import Any
+
+from common import main
+from sweeping import sweep
+
+SEARCH = ("optimizer=sgd,adam,adamw", "lr.value=tag(log,interval(1e-5,1.0))", "hydra/sweeper/sampler=random")
+
+
+def steps_of(described: dict[str, Any], outputs: Path) -> int:
+    """Optimiser steps trained in all."""
+    folders = {run["folder"] for row in described["rows"] for run in row["runs"]}
+    return sum(json.loads((outputs / folder / "result.json").read_text())["steps"] for folder in folders)
+
+
+def winner(described: dict[str, Any]) -> dict[str, Any]:
+    complete = [row for row in described["rows"] if row["state"] == "complete"]
+    best: dict[str, Any] = max(complete, key=lambda row: row["values"][0])
+    return {"params": best["params"], "margin": best["values"][0]}
+
+
+def measure(arguments: argparse.Namespace) -> dict[str, Any]:
+    trials, epochs, train = (3, 3, 4) if arguments.smoke else (arguments.trials, arguments.epochs, arguments.train)
+    size = (
+        [] if not arguments.smoke else ["data.height=32", "data.width=64", "data.crop_size=[32,32]", "precision=fp32"]
+    )
+    with tempfile.TemporaryDirectory() as temporary:
+        folder = Path(temporary)
+        base = [
+            *size, f"data.train={train}", f"data.val={max(2, train // 2)}", "data.test=1", f"paths.datasets={folder}",
+            f"device={arguments.device}", "encoder=resnet18", "dilation=os32", "model.aspp=false", "model.skip=false",
+            f"schedule.epochs={epochs}", "tracking=folder", "tracking.panels=0", "hydra.sweeper.objective=margin",
+        ]  # fmt: skip
+        search = [*base, *SEARCH, f"hydra.sweeper.sampler.seed={arguments.seed}", f"hydra.sweeper.n_trials={trials}"]
+        whole = sweep(folder / "whole", *search)
+        hyperband = ("hydra/sweeper/pruner=hyperband", f"hydra.sweeper.pruner.max_resource={epochs}")
+        pruned = sweep(folder / "pruned", *search, *hyperband)
+        found = {"whole": winner(whole), "pruned": winner(pruned)}
+        steps = {"whole": steps_of(whole, folder / "whole"), "pruned": steps_of(pruned, folder / "pruned")}
+        chosen = [f"{name}={value}" for name, value in found["whole"]["params"].items() if name != "lr.value"]
+        rate = found["whole"]["params"]["lr.value"]
+        again = sweep(folder / "again", *base, *chosen, f"lr.value={rate}", "seed=1,2,3")
+        margins = [row["values"][0] for row in again["rows"]]
+    return {
+        "trials": trials,
+        "epochs": epochs,
+        "steps": steps,
+        "share_of_steps": steps["pruned"] / steps["whole"],
+        "winners": found,
+        "lost": found["whole"]["margin"] - found["pruned"]["margin"],
+        "margins_of_other_seeds": margins,
+        "seed_deviation": statistics.stdev([found["whole"]["margin"], *margins]),
+        "states": {
+            name: [row["state"] for row in each["rows"]] for name, each in (("whole", whole), ("pruned", pruned))
+        },
+    }
+
+
+if __name__ == "__main__":
+    main("pruning", measure, trials=27, epochs=9, train=64, seed=0)
