@@ -1,7 +1,9 @@
 """Shared by all tests; its place here also lets them import the helpers beside it, such as `tiny_data`."""
 
+import json
 import os
 import shutil
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -10,6 +12,30 @@ from hypothesis import HealthCheck, settings
 # Machines are shared and slow at times: how long an example takes says nothing about the code.
 settings.register_profile("untimed", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("untimed")
+
+
+OBSERVATIONS = "MTL_SEG_DEPTH_OBSERVATIONS"
+"""Environment variable: a file to add what tests observed to. Where it is set, tests take their long form."""
+
+
+@pytest.fixture(scope="session")
+def extent() -> Callable[[int, int], int]:
+    """How much of something to try: the first number in `make test`, the second in `make trust`."""
+    return lambda quick, long: long if os.environ.get(OBSERVATIONS) else quick
+
+
+@pytest.fixture
+def observed(request: pytest.FixtureRequest) -> Callable[..., None]:
+    """Tells `make trust` what a test saw: the promise that held, and the numbers for docs/trust.md."""
+
+    def write(promise: str, **numbers: float | str) -> None:
+        path = os.environ.get(OBSERVATIONS)
+        if path:
+            line = {"test": request.node.nodeid, "promise": promise, "numbers": numbers}
+            with Path(path).open("a") as file:
+                file.write(json.dumps(line) + "\n")
+
+    return write
 
 
 @pytest.fixture(scope="session")

@@ -42,8 +42,8 @@ from mtl_seg_depth.training import Training
 
 log = logging.getLogger(__name__)
 
-BYTES_PER_PARAMETER = 4 * (2 * 3 + 2)
-"""On disk at most: `last` and its successor hold weights and two moments, `best` and its successor weights."""
+BYTES_PER_PARAMETER = 4 * (3 * 3 + 2)
+"""On disk at most: `last`, the one before and the next hold weights and two moments, `best` and the next weights."""
 
 
 @dataclass(frozen=True)
