@@ -92,6 +92,7 @@ class TrainingBatches:
         check_sizes(len(split), (height, width), batch_size, crop_size)
         if split.semseg is None or split.depth is None:
             raise UserError(f"the {split.split} pictures have no labels to train on")
+        self.check = split.check
         self.arrays = (split.rgb, split.semseg, split.depth)
         self.ids = split.ids
         self.picture = (height, width)
@@ -110,6 +111,7 @@ class TrainingBatches:
         order, all_views = self._plan(epoch)
         chosen = slice(position * self.batch_size, (position + 1) * self.batch_size)
         rows, views = order[chosen], all_views[chosen]
+        self.check(rows)
         ids = self.ids[rows].tolist()
         if self.augmentation.resamples:
             whole = self.decode.to_device(*(torch.from_numpy(array[rows]) for array in self.arrays))
@@ -165,6 +167,7 @@ class ScoringBatches:
     def rows(self, rows: list[int]) -> Batch:
         """Chosen pictures, by their position in the split, as one batch."""
         height, width = (side // SIZE_MULTIPLE * SIZE_MULTIPLE for side in self.split.rgb.shape[1:3])
+        self.split.check(rows)
         rgb = self.split.rgb[rows, :height, :width]
         missing = {"semseg": IGNORE_INDEX, "depth": INVALID_CODE}
         labels = []
