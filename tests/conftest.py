@@ -8,20 +8,17 @@ from pathlib import Path
 
 import pytest
 from hypothesis import HealthCheck, settings
+from lengths import LONG, OBSERVATIONS
 
 # Machines are shared and slow at times: how long an example takes says nothing about the code.
 settings.register_profile("untimed", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("untimed")
 
 
-OBSERVATIONS = "MTL_SEG_DEPTH_OBSERVATIONS"
-"""Environment variable: a file to add what tests observed to. Where it is set, tests take their long form."""
-
-
 @pytest.fixture(scope="session")
 def extent() -> Callable[[int, int], int]:
     """How much of something to try: the first number in `make test`, the second in `make trust`."""
-    return lambda quick, long: long if os.environ.get(OBSERVATIONS) else quick
+    return lambda quick, long: long if LONG else quick
 
 
 @pytest.fixture
@@ -44,6 +41,16 @@ def trained_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     from trained_runs import train_two
 
     return train_two(tmp_path_factory.mktemp("trained"))
+
+
+@pytest.fixture(scope="session")
+def fresh_database(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """An empty tracking database to copy: migrations take seconds."""
+    from mtl_seg_depth.tracking import prepare_store
+
+    path = tmp_path_factory.mktemp("fresh") / "mlflow.db"
+    prepare_store(f"sqlite:///{path}")
+    return path
 
 
 @pytest.fixture

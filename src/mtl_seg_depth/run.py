@@ -32,7 +32,7 @@ from mtl_seg_depth.baseline import Constant
 from mtl_seg_depth.config import Settings, fingerprint, flatten, identity
 from mtl_seg_depth.console import LiveLine
 from mtl_seg_depth.data.batches import ScoringBatches
-from mtl_seg_depth.errors import UserError
+from mtl_seg_depth.errors import OutOfMemoryError, UserError
 from mtl_seg_depth.inference import Predictor, score
 from mtl_seg_depth.interruption import Interrupted
 from mtl_seg_depth.metrics import Scores
@@ -104,7 +104,7 @@ def run(settings: Settings, console: Console, choices: Mapping[str, str] = Mappi
         console.print("This very config was trained before; rerun=true trains it again.")
         return folder.result
     parts = assemble(settings, device)  # finds mistakes before anything is written
-    with _plain_errors(folder.path), folder.locked():
+    with _plain_errors(folder.path), _plain_memory_errors(settings, device), folder.locked():
         return folder.result or _train(settings, device, folder, parts, console, choices)
 
 
@@ -286,6 +286,21 @@ def _plain_errors(folder: Path) -> Iterator[None]:
     except OSError as error:
         where = error.filename or folder
         raise UserError(f"{where}: {error.strerror or error}; what was saved before is untouched") from error
+
+
+@contextmanager
+def _plain_memory_errors(settings: Settings, device: torch.device) -> Iterator[None]:
+    """Turn memory that is used up into a message that says of what there was how much, and what takes less."""
+    try:
+        yield
+    except (torch.OutOfMemoryError, MemoryError, RuntimeError) as error:
+        if type(error) is RuntimeError and "can't allocate memory" not in str(error):  # torch's word for it on a CPU
+            raise
+        raise OutOfMemoryError(
+            f"schedule.batch_size={settings.schedule.batch_size} with data.crop_size={settings.data['crop_size']}: "
+            f"{device} is out of memory ({_memory(device)['memory']}); take smaller ones, or precision=bf16. "
+            "What was saved before is untouched"
+        ) from error
 
 
 __all__ = ["Interrupted", "RunFolder", "find_folder", "run"]

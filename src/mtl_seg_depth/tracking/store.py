@@ -54,6 +54,8 @@ def prepare_store(tracking_uri: str) -> str:
     if database is not None:
         try:
             database.parent.mkdir(parents=True, exist_ok=True)
+            if database.is_dir():  # MLflow would try for a minute
+                raise FileExistsError("it is a folder")
             with FileLock(f"{database}.lock"), mlflow_environment():
                 new_client(uri).search_experiments(max_results=1)
         except (PermissionError, FileExistsError, NotADirectoryError) as error:
