@@ -37,7 +37,7 @@ from mtl_seg_depth.inference import Predictor, score
 from mtl_seg_depth.interruption import Interrupted
 from mtl_seg_depth.metrics import Scores
 from mtl_seg_depth.record import Record
-from mtl_seg_depth.tracking import Mirror
+from mtl_seg_depth.tracking import Mirror, redact
 from mtl_seg_depth.training import Training
 
 log = logging.getLogger(__name__)
@@ -131,7 +131,7 @@ def _train(
         parts.plan,
         record,
         {"fingerprint": folder.fingerprint, "training data": train.content_digest},
-        settings.model_dump(mode="json"),
+        _without_secrets(settings),
     )
     resumed = training.resume(device)
     name = settings.name or automatic_name(settings)
@@ -199,8 +199,7 @@ def _write_card(
     settings: Settings, folder: RunFolder, parts: Parts, record: Record, name: str, choices: Mapping[str, str]
 ) -> None:
     """The run's config and identity card, for people and for the tracking server."""
-    tree = settings.model_dump(mode="json")
-    text = yaml.safe_dump(tree, sort_keys=False)
+    text = yaml.safe_dump(_without_secrets(settings), sort_keys=False)
     for path in (folder.path / "config.yaml", record.artifact_path("config.yaml")):
         atomic.write_text(path, text)
     params = {key.removesuffix("._target_"): str(value) for key, value in flatten(identity(settings))}
@@ -211,6 +210,13 @@ def _write_card(
         params={**params, **choices, "parameters": str(parts.parameters), "steps": str(parts.plan.steps)},
         tags={"fingerprint": folder.fingerprint, "git_commit": _git_commit(Path(settings.paths.root))},
     )
+
+
+def _without_secrets(settings: Settings) -> dict[str, Any]:
+    """The config to keep and to hand around: without the password that a tracking server's address may hold."""
+    tree = settings.model_dump(mode="json")
+    tree["tracking"]["uri"] = None if settings.tracking.uri is None else redact(settings.tracking.uri)
+    return tree
 
 
 def _result(

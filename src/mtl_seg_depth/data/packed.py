@@ -214,6 +214,8 @@ def open_pack(folder: Path, files: SplitFiles | None = None) -> PackedSplit:
     """
     try:
         index: _Index = json.loads((folder / _INDEX).read_bytes())
+        if {*index["blocks"], *index["file_sizes"]} not in ({"rgb"}, set(_CHANNELS)):
+            raise ValueError("names of other files")
         sizes = {kind: (folder / f"{kind}.npy").stat().st_size for kind in index["file_sizes"]}
         arrays = {kind: np.load(folder / f"{kind}.npy", mmap_mode="r") for kind in index["blocks"]}
         shapes = {kind: array.shape for kind, array in arrays.items()}
