@@ -28,6 +28,12 @@ CONF_KEYS = sorted(
     }
 )
 
+DEFAULTS = [
+    f"{key}={'null' if value is None else str(value).replace(' ', '')}"
+    for key, value in flatten(compose(*TINY))
+    if isinstance(value, bool | int | float | list | None) and key.split(".")[0] != "paths"
+]
+
 numbers = st.one_of(
     st.integers(-3, 40),
     st.sampled_from([2**31, 2**63, -(2**63), 10**30]),
@@ -48,10 +54,11 @@ choices = st.sampled_from(groups()).flatmap(
 known = st.tuples(st.sampled_from(["", "", "", "+", "++", "~"]), st.sampled_from(CONF_KEYS), values).map(
     lambda parts: f"{parts[0]}{parts[1]}={parts[2]}"
 )
+right = st.sampled_from(DEFAULTS)
 unknown = st.tuples(st.sampled_from(["", "+", "++"]), st.text(max_size=8), values).map(
     lambda parts: f"{parts[0]}{parts[1]}={parts[2]}"
 )
-overrides = st.lists(st.one_of(choices, known, known, known, known, unknown), min_size=1, max_size=2)
+overrides = st.lists(st.one_of(choices, right, right, known, known, unknown), min_size=1, max_size=2)
 
 
 @pytest.fixture(scope="module")
@@ -98,7 +105,7 @@ def trained_or_message(data: Path, words: list[str]) -> str | None:
     return None
 
 
-@settings(max_examples=1500 if LONG else 50, derandomize=True)
+@settings(max_examples=1000 if LONG else 50, derandomize=True)
 @given(words=overrides)
 def test_any_override_trains_a_step_or_is_refused_by_name(data: Path, words: list[str]) -> None:
     message = trained_or_message(data, words)

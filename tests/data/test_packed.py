@@ -193,7 +193,7 @@ def test_whichever_bit_of_a_pack_flips_a_run_reads_what_was_packed(
     root: Path, cache: Path, monkeypatch: pytest.MonkeyPatch, extent: Extent, observed: Callable[..., None]
 ) -> None:
     monkeypatch.setattr(packed, "_BLOCK_BYTES", 2 * 32 * 64 * 3)
-    chance, flips = random.Random(0), extent(60, 2000)
+    chance, flips = random.Random(0), extent(60, 1000)
     folder = pack(root, cache).folder
     for number in range(flips):
         names = ["rgb.npy", "semseg.npy", "depth.npy", "index.json"]
