@@ -1,8 +1,11 @@
 PYTHON ?= python3
 BIN := .venv/bin
 INSTALLED := .venv/installed
+OBSERVATIONS := $(CURDIR)/.venv/observations.jsonl
+ATTACKS := tests/faults tests/test_training.py tests/test_checkpoint.py tests/data/test_packed.py tests/test_soak.py \
+	tests/test_any_config.py tests/data/test_damaged_pictures.py tests/test_nobody_let_in.py tests/test_honest_numbers.py
 
-.PHONY: help train test check ui data figures clean
+.PHONY: help train test trust check ui data figures clean
 
 help:  ## this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "make %-9s %s\n", $$1, $$2}'
@@ -12,6 +15,11 @@ train: $(INSTALLED)  ## environment, embedded street scenes, one training, its s
 
 test: $(INSTALLED) check  ## environment, lint, format, types, the whole test suite
 	$(BIN)/python -m pytest
+
+trust: $(INSTALLED)  ## the long forms of the tests that attack it, about an hour; writes the table of docs/trust.md
+	rm -f $(OBSERVATIONS)
+	MTL_SEG_DEPTH_OBSERVATIONS=$(OBSERVATIONS) $(BIN)/python -m pytest $(ATTACKS)
+	$(BIN)/python docs/make_trust_table.py $(OBSERVATIONS)
 
 check: $(INSTALLED)  ## lint, format and types alone
 	$(BIN)/ruff check .

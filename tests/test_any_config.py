@@ -1,22 +1,26 @@
 """Any override either trains a step or is refused with a message that names what is wrong."""
 
+import json
 import resource
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+import hypothesis
 import pytest
 import torch
-from composing import TINY, compose, groups, options
-from hypothesis import given, settings
+from composing import TINY, compose, groups, options, tiny
+from hypothesis import given
 from hypothesis import strategies as st
 from lengths import LONG
 from tiny_data import write_tiny_miniscapes
+from trained_runs import quiet
 
 from mtl_seg_depth.assembly import assemble, resolve, scoring_batches, training_batches
 from mtl_seg_depth.cli import message_of
 from mtl_seg_depth.config import fingerprint, flatten, parse
 from mtl_seg_depth.errors import UserError
 from mtl_seg_depth.inference import score
+from mtl_seg_depth.run import run
 
 CONF_KEYS = sorted(
     {
@@ -105,7 +109,7 @@ def trained_or_message(data: Path, words: list[str]) -> str | None:
     return None
 
 
-@settings(max_examples=1000 if LONG else 50, derandomize=True)
+@hypothesis.settings(max_examples=1000 if LONG else 50, derandomize=True)
 @given(words=overrides)
 def test_any_override_trains_a_step_or_is_refused_by_name(data: Path, words: list[str]) -> None:
     message = trained_or_message(data, words)
@@ -116,6 +120,13 @@ def test_any_override_trains_a_step_or_is_refused_by_name(data: Path, words: lis
         wholes = {word.partition("=")[0].lstrip("+~") for word in words}
         named = any(part in message for part in parts) or any(word in message for word in words)
         assert named or any(group in message for group in wholes), message
+
+
+def test_any_name_can_be_given_to_a_run(data: Path) -> None:
+    """Square brackets are markup in a terminal, and a line is one parameter."""
+    settings = tiny(data, "schedule.max_steps=1").model_copy(update={"name": "[/red] été\nsecond line"})
+    result = run(settings, quiet())
+    assert json.loads(Path(result["folder"], "run.json").read_text())["name"] == settings.name
 
 
 def test_what_was_tried(observed: Callable[..., None]) -> None:

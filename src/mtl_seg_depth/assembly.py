@@ -1,5 +1,6 @@
 """From settings to the parts of a training: everything is built and checked before a picture is read."""
 
+import os
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -63,6 +64,8 @@ def assemble(settings: Settings, device: torch.device) -> Parts:
     than the data, a crop larger than the pictures.
     """
     torch.manual_seed(settings.seed)
+    if settings.deterministic:  # cuBLAS asks for it, before its first use
+        os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
     torch.use_deterministic_algorithms(settings.deterministic)
     source: Miniscapes = build("data", settings.data)
     augmentation: Augmentation = build("augment", settings.augment)

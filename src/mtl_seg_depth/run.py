@@ -17,6 +17,7 @@ import torch
 import yaml
 from filelock import FileLock, Timeout
 from rich.console import Console
+from rich.markup import escape
 
 from mtl_seg_depth import atomic, pictures
 from mtl_seg_depth.assembly import (
@@ -136,7 +137,7 @@ def _train(
     resumed = training.resume(device)
     name = settings.name or automatic_name(settings)
     console.print(
-        f"{'Continuing' if resumed else 'Training'} [bold]{name}[/] ({folder.fingerprint}): "
+        f"{'Continuing' if resumed else 'Training'} [bold]{escape(name)}[/] ({folder.fingerprint}): "
         f"{parts.plan.steps} steps of {settings.schedule.batch_size} on {device}, {settings.precision}, "
         f"{parts.parameters / 1e6:.2f} M parameters" + (f", from step {training.state.step}" if resumed else ""),
         highlight=False,
