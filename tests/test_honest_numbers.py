@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 import torch
 from composing import ROOT, compose, tiny
+from lengths import quick_or_long
 from tiny_data import write_tiny_miniscapes
 from trained_runs import evaluate, only_run, quiet
 
@@ -38,7 +39,7 @@ def scored(monkeypatch: pytest.MonkeyPatch) -> list[int]:
     return seen
 
 
-@pytest.mark.parametrize("batch_size", [1, 2, 3, 16])
+@pytest.mark.parametrize("batch_size", quick_or_long(2, long=(1, 3, 16)))
 def test_every_picture_of_a_split_is_scored_once(
     folder: Path, scored: list[int], batch_size: int, observed: Callable[..., None]
 ) -> None:

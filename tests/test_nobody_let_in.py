@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 import torch
 from composing import ROOT, TINY, places, tiny
+from lengths import only_long
 from tiny_data import write_tiny_miniscapes
 from trained_runs import evaluate, only_run, quiet
 
@@ -176,6 +177,7 @@ def test_no_secret_is_written_anywhere(
     observed("no secret is written into a file, a database or the log", files=len(list(tmp_path.rglob("*"))), leaks=0)
 
 
+@only_long
 def test_the_command_line_that_hydra_stores_of_a_multirun_has_no_password(tmp_path: Path) -> None:
     write_tiny_miniscapes(tmp_path / "data", {"train": 4, "val": 1})
     words = [word for word in (*TINY, *places(tmp_path)) if not word.startswith("schedule.epochs")]

@@ -122,7 +122,7 @@ def test_a_training_of_many_steps_holds_no_more_in_the_end_than_in_the_beginning
 def test_many_trials_in_one_process_leave_nothing_in_it(
     tmp_path: Path, extent: Callable[[int, int], int], observed: Callable[..., None]
 ) -> None:
-    trials = extent(6, 100)
+    trials = extent(3, 100)
     write_tiny_miniscapes(tmp_path / "data", {"train": 4, "val": 1})
     database = tmp_path / "mlflow.db"
     overrides = ["schedule.max_steps=1", f"tracking.uri=sqlite:///{database}", "tracking.panels=1"]
