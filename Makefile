@@ -19,7 +19,11 @@ QUICK := encoder.name=resnet18 data.train=128 validation.every_epochs=4 precisio
 PRETRAINING := name=pretraining paths.outputs=outputs/pretraining data.seed=1 model=single model.task=semseg \
 	dilation=os32 model.aspp=false model.skip=false validation.every_epochs=4
 
-.PHONY: help train test check report report-quick report-page ui studies data figures bench bench-smoke wheels clean
+OBSERVATIONS := $(CURDIR)/.venv/observations.jsonl
+ATTACKS := tests/faults tests/test_training.py tests/test_checkpoint.py tests/data/test_packed.py tests/test_soak.py \
+	tests/test_any_config.py tests/data/test_damaged_pictures.py tests/test_nobody_let_in.py tests/test_honest_numbers.py
+
+.PHONY: help train test trust check report report-quick report-page ui studies data figures bench bench-smoke wheels clean
 
 help:  ## this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "make %-13s %s\n", $$1, $$2}'
@@ -29,6 +33,11 @@ train: $(INSTALLED)  ## environment, embedded street scenes, one training, its s
 
 test: $(INSTALLED) check  ## environment, lint, format, types, the whole test suite
 	$(BIN)/python -m pytest
+
+trust: $(INSTALLED)  ## the long forms of the tests that attack it, about an hour; writes the table of docs/trust.md
+	rm -f $(OBSERVATIONS)
+	MTL_SEG_DEPTH_OBSERVATIONS=$(OBSERVATIONS) $(BIN)/python -m pytest $(ATTACKS)
+	$(BIN)/python docs/make_trust_table.py $(OBSERVATIONS)
 
 check: $(INSTALLED)  ## lint, format and types alone
 	$(BIN)/ruff check .

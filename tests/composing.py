@@ -35,7 +35,9 @@ def compose(*overrides: str, config: str = "train") -> dict[str, Any]:
     os.environ.setdefault(ROOT_VARIABLE, str(ROOT))
     GlobalHydra.instance().clear()
     with hydra.initialize_config_dir(str(CONF)):
-        tree = OmegaConf.to_container(hydra.compose(config, overrides=list(overrides)), resolve=True)
+        tree = OmegaConf.to_container(
+            hydra.compose(config, overrides=list(overrides)), resolve=True, throw_on_missing=True
+        )
     assert isinstance(tree, dict)
     return tree
 

@@ -1,15 +1,38 @@
 """Shared by all tests; its place here also lets them import the helpers beside it, such as `tiny_data`."""
 
+import json
 import os
 import shutil
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 from hypothesis import HealthCheck, settings
+from lengths import LONG, OBSERVATIONS
 
 # Machines are shared and slow at times: how long an example takes says nothing about the code.
 settings.register_profile("untimed", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("untimed")
+
+
+@pytest.fixture(scope="session")
+def extent() -> Callable[[int, int], int]:
+    """How much of something to try: the first number in `make test`, the second in `make trust`."""
+    return lambda quick, long: long if LONG else quick
+
+
+@pytest.fixture
+def observed(request: pytest.FixtureRequest) -> Callable[..., None]:
+    """Tells `make trust` what a test saw: the promise that held, and the numbers for docs/trust.md."""
+
+    def write(promise: str, **numbers: float | str) -> None:
+        path = os.environ.get(OBSERVATIONS)
+        if path:
+            line = {"test": request.node.nodeid, "promise": promise, "numbers": numbers}
+            with Path(path).open("a") as file:
+                file.write(json.dumps(line) + "\n")
+
+    return write
 
 
 @pytest.fixture(scope="session")
@@ -18,6 +41,16 @@ def trained_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     from trained_runs import train_two
 
     return train_two(tmp_path_factory.mktemp("trained"))
+
+
+@pytest.fixture(scope="session")
+def fresh_database(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """An empty tracking database to copy: migrations take seconds."""
+    from mtl_seg_depth.tracking import prepare_store
+
+    path = tmp_path_factory.mktemp("fresh") / "mlflow.db"
+    prepare_store(f"sqlite:///{path}")
+    return path
 
 
 @pytest.fixture

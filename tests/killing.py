@@ -1,5 +1,8 @@
 """One training whole, and killed at random moments and continued: `killing.py KILLS FOLDER OVERRIDES...`.
 
+Some of the kills are power failures: what was written last is not on the disk, or half of it. The newest checkpoint is
+torn, where there is one before it, and points logged after the newest whole checkpoint are lost.
+
 Every process is forked from this one, which has imported everything and run nothing, so that a kill hits the training
 and not the start of an interpreter. Prints what happened as JSON.
 """
@@ -11,8 +14,10 @@ import random
 import signal
 import sys
 import time
+from pathlib import Path
 from typing import Any
 
+import torch
 from composing import compose
 from rich.console import Console
 
@@ -46,6 +51,27 @@ def begin(settings: Settings) -> tuple[int, int]:
     return child, int(first.split("from step ")[1]) if "from step " in first else 0
 
 
+def fail_power(folder: Path, dice: random.Random) -> bool:
+    """Damage what a power failure may; whether a checkpoint was torn."""
+    last, previous, points = (folder / name for name in ("last.pt", "last.previous.pt", "metrics.jsonl"))
+    if not last.exists():
+        return False
+    if torn := previous.exists():
+        content = bytearray(last.read_bytes())
+        start = dice.randrange(len(content) - 1)
+        if dice.random() < 0.5:
+            del content[start:]
+        else:
+            content[start : start + 4096] = bytes(len(content[start : start + 4096]))
+            content[start] ^= 255
+        last.write_bytes(content)
+    step = torch.load(previous if torn else last, weights_only=True)["state"]["step"]
+    lines = points.read_bytes().splitlines(keepends=True)
+    kept = sum(len(line) for line in lines if json.loads(line)["step"] <= step) if lines else 0
+    os.truncate(points, dice.randint(kept, points.stat().st_size))
+    return torn
+
+
 def main() -> None:
     kills, folder = int(sys.argv[1]), sys.argv[2]
 
@@ -60,6 +86,7 @@ def main() -> None:
     dice = random.Random(7)
     killed = [run_in("killed0")]
     started_from = []
+    power_failures = torn = 0
     while len(started_from) < kills:
         child, step = begin(killed[-1])
         time.sleep(dice.uniform(0, longest_life))
@@ -69,10 +96,14 @@ def main() -> None:
         os.kill(child, signal.SIGKILL)
         os.waitpid(child, 0)
         started_from.append(step)
+        if dice.random() < 0.4:
+            power_failures += 1
+            torn += fail_power(find_folder(killed[-1], fingerprint(killed[-1])).path, dice)
     child, _ = begin(killed[-1])
     os.waitpid(child, 0)
     folders = [str(find_folder(settings, fingerprint(settings)).path) for settings in (whole, *killed)]
-    print(json.dumps({"started_from": started_from, "whole": folders[0], "killed": folders[1:]}))
+    report = {"started_from": started_from, "power_failures": power_failures, "torn": torn}
+    print(json.dumps({**report, "whole": folders[0], "killed": folders[1:]}))
 
 
 if __name__ == "__main__":

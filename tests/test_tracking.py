@@ -27,14 +27,6 @@ from mtl_seg_depth.tracking.system import SystemSampler
 NOWHERE = "http://127.0.0.1:9"  # the discard port: refused at once
 
 
-@pytest.fixture(scope="session")
-def fresh_database(tmp_path_factory):
-    """Migrations take seconds: make one database, and give each test a copy."""
-    path = tmp_path_factory.mktemp("fresh") / "mlflow.db"
-    prepare_store(f"sqlite:///{path}")
-    return path
-
-
 @pytest.fixture
 def uri(tmp_path, fresh_database):
     path = tmp_path / "store" / "mlflow.db"

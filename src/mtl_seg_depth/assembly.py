@@ -1,6 +1,7 @@
 """From settings to the parts of a training: everything is built and checked before a picture is read."""
 
 import logging
+import os
 from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
@@ -70,6 +71,8 @@ def assemble(settings: Settings, device: torch.device, *, dry: bool = False) -> 
     than the data, a crop larger than the pictures.
     """
     torch.manual_seed(settings.seed)
+    if settings.deterministic:  # cuBLAS asks for it, before its first use
+        os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
     torch.use_deterministic_algorithms(settings.deterministic)
     torch.backends.cuda.matmul.allow_tf32 = True  # where fp32 is asked for, as convolutions have it by default
     torch.backends.cudnn.benchmark = not settings.deterministic  # pays where shapes stay the same, and they do

@@ -20,6 +20,7 @@ class Constant:
     def __init__(self, train: PackedSplit, tasks: Iterable[str]) -> None:
         """Count the training split; the tasks are those to predict."""
         step = -(-len(train) // SAMPLE)
+        train.check(range(0, len(train), step))
         self.values: dict[str, int | float] = {}
         for task in tasks:
             array = train.semseg if task == "semseg" else train.depth

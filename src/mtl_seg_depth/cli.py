@@ -3,7 +3,7 @@
 import os
 import re
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -48,6 +48,7 @@ def start(main: Main, *, config: str, root: Path) -> None:
     codes: list[int] = []
 
     def job(composed: DictConfig) -> Any:
+        _keep_no_secrets()
         codes.append(USER_ERROR)  # composing is over: what goes wrong from here is not the command line's grammar
         try:
             result = main(_plain(composed))
@@ -66,7 +67,7 @@ def start(main: Main, *, config: str, root: Path) -> None:
     except Exception as error:
         if show_traces or (codes and not isinstance(error, HydraException | OmegaConfBaseException | UserError)):
             raise
-        print(f"error: {message_of(error, config)}", file=sys.stderr)
+        print(f"error: {message_of(error, config, sys.argv[1:])}", file=sys.stderr)
         sys.exit(USER_ERROR)
     sys.exit(codes[0] if len(codes) == 1 and not in_sweep() else 0)
 
@@ -81,6 +82,17 @@ def in_sweep_of_ours() -> bool:
     return in_sweep() and HydraConfig.get().sweeper._target_.startswith("hydra_plugins.mtl_seg_depth.")
 
 
+def _keep_no_secrets() -> None:
+    """Hydra stores the command line of a multirun; take out the password that a tracking server's address may hold."""
+    from mtl_seg_depth.atomic import write_text
+    from mtl_seg_depth.tracking import redact
+
+    if in_sweep() and (path := Path(HydraConfig.get().sweep.dir) / "multirun.yaml").exists():
+        text = path.read_text()
+        if redact(text) != text:
+            write_text(path, redact(text))
+
+
 def choices() -> dict[str, str]:
     """The option chosen in each config group, such as `{"model": "branched", ...}`; empty outside an entry point."""
     if not HydraConfig.initialized():
@@ -91,8 +103,14 @@ def choices() -> dict[str, str]:
     }
 
 
-def message_of(error: BaseException, config: str) -> str:
-    """What to tell the person at the keyboard, with the nearest names that exist."""
+def message_of(error: BaseException, config: str, arguments: Sequence[str] = ()) -> str:
+    """What to tell the person at the keyboard, with the nearest names that exist; it names one of their arguments."""
+    message = _explained(error, config)
+    named = any(word.lstrip("+~").partition("=")[0] in message for word in arguments)
+    return message if named or not arguments else f"{message} (in {' '.join(arguments)})"
+
+
+def _explained(error: BaseException, config: str) -> str:
     if isinstance(error, MissingConfigException) and error.missing_cfg_file and error.options:
         group, _, option = error.missing_cfg_file.removesuffix(".yaml").rpartition("/")
         close = nearest(option, error.options)
@@ -105,7 +123,7 @@ def message_of(error: BaseException, config: str) -> str:
         close = [f"{near}{keys[near]}" for near in nearest(key, keys)]
         hint = f"did you mean {' or '.join(close)}?" if close else "--help lists what there is."
         return f"{key}: there is no such option; {hint}"
-    return str(error).strip()
+    return str(error).strip() or type(error).__name__
 
 
 def _plain(composed: DictConfig) -> dict[str, Any]:

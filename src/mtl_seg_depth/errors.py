@@ -1,4 +1,4 @@
-"""The one exception for a mistake that the person at the keyboard can mend."""
+"""The exceptions for what the person at the keyboard can mend."""
 
 
 class UserError(Exception):
@@ -6,3 +6,7 @@ class UserError(Exception):
 
     Entry points print the message alone, without a stack trace, and exit with code 2.
     """
+
+
+class OutOfMemoryError(UserError):
+    """The device or the machine has too little memory for what the config asks."""

@@ -69,6 +69,10 @@ class Points:
         """Read the points from the file, in the order in which they were logged."""
         return read_points(self._path)
 
+    def sync(self) -> None:
+        """Wait until the disk has all points."""
+        os.fsync(self._descriptor)
+
     def close(self) -> None:
         """Close the file; the object cannot log any more."""
         os.close(self._descriptor)
@@ -128,6 +132,10 @@ class Record:
         path = self.folder / "artifacts" / name
         path.parent.mkdir(parents=True, exist_ok=True)
         return path
+
+    def sync(self) -> None:
+        """Wait until the disk has all points: those before a checkpoint are not logged again after it."""
+        self._points.sync()
 
     def close(self) -> None:
         """Close the file of points; nothing can be logged any more."""

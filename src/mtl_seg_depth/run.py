@@ -17,6 +17,7 @@ import torch
 import yaml
 from filelock import FileLock, Timeout
 from rich.console import Console
+from rich.markup import escape
 
 from mtl_seg_depth import atomic, pictures
 from mtl_seg_depth.assembly import (
@@ -32,18 +33,18 @@ from mtl_seg_depth.baseline import Constant
 from mtl_seg_depth.config import Settings, fingerprint, flatten, identity
 from mtl_seg_depth.console import LiveLine
 from mtl_seg_depth.data.batches import ScoringBatches
-from mtl_seg_depth.errors import UserError
+from mtl_seg_depth.errors import OutOfMemoryError, UserError
 from mtl_seg_depth.inference import Predictor, score
 from mtl_seg_depth.interruption import Interrupted
 from mtl_seg_depth.metrics import Scores
 from mtl_seg_depth.record import Record
-from mtl_seg_depth.tracking import Mirror
+from mtl_seg_depth.tracking import Mirror, redact
 from mtl_seg_depth.training import Observer, Training
 
 log = logging.getLogger(__name__)
 
-BYTES_PER_PARAMETER = 4 * (2 * 3 + 2)
-"""On disk at most: `last` and its successor hold weights and two moments, `best` and its successor weights."""
+BYTES_PER_PARAMETER = 4 * (3 * 3 + 2)
+"""On disk at most: `last`, the one before and the next hold weights and two moments, `best` and the next weights."""
 
 
 @dataclass(frozen=True)
@@ -125,7 +126,7 @@ def run(
         console.print("This very config was trained before; rerun=true trains it again.")
         return folder.result
     parts = assemble(settings, device)  # finds mistakes before anything is written
-    with _plain_errors(folder.path), folder.locked(wait=sweep is not None):
+    with _plain_errors(folder.path), _plain_memory_errors(settings, device), folder.locked(wait=sweep is not None):
         return folder.result or _train(settings, device, folder, parts, console, choices, sweep)
 
 
@@ -154,12 +155,12 @@ def _train(
         parts.plan,
         record,
         {"fingerprint": folder.fingerprint, "training data": train.content_digest},
-        settings.model_dump(mode="json"),
+        _without_secrets(settings),
     )
     resumed = training.resume(device)
     name = settings.name or (sweep.name if sweep else automatic_name(settings))
     console.print(
-        f"{'Continuing' if resumed else 'Training'} [bold]{name}[/] ({folder.fingerprint}): "
+        f"{'Continuing' if resumed else 'Training'} [bold]{escape(name)}[/] ({folder.fingerprint}): "
         f"{parts.plan.steps} steps of {settings.schedule.batch_size} on {device}, {settings.precision}, "
         f"{parts.parameters / 1e6:.2f} M parameters" + (f", from step {training.state.step}" if resumed else ""),
         highlight=False,
@@ -230,8 +231,7 @@ def _write_card(
     sweep: SweepContext | None,
 ) -> None:
     """The run's config and identity card, for people and for the tracking server."""
-    tree = settings.model_dump(mode="json")
-    text = yaml.safe_dump(tree, sort_keys=False)
+    text = yaml.safe_dump(_without_secrets(settings), sort_keys=False)
     for path in (folder.path / "config.yaml", record.artifact_path("config.yaml")):
         atomic.write_text(path, text)
     params = {key.removesuffix("._target_"): str(value) for key, value in flatten(identity(settings))}
@@ -243,6 +243,13 @@ def _write_card(
         tags={"fingerprint": folder.fingerprint, "git_commit": _git_commit(Path(settings.paths.root))},
         parent=None if sweep is None else sweep.folder,
     )
+
+
+def _without_secrets(settings: Settings) -> dict[str, Any]:
+    """The config to keep and to hand around: without the password that a tracking server's address may hold."""
+    tree = settings.model_dump(mode="json")
+    tree["tracking"]["uri"] = None if settings.tracking.uri is None else redact(settings.tracking.uri)
+    return tree
 
 
 def _result(
@@ -318,6 +325,21 @@ def _plain_errors(folder: Path) -> Iterator[None]:
     except OSError as error:
         where = error.filename or folder
         raise UserError(f"{where}: {error.strerror or error}; what was saved before is untouched") from error
+
+
+@contextmanager
+def _plain_memory_errors(settings: Settings, device: torch.device) -> Iterator[None]:
+    """Turn memory that is used up into a message that says of what there was how much, and what takes less."""
+    try:
+        yield
+    except (torch.OutOfMemoryError, MemoryError, RuntimeError) as error:
+        if type(error) is RuntimeError and "can't allocate memory" not in str(error):  # torch's word for it on a CPU
+            raise
+        raise OutOfMemoryError(
+            f"schedule.batch_size={settings.schedule.batch_size} with data.crop_size={settings.data['crop_size']}: "
+            f"{device} is out of memory ({_memory(device)['memory']}); take smaller ones, or precision=bf16. "
+            "What was saved before is untouched"
+        ) from error
 
 
 __all__ = ["Interrupted", "RunFolder", "SweepContext", "find_folder", "run"]

@@ -59,6 +59,7 @@ def write_submission(
                 live = console.is_terminal
                 for start in track(starts, "submission", console=console, transient=True, disable=not live):
                     ids = split.ids[start : start + batch_size].tolist()
+                    split.check(range(start, start + len(ids)))
                     prediction = predict(_rgb(split.rgb[start : start + batch_size], device))
                     labels = prediction["semseg"].to(torch.uint8).cpu().numpy()
                     codes = encode_depth(prediction["depth"].float().cpu().numpy())

@@ -1,5 +1,6 @@
 """The training loop."""
 
+import logging
 import math
 import time
 from collections.abc import Callable
@@ -18,6 +19,8 @@ from mtl_seg_depth.learning_rate import LearningRate
 from mtl_seg_depth.metrics import Scores
 from mtl_seg_depth.record import Record
 from mtl_seg_depth.step import Step
+
+log = logging.getLogger(__name__)
 
 
 class Pruned(Exception):  # noqa: N818  (it is no error)
@@ -99,11 +102,19 @@ class Training:
         self.observers = observers
         self.state = State()
         self.window = LossWindow()
+        self._ahead: dict[str, Any] | None = None
+        """The best weights on disk, without the weights, where they are of a step that this training is still to take:
+        it went on from an older checkpoint."""
 
     @property
     def last_path(self) -> Path:
         """The checkpoint to continue from."""
         return self.record.folder / "last.pt"
+
+    @property
+    def previous_path(self) -> Path:
+        """The checkpoint before `last`, for when `last` is damaged."""
+        return self.record.folder / "last.previous.pt"
 
     @property
     def best_path(self) -> Path:
@@ -127,8 +138,9 @@ class Training:
                 state.step += 1
 
                 validating = state.step % plan.validate_every == 0 or state.step == plan.steps
-                logging = validating or state.step % plan.log_every == 0
-                if logging and not self._log_losses():
+                is_logging = validating or state.step % plan.log_every == 0
+                if is_logging and not self._log_losses():
+                    self._adopt_best_on_disk()
                     return "diverged"
                 pruned = validating and not self._validate()
                 now = time.monotonic()
@@ -144,6 +156,7 @@ class Training:
 
     def save(self) -> None:
         """Write `last`: all that continuing takes. Random numbers are functions of the step and need no state."""
+        self.record.sync()
         checkpoint.save(
             self.last_path,
             {
@@ -154,13 +167,17 @@ class Training:
                 "optimizer": self.step.optimizer.state_dict(),
                 "weighting": self.step.weighting.state_dict(),
             },
+            previous=self.previous_path,
         )
 
     def resume(self, device: torch.device) -> bool:
-        """Continue from `last` where there is one. UserError where it belongs to another run or other data."""
-        if not self.last_path.exists():
+        """Continue from `last` where there is one, and from the one before where that is damaged, which is logged.
+
+        Raises UserError where it belongs to another run or other data, and where both or the best weights are damaged.
+        """
+        saved = self._load_last(device)
+        if saved is None:
             return False
-        saved = checkpoint.load(self.last_path, device)
         different = [key for key, value in self.identity.items() if saved["identity"].get(key) != value]
         if different:
             raise UserError(
@@ -172,7 +189,52 @@ class Training:
         self.step.network.load_state_dict(saved["network"])
         self.step.optimizer.load_state_dict(saved["optimizer"])
         self.step.weighting.load_state_dict(saved["weighting"])
+        self._look_at_best()
         return True
+
+    def _load_last(self, device: torch.device) -> dict[str, Any] | None:
+        """The newest checkpoint that is whole; None where there never was one."""
+        if not self.last_path.exists() and not self.previous_path.exists():
+            return None
+        try:
+            if self.last_path.exists():
+                return checkpoint.load(self.last_path, device)
+            reason = f"{self.last_path} is missing"
+        except checkpoint.DamagedCheckpointError as error:
+            reason = str(error)
+        try:
+            saved = checkpoint.load(self.previous_path, device)
+        except UserError as error:
+            if self.previous_path.exists():
+                reason = f"{reason}; and the one before: {error}"
+            raise UserError(f"{reason}; nothing is left to continue from. resume=false trains anew beside it") from None
+        self.previous_path.replace(self.last_path)  # so that the next save does not put the damaged one in its place
+        log.warning("%s; going on from the checkpoint before, of step %d", reason, saved["state"]["step"])
+        return saved
+
+    def _look_at_best(self) -> None:
+        """See that the best weights that the state tells of are there; UserError where they are lost."""
+        state = self.state
+        if not self.best_path.exists() and not state.best:
+            return
+        try:
+            best = checkpoint.load(self.best_path, torch.device("cpu"))
+        except UserError as error:
+            raise UserError(f"{error}; the best weights so far are lost. resume=false trains anew beside it") from None
+        if best["step"] > state.step:
+            self._ahead = {key: best[key] for key in ("step", "rank", "scores")}
+        elif best["step"] != state.best_step:
+            raise UserError(
+                f"{self.best_path} is of step {best['step']}, and the best was at step {state.best_step}: it is not of "
+                "this run. resume=false trains anew beside it"
+            )
+
+    def _adopt_best_on_disk(self) -> None:
+        """Let the best weights on disk be the best so far: where steps are not exactly repeatable, none beat them."""
+        if self._ahead is not None:
+            state, best = self.state, self._ahead
+            state.best_step, state.best_rank, state.best = best["step"], best["rank"], best["scores"]
+            self._ahead = None
 
     def _log_losses(self) -> bool:
         """Write down the mean losses since the last log point; whether they are finite."""
@@ -205,16 +267,20 @@ class Training:
         state.last = flat
         if is_best:
             state.best_step, state.best_rank, state.best = state.step, scores.rank, flat
+            self._ahead = None
             checkpoint.save(
                 self.best_path,
                 {
                     "identity": self.identity,
                     "config": self.config,
                     "step": state.step,
+                    "rank": scores.rank,
                     "scores": flat,
                     "network": self.step.network.state_dict(),
                 },
             )
+        elif self._ahead is not None and state.step >= self._ahead["step"]:
+            self._adopt_best_on_disk()
         best = {f"best/{name.removeprefix('val/')}": value for name, value in state.best.items() if "/iou/" not in name}
         self.record.log(state.step, {**flat, **best, "best/step": state.best_step})
         try:

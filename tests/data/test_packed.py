@@ -1,4 +1,6 @@
 import os
+import random
+import re
 import shutil
 import signal
 import subprocess
@@ -17,6 +19,8 @@ from mtl_seg_depth.data import packed
 from mtl_seg_depth.data.miniscapes import READERS, DamagedFileError, list_split
 from mtl_seg_depth.data.packed import PackedSplit, packs_of, verify
 from mtl_seg_depth.errors import UserError
+
+Extent = Callable[[int, int], int]
 
 
 @pytest.fixture
@@ -139,16 +143,85 @@ def test_ids_belong_to_the_content(root: Path, cache: Path) -> None:
     assert second.content_digest != first.content_digest
 
 
+def flip(path: Path, position: int, bit: int = 0) -> None:
+    """Change one bit of a file, as a disk does: neither size nor time tell of it."""
+    times = path.stat()
+    with path.open("r+b") as file:
+        file.seek(position, os.SEEK_END if position < 0 else os.SEEK_SET)
+        old = file.read(1)[0]
+        file.seek(-1, os.SEEK_CUR)
+        file.write(bytes([old ^ (1 << bit)]))
+    os.utime(path, ns=(times.st_atime_ns, times.st_mtime_ns))
+
+
+def assert_as_the_files(split: PackedSplit, root: Path) -> None:
+    for kind, paths in list_split(root, split.split).by_kind.items():
+        np.testing.assert_array_equal(getattr(split, kind), np.stack([READERS[kind](path) for path in paths]))
+
+
 def test_a_flipped_byte_is_found(root: Path, cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(packed, "_BLOCK_BYTES", 2 * 32 * 64 * 3)
     split = pack(root, cache)
-    with (split.folder / "depth.npy").open("r+b") as file:
-        file.seek(-1, os.SEEK_END)
-        last = file.read(1)[0]
-        file.seek(-1, os.SEEK_END)
-        file.write(bytes([last ^ 1]))
-    with pytest.raises(UserError, match=r"depth\.npy is damaged within the pictures 4 to 4; delete"):
+    flip(split.folder / "depth.npy", -1)
+    with pytest.raises(UserError, match=r"depth\.npy is damaged within the pictures 4 to 4; the next run that reads"):
         verify(split.folder)
+
+
+def test_a_flipped_byte_is_mended_before_it_is_read(
+    root: Path, cache: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, decoded: list[Path]
+) -> None:
+    monkeypatch.setattr(packed, "_BLOCK_BYTES", 2 * 32 * 64 * 3)
+    first = pack(root, cache)
+    flip(first.folder / "depth.npy", -1)
+    decoded.clear()
+    split = pack(root, cache)
+    split.check([0, 1])
+    assert not caplog.text
+    split.check([1, 2, 4])
+    assert [path.name for path in decoded] == ["4.png"]
+    assert re.search(
+        r"depth\.npy is damaged within the pictures 4 to 4; it was built again from its sources", caplog.text
+    )
+    assert_as_the_files(split, root)
+    verify(split.folder)
+    flip(first.folder / "depth.npy", -1)
+    split.check(range(5))  # a run looks at a block once
+    assert len(decoded) == 1
+
+
+def test_whichever_bit_of_a_pack_flips_a_run_reads_what_was_packed(
+    root: Path, cache: Path, monkeypatch: pytest.MonkeyPatch, extent: Extent, observed: Callable[..., None]
+) -> None:
+    monkeypatch.setattr(packed, "_BLOCK_BYTES", 2 * 32 * 64 * 3)
+    chance, flips = random.Random(0), extent(60, 1000)
+    folder = pack(root, cache).folder
+    for number in range(flips):
+        names = ["rgb.npy", "semseg.npy", "depth.npy", "index.json"]
+        path = folder / names[number % 4]
+        header_or_all = 128 if number % 3 == 0 else path.stat().st_size
+        flip(path, chance.randrange(header_or_all), chance.randrange(8))
+        split = pack(root, cache)
+        split.check(range(5))
+        assert_as_the_files(split, root)
+        assert split.ids.tolist() == [0, 1, 2, 3, 4]
+    observed("a flipped bit in the packed cache is mended from the sources", flipped=flips, read=0)
+
+
+def test_what_cannot_be_mended_is_said(root: Path, cache: Path) -> None:
+    split = pack(root, cache)
+    flip(split.folder / "rgb.npy", -1)
+    os.utime(root / "train" / "rgb" / "3.jpg", ns=(1, 1))
+    with pytest.raises(UserError, match=r"rgb\.npy is damaged .*, and its sources are others by now; delete"):
+        split.check([4])
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="root writes to whatever it likes")
+def test_a_cache_that_is_damaged_and_cannot_be_written_to_is_named(root: Path, cache: Path) -> None:
+    split = pack(root, cache)
+    flip(split.folder / "rgb.npy", -1)
+    (split.folder / "rgb.npy").chmod(0o444)
+    with pytest.raises(UserError, match=r"rgb\.npy is damaged .*, and cannot be repaired: .*Permission denied"):
+        split.check([4])
 
 
 def test_a_shortened_pack_is_built_again(root: Path, cache: Path, decoded: list[Path]) -> None:
@@ -158,11 +231,14 @@ def test_a_shortened_pack_is_built_again(root: Path, cache: Path, decoded: list[
     assert len(decoded) == 30
 
 
-def test_a_damaged_index_is_named(root: Path, cache: Path) -> None:
+def test_a_pack_with_a_damaged_index_is_built_again(
+    root: Path, cache: Path, caplog: pytest.LogCaptureFixture, decoded: list[Path]
+) -> None:
     split = pack(root, cache)
     (split.folder / "index.json").write_text("{")
-    with pytest.raises(UserError, match=r"index\.json is damaged; delete"):
-        pack(root, cache)
+    assert_as_the_files(pack(root, cache), root)
+    assert len(decoded) == 30
+    assert f"the pack {split.folder} is damaged or incomplete; it is built again" in caplog.text
 
 
 def test_a_picture_of_another_size_is_named_before_decoding(root: Path, cache: Path, decoded: list[Path]) -> None:

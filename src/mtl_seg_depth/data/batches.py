@@ -92,7 +92,7 @@ class TrainingBatches:
         check_sizes(len(split), (height, width), batch_size, crop_size)
         if split.semseg is None or split.depth is None:
             raise UserError(f"the {split.split} pictures have no labels to train on")
-        self.pixels = choose_place((split.rgb, split.semseg, split.depth), device, place)
+        self.pixels = choose_place((split.rgb, split.semseg, split.depth), device, place, split.check)
         self.ids = split.ids
         self.picture = (height, width)
         self.augmentation = augmentation
@@ -202,7 +202,7 @@ class ScoringBatches:
         self.batch_size = batch_size
         self.decode = Decoder(device)
         labels = tuple(array for array in (split.semseg, split.depth) if array is not None)
-        self.pixels = choose_place((split.rgb, *labels), device, place)
+        self.pixels = choose_place((split.rgb, *labels), device, place, split.check)
         height, width = split.rgb.shape[1:3]
         self.size = (height // SIZE_MULTIPLE * SIZE_MULTIPLE, width // SIZE_MULTIPLE * SIZE_MULTIPLE)
 

@@ -5,20 +5,26 @@ the digest of the names, sizes and modification times of the source files, so ch
 is built under another name and renamed when every byte is on disk: a pack that has its name is complete. One lock
 for the cache folder lets concurrent runs build a pack once.
 
+Every block of pictures (16 MiB of rgb) has a SHA-256 digest, and is compared with it when a run first reads from it:
+checking a whole pack before a training would keep a large one waiting for as long as its disk takes. A block that is
+another is built again from its sources, in place; a pack whose index is damaged is built again as a whole.
+
 A new pack of a split takes the place of older packs of that split of the same data folder: they are removed once
 it is complete. A run that still maps an older one keeps it, because the kernel frees a file with its last user.
 """
 
 import hashlib
 import json
+import logging
 import math
 import os
 import shutil
+import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final, TypedDict
 
@@ -31,6 +37,8 @@ from rich.progress import Progress
 from mtl_seg_depth.atomic import write_json
 from mtl_seg_depth.data.miniscapes import READERS, DamagedFileError, SplitFiles, check_one_size, read_size
 from mtl_seg_depth.errors import UserError
+
+log = logging.getLogger(__name__)
 
 _FORMAT_VERSION: Final = 1
 # Of rgb: the unit of a thread's work and of a digest. Content digests depend on it, so it stays as it is.
@@ -72,10 +80,94 @@ class PackedSplit:
     ids: NDArray[np.int64]
     digest: str
     content_digest: str
+    blocks: "Blocks | None" = field(default=None, repr=False)
+    """What is known of the arrays on disk; None for arrays in memory."""
 
     def __len__(self) -> int:
         """The number of pictures."""
         return len(self.ids)
+
+    def check(self, rows: Iterable[int]) -> None:
+        """To be called before the pictures in these rows are read: see that they are what was packed.
+
+        Reads only blocks that this object has not looked at yet. A damaged one is built again from its sources and
+        reported; UserError where it cannot be.
+        """
+        if self.blocks is not None:
+            self.blocks.check(rows)
+
+
+class Blocks:
+    """The blocks of a pack, each compared with its digest once."""
+
+    def __init__(
+        self, folder: Path, index: _Index, arrays: Mapping[str, NDArray[np.uint8]], files: SplitFiles | None
+    ) -> None:
+        self._folder = folder
+        self._index = index
+        self._arrays = arrays
+        self._files = files
+        self._checked: set[int] = set()
+        self._checking = threading.Lock()
+
+    def check(self, rows: Iterable[int]) -> None:
+        """Compare the blocks that hold these rows with their digests, and repair those that are damaged."""
+        wanted = {int(row) // self._index["block_pictures"] for row in rows} - self._checked
+        if not wanted:
+            return
+        with self._checking:
+            for block in sorted(wanted - self._checked):
+                for kind in self.damaged(block):
+                    self._repair(kind, block)
+                self._checked.add(block)
+
+    @property
+    def count(self) -> int:
+        """How many blocks there are."""
+        return len(self._index["blocks"]["rgb"])
+
+    def damaged(self, block: int) -> list[str]:
+        """The arrays that are not what they were when they were packed, in one block."""
+        rows = self._rows(block)
+        return [
+            kind
+            for kind, digests in self._index["blocks"].items()
+            if hashlib.sha256(self._arrays[kind][rows.start : rows.stop].data).hexdigest() != digests[block]
+        ]
+
+    def describe(self, kind: str, block: int) -> str:
+        """Where the damage is, in words."""
+        rows, ids = self._rows(block), self._index["ids"]
+        return f"{self._folder / kind}.npy is damaged within the pictures {ids[rows.start]} to {ids[rows.stop - 1]}"
+
+    def _rows(self, block: int) -> range:
+        step = self._index["block_pictures"]
+        return range(block * step, min((block + 1) * step, len(self._index["ids"])))
+
+    def _repair(self, kind: str, block: int) -> None:
+        """Decode the block's sources again and write them to their place, which shows in all maps of the file."""
+        where, rows, array = self.describe(kind, block), self._rows(block), self._arrays[kind]
+        files = self._files
+        unchanged = files is not None and source_digest(files) == self._index["digest"]
+        pixels = [READERS[kind](files.by_kind[kind][row]) for row in rows] if files and unchanged else []
+        sha = hashlib.sha256()
+        for picture in pixels:
+            sha.update(picture.data)
+        if sha.hexdigest() != self._index["blocks"][kind][block]:
+            raise UserError(f"{where}, and its sources are others by now; delete {self._folder} to have it built again")
+        try:
+            descriptor = os.open(self._folder / f"{kind}.npy", os.O_WRONLY)
+            try:
+                for row, picture in zip(rows, pixels, strict=True):
+                    _write_at(descriptor, picture, array.offset + row * picture.size)  # type: ignore[attr-defined]
+                os.fsync(descriptor)
+            finally:
+                os.close(descriptor)
+        except OSError as error:
+            raise UserError(f"{where}, and cannot be repaired: {error}") from error
+        if kind in self.damaged(block):
+            raise UserError(f"{where}, and the disk does not keep what is written to it; data.cache=<another folder>")
+        log.warning("%s; it was built again from its sources", where)
 
 
 def pack(files: SplitFiles, cache: Path, *, workers: int | None = None, progress: bool = True) -> PackedSplit:
@@ -91,12 +183,12 @@ def pack(files: SplitFiles, cache: Path, *, workers: int | None = None, progress
     folder = cache / digest[:16]
     console = Console(stderr=True, quiet=not progress, markup=False)
     try:
-        if not _is_complete(folder, digest):  # asked before locking, so that a read-only cache can be used
+        if not _is_complete(folder, files, digest):  # asked before locking, so that a read-only cache can be used
             cache.mkdir(parents=True, exist_ok=True)
             with _locked(cache, console):
-                if not _is_complete(folder, digest):
+                if not _is_complete(folder, files, digest, report=True):
                     _build(files, digest, folder, workers or len(os.sched_getaffinity(0)), console)
-        return open_pack(folder)
+        return open_pack(folder, files)
     except OSError as error:
         raise UserError(f"the packed cache in {cache} cannot be used: {error}") from error
 
@@ -114,26 +206,55 @@ def source_digest(files: SplitFiles) -> str:
     return sha.hexdigest()
 
 
-def open_pack(folder: Path) -> PackedSplit:
-    """Map a complete pack into memory; no pixel is read before it is touched."""
-    index = _read_index(folder)
-    arrays = {kind: np.load(folder / f"{kind}.npy", mmap_mode="r") for kind in index["blocks"]}
-    return PackedSplit(
-        folder=folder,
-        split=index["split"],
-        rgb=arrays["rgb"],
-        semseg=arrays.get("semseg"),
-        depth=arrays.get("depth"),
-        ids=np.array(index["ids"], np.int64),
-        digest=index["digest"],
-        content_digest=index["content_digest"],
-    )
+def open_pack(folder: Path, files: SplitFiles | None = None) -> PackedSplit:
+    """Map a complete pack into memory; no pixel is read before it is touched.
+
+    Damage is mended from `files`, where they are given. Raises UserError for an index, or an array's size or header,
+    that is not what was packed.
+    """
+    try:
+        index: _Index = json.loads((folder / _INDEX).read_bytes())
+        if {*index["blocks"], *index["file_sizes"]} not in ({"rgb"}, set(_CHANNELS)):
+            raise ValueError("names of other files")
+        sizes = {kind: (folder / f"{kind}.npy").stat().st_size for kind in index["file_sizes"]}
+        arrays = {kind: np.load(folder / f"{kind}.npy", mmap_mode="r") for kind in index["blocks"]}
+        shapes = {kind: array.shape for kind, array in arrays.items()}
+        plain = all(array.dtype == np.uint8 and array.flags.c_contiguous for array in arrays.values())
+        content = _content_digest(index["ids"], shapes, index["blocks"])
+        whole = plain and sizes == index["file_sizes"] and content == index["content_digest"]
+        blocks = -(-len(index["ids"]) // index["block_pictures"])
+        whole &= all(len(digests) == blocks for digests in index["blocks"].values())
+        if not whole:
+            raise ValueError("not what was packed")
+        return PackedSplit(
+            folder=folder,
+            split=index["split"],
+            rgb=arrays["rgb"],
+            semseg=arrays.get("semseg"),
+            depth=arrays.get("depth"),
+            ids=np.array(index["ids"], np.int64),
+            digest=index["digest"],
+            content_digest=index["content_digest"],
+            blocks=Blocks(folder, index, arrays, files),
+        )
+    except PermissionError:
+        raise
+    except Exception as error:  # numpy raises nearly anything of a damaged header, and so does a damaged index
+        raise UserError(f"the pack {folder} is damaged or incomplete; the next run builds it again") from error
 
 
 def packs_of(root: Path, cache: Path) -> list[Path]:
-    """The folders of the packs in `cache` that were made of the data set in `root`."""
+    """The folders of the packs in `cache` that were made of the data set in `root`, damaged indices aside."""
     folders = [path.parent for path in sorted(cache.glob(f"[!.]*/{_INDEX}"))]
-    return [folder for folder in folders if _read_index(folder)["root"] == str(root.resolve())]
+    return [folder for folder in folders if _belongs_to(folder, root)]
+
+
+def _belongs_to(folder: Path, root: Path, split: str | None = None) -> bool:
+    try:
+        index = json.loads((folder / _INDEX).read_bytes())
+        return index["root"] == str(root.resolve()) and split in (None, index["split"])
+    except (ValueError, KeyError, TypeError):
+        return False
 
 
 def verify(folder: Path) -> None:
@@ -141,17 +262,11 @@ def verify(folder: Path) -> None:
 
     Raises UserError that names the first array, and the pictures in it, where bytes differ.
     """
-    index = _read_index(folder)
-    ids, step = index["ids"], index["block_pictures"]
-    for kind, digests in index["blocks"].items():
-        array = np.load(folder / f"{kind}.npy", mmap_mode="r")
-        for start, expected in zip(range(0, len(ids), step), digests, strict=True):
-            if hashlib.sha256(array[start : start + step].data).hexdigest() != expected:
-                last = ids[min(start + step, len(ids)) - 1]
-                raise UserError(
-                    f"{folder / kind}.npy is damaged within the pictures {ids[start]} to {last}; "
-                    f"delete {folder}, and the next run builds it again"
-                )
+    split = open_pack(folder)
+    assert split.blocks is not None
+    for block in range(split.blocks.count):
+        for kind in split.blocks.damaged(block):
+            raise UserError(f"{split.blocks.describe(kind, block)}; the next run that reads them builds them again")
 
 
 def _build(files: SplitFiles, digest: str, folder: Path, workers: int, console: Console) -> None:
@@ -174,7 +289,7 @@ def _build(files: SplitFiles, digest: str, folder: Path, workers: int, console: 
             root=str(files.root.resolve()),
             split=files.split,
             digest=digest,
-            content_digest=hashlib.sha256(json.dumps([files.ids, shapes, blocks]).encode()).hexdigest(),
+            content_digest=_content_digest(files.ids, shapes, blocks),
             ids=list(files.ids),
             file_sizes={kind: (building / f"{kind}.npy").stat().st_size for kind in shapes},
             block_pictures=step,
@@ -187,7 +302,7 @@ def _build(files: SplitFiles, digest: str, folder: Path, workers: int, console: 
     finally:
         shutil.rmtree(building, ignore_errors=True)  # after the rename there is nothing of this name
     for other in packs_of(files.root, cache):
-        if other != folder and _read_index(other)["split"] == files.split:
+        if other != folder and _belongs_to(other, files.root, files.split):
             _discard(other)
     seconds, count = time.perf_counter() - started, len(files.ids)
     console.print(f"packed {count} pictures of {files.split} in {seconds:.1f} s ({count / seconds:.0f} a second)")
@@ -273,23 +388,21 @@ def _locked(cache: Path, console: Console) -> Iterator[None]:
         lock.release()
 
 
-def _is_complete(folder: Path, digest: str) -> bool:
-    """Whether a pack is there, made of the sources with this digest, its arrays as long as they should be."""
-    if not (folder / _INDEX).is_file():
+def _is_complete(folder: Path, files: SplitFiles, digest: str, report: bool = False) -> bool:
+    """Whether a pack is there, made of the sources with this digest, its index right and its arrays long enough."""
+    if not folder.exists():
         return False
-    index = _read_index(folder)
-    files = {folder / f"{kind}.npy": size for kind, size in index["file_sizes"].items()}
-    return index["digest"] == digest and all(
-        path.is_file() and path.stat().st_size == size for path, size in files.items()
-    )
-
-
-def _read_index(folder: Path) -> _Index:
     try:
-        index: _Index = json.loads((folder / _INDEX).read_bytes())
-    except ValueError as error:
-        raise UserError(f"{folder / _INDEX} is damaged; delete {folder}, and the next run builds it again") from error
-    return index
+        split = open_pack(folder)
+        return (split.digest, split.split) == (digest, files.split)
+    except UserError:
+        if report:
+            log.warning("the pack %s is damaged or incomplete; it is built again", folder)
+        return False
+
+
+def _content_digest(ids: Sequence[int], shapes: Mapping[str, Sequence[int]], blocks: Mapping[str, list[str]]) -> str:
+    return hashlib.sha256(json.dumps([ids, shapes, blocks]).encode()).hexdigest()
 
 
 def _discard(folder: Path) -> None:

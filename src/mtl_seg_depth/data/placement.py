@@ -5,6 +5,7 @@ and views of an epoch go there once. From the host come 5 bytes a pixel of the v
 training, one batch ahead on a stream of their own.
 """
 
+from collections.abc import Callable, Iterable
 from typing import Final, Literal, Protocol
 
 import numpy as np
@@ -26,6 +27,14 @@ Arrays = tuple[NDArray[np.uint8], ...]
 """Arrays [N, H, W, ...] of one split, all with the same N, H and W."""
 
 
+Check = Callable[[Iterable[int]], None]
+"""Sees that what lies in some rows of a split is what was packed; see `PackedSplit.check`."""
+
+
+def trusting(rows: Iterable[int]) -> None:
+    """The check of arrays that need none."""
+
+
 class Pixels(Protocol):
     """A split's pixels, given out in batches on the device."""
 
@@ -42,9 +51,10 @@ class Pixels(Protocol):
 class HostPixels:
     """Pixels that stay where they are and are copied to the device as they are needed."""
 
-    def __init__(self, arrays: Arrays, device: torch.device) -> None:
+    def __init__(self, arrays: Arrays, device: torch.device, check: Check = trusting) -> None:
         self.arrays = arrays
         self.device = device
+        self.check = check
 
     def plan(self, order: NDArray[np.int64], views: Views) -> tuple[Tensor, Views]:
         """On the host, where slices are cut."""
@@ -52,11 +62,13 @@ class HostPixels:
 
     def views(self, rows: Tensor, views: Views, size: Size) -> list[Tensor]:
         """Slices, cut on the host."""
+        self.check(rows.tolist())
         return [self._send(crop(array, rows.numpy(), views, size)) for array in self.arrays]
 
     def whole(self, rows: Tensor | slice | list[int], size: Size) -> list[Tensor]:
         """Copies of the corners."""
         chosen = rows.numpy() if isinstance(rows, Tensor) else rows
+        self.check(np.arange(len(self.arrays[0]))[chosen])
         height, width = size
         # Rows in order are a slice of the file, which numpy copies much faster than a list of rows.
         parts = (array[chosen][:, :height, :width] for array in self.arrays)
@@ -71,7 +83,8 @@ class HostPixels:
 class DevicePixels:
     """Pixels in the device's memory."""
 
-    def __init__(self, arrays: Arrays, device: torch.device) -> None:
+    def __init__(self, arrays: Arrays, device: torch.device, check: Check = trusting) -> None:
+        check(range(len(arrays[0])))
         self.arrays = [_upload(array, device) for array in arrays]
         self.device = device
 
@@ -94,13 +107,16 @@ class DevicePixels:
         return [array[rows][:, : size[0], : size[1]] for array in self.arrays]
 
 
-def place(arrays: Arrays, device: torch.device, where: Place = "auto", free: int | None = None) -> Pixels:
+def place(
+    arrays: Arrays, device: torch.device, where: Place = "auto", check: Check = trusting, free: int | None = None
+) -> Pixels:
     """The pixels where they are best: on the device if it is a GPU with room for them, else on the host.
 
     Args:
         arrays: a split's.
         device: that computes.
         where: "device" or "host" to say so.
+        check: called with the rows that are about to be read.
         free: bytes of the device's memory; None to ask it.
     """
     if where == "auto":
@@ -108,7 +124,7 @@ def place(arrays: Arrays, device: torch.device, where: Place = "auto", free: int
         if device.type == "cuda":
             room = torch.cuda.mem_get_info(device)[0] if free is None else free
             where = "device" if sum(array.nbytes for array in arrays) <= LARGEST_SHARE * room else "host"
-    return DevicePixels(arrays, device) if where == "device" else HostPixels(arrays, device)
+    return (DevicePixels if where == "device" else HostPixels)(arrays, device, check)
 
 
 def _upload(array: NDArray[np.uint8], device: torch.device) -> Tensor:

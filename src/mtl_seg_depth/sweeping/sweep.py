@@ -23,7 +23,7 @@ from rich.table import Table
 
 from mtl_seg_depth.config import Settings, explain
 from mtl_seg_depth.console import duration
-from mtl_seg_depth.errors import UserError
+from mtl_seg_depth.errors import OutOfMemoryError, UserError
 from mtl_seg_depth.interruption import AGAIN, Interruption, interruptible
 from mtl_seg_depth.sweeping.plan import Pace, Row, check_row, composer, study_name
 from mtl_seg_depth.sweeping.queue import Claim, EndState, Queue
@@ -218,12 +218,11 @@ def _outcome(job: JobReturn, claim: Claim, folder: Path) -> tuple[EndState, list
     error = job._return_value
     if isinstance(error, Ended):
         return ("pruned" if error.state == "pruned" else "failed"), None, str(error)
-    if isinstance(error, torch.OutOfMemoryError):
-        # What the trial held on the device must not sink the next one.
-        traceback.clear_frames(error.__traceback__)
+    if isinstance(error, OutOfMemoryError):  # what the trial held on the device must not sink the next one
+        for each in (error, error.__cause__):
+            traceback.clear_frames(each.__traceback__ if each else None)
         gc.collect()
         torch.cuda.empty_cache()
-        return "failed", None, f"out of memory: {str(error).splitlines()[0]}"
     if isinstance(error, UserError):
         return "failed", None, str(error)
     path = folder / "errors" / f"trial_{claim.number}.txt"

@@ -16,7 +16,7 @@ from filelock import FileLock, Timeout
 
 from mtl_seg_depth.errors import UserError
 from mtl_seg_depth.tracking.sender import Sender, send_parent
-from mtl_seg_depth.tracking.store import absolute_uri, mlflow_environment, redact, server_errors
+from mtl_seg_depth.tracking.store import absolute_uri, mlflow_environment, redact
 from mtl_seg_depth.tracking.system import SystemSampler
 
 log = logging.getLogger(__name__)
@@ -121,7 +121,9 @@ class Mirror:
         server = redact(self._sender.uri)
         try:
             send()
-        except server_errors() as error:
+        except UserError:
+            raise
+        except Exception as error:  # nonsense from a server makes MLflow raise nearly anything
             if not self._away:
                 log.warning("Tracking server %s is away (%s); the run goes on without.", server, _reason(error))
             self._away = True
@@ -145,7 +147,9 @@ def mirror_once(folder: str | os.PathLike[str], tracking_uri: str | None = None,
             return sender.finish()
     except Timeout as error:
         raise UserError(f"{folder}: its training is alive, and mirrors it itself.") from error
-    except server_errors() as error:
+    except UserError:
+        raise
+    except Exception as error:  # as in Mirror
         raise UserError(f"{folder}: {redact(sender.uri)} did not take it: {_reason(error)}") from error
 
 
@@ -158,7 +162,9 @@ def mirror_sweep(folder: Path, tracking_uri: str, *, over: bool) -> None:
     try:
         with mlflow_environment():
             send_parent(folder, uri, finish=over)
-    except server_errors() as error:
+    except UserError:
+        raise
+    except Exception as error:  # as in Mirror
         log.warning("Tracking server %s is away (%s); the sweep goes on without.", redact(uri), _reason(error))
 
 

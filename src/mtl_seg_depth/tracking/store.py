@@ -19,8 +19,9 @@ _SCHEMES = ("sqlite", "http", "https", "postgresql", "mysql", "mssql", "databric
 
 
 def redact(text: str) -> str:
-    """`text` with the user and password of every URI in it replaced by `***`."""
-    return re.sub(r"(\w://)[^\s/'\"]*@", r"\1***@", text)
+    """`text` with the user and password of every URI in it, and every secret in a query, replaced by `***`."""
+    text = re.sub(r"(\w://)[^\s/]*@", r"\1***@", text)
+    return re.sub(r"(?i)([?&]\w*(?:password|passwd|pwd|token|secret|key)\w*=)[^&\s'\"]*", r"\1***", text)
 
 
 def absolute_uri(tracking_uri: str) -> str:
@@ -54,6 +55,8 @@ def prepare_store(tracking_uri: str) -> str:
     if database is not None:
         try:
             database.parent.mkdir(parents=True, exist_ok=True)
+            if database.is_dir():  # MLflow would try for a minute
+                raise FileExistsError("it is a folder")
             with FileLock(f"{database}.lock"), mlflow_environment():
                 new_client(uri).search_experiments(max_results=1)
         except (PermissionError, FileExistsError, NotADirectoryError) as error:
@@ -77,7 +80,8 @@ def experiment_id(client: "MlflowClient", uri: str, name: str) -> str:
     experiment = client.get_experiment_by_name(name)
     if experiment is None:
         database = sqlite_file(uri)
-        location = (database.parent / "mlartifacts" / name.replace("/", "_")).as_uri() if database else None
+        folder = name.replace("/", "_").lstrip(".") or "_"  # never a way up
+        location = (database.parent / "mlartifacts" / folder).as_uri() if database else None
         try:
             return client.create_experiment(name, location)
         except MlflowException:

@@ -1,0 +1,43 @@
+"""Write the table of docs/trust.md from what the tests observed: make_trust_table.py OBSERVATIONS.jsonl."""
+
+import json
+import sys
+from collections import defaultdict
+from pathlib import Path
+
+PAGE = Path(__file__).with_name("trust.md")
+BEGIN, END = "<!-- table: written by make trust -->", "<!-- end of table -->"
+
+Number = float | int | str
+
+
+def table(lines: list[str]) -> str:
+    """One row for every promise: its tests, and their numbers, counts added up and measurements at their largest."""
+    tests: dict[str, list[str]] = defaultdict(list)
+    numbers: dict[str, dict[str, Number]] = defaultdict(dict)
+    for line in map(json.loads, lines):
+        promise = line["promise"]
+        name = line["test"].partition("[")[0]
+        if name not in tests[promise]:
+            tests[promise].append(name)
+        for key, value in line["numbers"].items():
+            before = numbers[promise].get(key)
+            together = sum if isinstance(value, int) else max
+            numbers[promise][key] = value if before is None else together((before, value))
+    rows = ["| promised | tests | observed |", "| --- | --- | --- |"]
+    for promise, names in tests.items():
+        seen = ", ".join(f"{key.replace('_', ' ')} {value:g}" for key, value in numbers[promise].items())
+        rows.append(f"| {promise} | {'<br>'.join(f'`{name}`' for name in names)} | {seen} |")
+    return "\n".join(rows)
+
+
+def main() -> None:
+    """Replace what stands between the two marks."""
+    before, _, rest = PAGE.read_text().partition(BEGIN)
+    _, _, after = rest.partition(END)
+    lines = Path(sys.argv[1]).read_text().splitlines()
+    PAGE.write_text(f"{before}{BEGIN}\n\n{table(lines)}\n\n{END}{after}")
+
+
+if __name__ == "__main__":
+    main()
