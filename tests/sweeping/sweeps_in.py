@@ -60,7 +60,6 @@ def sweep(*arguments: str) -> int:
     """Run a command line of train.py; returns its exit code."""
     GlobalHydra.instance().clear()
     Interruption.in_this_process = False
-    os.environ.pop("HYDRA_FULL_ERROR", None)  # an earlier call in this process has set it
     before = sys.argv
     sys.argv = ["train.py", *arguments]
     try:
@@ -69,6 +68,7 @@ def sweep(*arguments: str) -> int:
         return int(end.code or 0)
     finally:
         sys.argv = before
+        os.environ.pop("HYDRA_FULL_ERROR", None)  # set for Hydra's sake: another command would show its traces
     raise AssertionError("start never returns")
 
 

@@ -1,10 +1,8 @@
 """A sweep from its command line to its exit code."""
 
 import copy
-import functools
 import gc
 import traceback
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Literal
 
@@ -21,7 +19,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from mtl_seg_depth.config import Settings, explain
+from mtl_seg_depth.config import explain
 from mtl_seg_depth.console import duration
 from mtl_seg_depth.errors import OutOfMemoryError, UserError
 from mtl_seg_depth.interruption import AGAIN, Interruption, interruptible
@@ -34,8 +32,14 @@ from mtl_seg_depth.sweeping.trial import DIRECTIONS, Ended, objective_names, swe
 from mtl_seg_depth.sweeping.workers import run_workers, was_stopped
 from mtl_seg_depth.tracking import mirror_sweep
 
+WITHOUT_SCORE = ("failed", "impossible")
+"""States of rows that ended, or never began, and have nothing to compare."""
+
 FAILED = 1
 """Exit code of a sweep with a trial that has no score: failed, diverged, or impossible."""
+
+
+Ending = Literal["finished", "failed", "interrupted"]
 
 
 class SweeperSettings(BaseModel):
@@ -55,6 +59,11 @@ class SweeperSettings(BaseModel):
     storage: str
     study_name: str | None
 
+    @property
+    def is_grid(self) -> bool:
+        """Whether every combination is to run; else a sampler chooses."""
+        return bool(self.sampler["_target_"].endswith(".GridSampler"))
+
 
 def sweep(
     raw: dict[str, Any],
@@ -68,10 +77,44 @@ def sweep(
     Raises UserError for a mistake that concerns all trials, before anything starts. Leaves by SystemExit where a
     trial has no score (1), and where it was asked to stop (75).
     """
-    settings = _parse(raw)
     console = Console()
-    names = objective_names(settings.objective)
-    choice = config.hydra.runtime.choices.get("sweeps")
+    settings = _parse(raw)
+    planned = _plan(settings, config, context, arguments)
+    for row in planned.rows or ():
+        if row.problem:
+            console.print(f"[yellow]Cannot run:[/] {escape(row.label)}: {escape(row.problem)}", soft_wrap=True)
+    if planned.base.dry_run:
+        _show_plan(planned, settings.n_trials, console)
+        return
+    queue = _open_queue(settings, planned)
+    launcher = Plugins.instance().instantiate_launcher(
+        config=_with_study(config, planned.study), hydra_context=context, task_function=task_function
+    )
+    stopped = died = False
+    try:
+        with interruptible():
+            _publish(planned, queue, None)
+            if settings.n_jobs > 1 and type(launcher).__name__ == "BasicLauncher":
+                codes = run_workers(settings.n_jobs, planned.folder, lambda: describe(planned, queue.newest()), console)
+                stopped = any(map(was_stopped, codes))
+                died = not stopped and not set(codes) <= {0, FAILED}
+            else:
+                _work(planned, queue, launcher, settings.n_jobs, console)
+    except KeyboardInterrupt:
+        stopped = True
+    described = _publish(planned, queue, _ending(describe(planned, queue.newest())))
+    _show_end(described, planned.folder, console)
+    if died:
+        console.print(f"[red]A worker died;[/] {planned.folder}/worker_*.log say why. The same command goes on.")
+    if stopped:
+        console.print("[yellow]Stopped; the same command goes on.[/]")
+        raise SystemExit(AGAIN)
+    if died or any(row["state"] in WITHOUT_SCORE for row in described["rows"]):
+        raise SystemExit(FAILED)
+
+
+def _plan(settings: SweeperSettings, config: DictConfig, context: HydraContext, arguments: list[str]) -> Sweep:
+    """Everything that the sweep is to do, composed, built and checked; UserError where nothing of it can run."""
     loader = context.config_loader
     compose = composer(config, loader.load_sweep_config)
     space = Space.parse(settings.params, settings.linked, arguments, loader.get_group_options)
@@ -80,62 +123,34 @@ def sweep(
     base = compose(space.fixed)
     if base.rerun:
         raise UserError("rerun=true is for one training; a sweep runs again what is no longer in its outputs folder")
-    is_grid = settings.sampler["_target_"].endswith(".GridSampler")
-    rows = [check_row(values, space, compose) for values in space.grid()] if is_grid else None
+    rows = [check_row(values, space, compose) for values in space.grid()] if settings.is_grid else None
     if rows is not None and all(row.problem for row in rows):
         raise UserError(str(rows[0].problem))
+    choice = config.hydra.runtime.choices.get("sweeps")
     name = settings.study_name or study_name(choice, space, base, settings.model_dump())
-    sweep = Sweep(name, choice, space, rows, base, names, sweep_folder(base, name))
-    for row in rows or ():
-        if row.problem:
-            console.print(f"[yellow]Cannot run:[/] {escape(row.label)}: {escape(row.problem)}", soft_wrap=True)
-    if base.dry_run:
-        _show_plan(sweep, settings.n_trials, console)
-        return
+    return Sweep(name, choice, space, rows, base, objective_names(settings.objective), sweep_folder(base, name))
 
+
+def _open_queue(settings: SweeperSettings, planned: Sweep) -> Queue:
+    """The study in its database, created where it is missing."""
     studies = Studies(settings.storage, settings.heartbeat_seconds)
     with studies.locked():
         study = optuna.create_study(
-            study_name=name,
+            study_name=planned.study,
             storage=studies.storage,
-            sampler=_sampler(settings, is_grid),
+            sampler=_sampler(settings),
             pruner=instantiate(settings.pruner, _execution_whitelist_=("optuna.pruners.*",)),
-            directions=sweep.directions,
+            directions=planned.directions,
             load_if_exists=True,
         )
-        study.set_metric_names(names)
-    # A row that cannot run keeps its place and is never queued.
+        study.set_metric_names(planned.objectives)
+    rows = planned.rows
+    # A row that cannot run keeps its number and is never queued.
     possible = None if rows is None else {i: row.values for i, row in enumerate(rows) if not row.problem}
-    outputs = Path(base.paths.outputs)
-    queue = Queue(studies, study, space.distributions, possible, settings.n_trials, settings.max_attempts, outputs)
-    launcher = Plugins.instance().instantiate_launcher(
-        config=_with_study(config, name), hydra_context=context, task_function=task_function
+    outputs = Path(planned.base.paths.outputs)
+    return Queue(
+        studies, study, planned.space.distributions, possible, settings.n_trials, settings.max_attempts, outputs
     )
-    local = type(launcher).__name__ == "BasicLauncher"
-    stopped = False
-    tell = functools.partial(_publish, sweep, queue, base)
-    try:
-        with interruptible():
-            tell(None)
-            if settings.n_jobs > 1 and local:
-                codes = run_workers(settings.n_jobs, sweep.folder, lambda: describe(sweep, queue.newest()), console)
-                stopped = any(map(was_stopped, codes))
-            else:
-                batch = 1 if local else settings.n_jobs
-                _work(queue, launcher, batch, space, sweep.folder, lambda: tell(None), console)
-    except KeyboardInterrupt:
-        stopped = True
-    described = describe(sweep, queue.newest())
-    unfinished = any(row["state"] in ("running", "waiting") for row in described["rows"])
-    bad = [row for row in described["rows"] if row["state"] in ("failed", "impossible")]
-    # Where other workers still run trials, the last of them closes the sweep.
-    if stopped or not unfinished:
-        described = tell("interrupted" if stopped else "failed" if bad else "finished")
-    _show_end(described, sweep.folder, stopped, console)
-    if stopped:
-        raise SystemExit(AGAIN)
-    if bad or unfinished:
-        raise SystemExit(FAILED if bad or settings.n_jobs > 1 else 0)
 
 
 def _parse(raw: dict[str, Any]) -> SweeperSettings:
@@ -153,8 +168,8 @@ def _parse(raw: dict[str, Any]) -> SweeperSettings:
     return settings
 
 
-def _sampler(settings: SweeperSettings, is_grid: bool) -> optuna.samplers.BaseSampler:
-    if is_grid:  # the queue has every row's values: nothing is ever sampled
+def _sampler(settings: SweeperSettings) -> optuna.samplers.BaseSampler:
+    if settings.is_grid:  # the queue has every row's values: nothing is ever sampled
         return optuna.samplers.RandomSampler()
     whitelist = ("hydra_plugins.hydra_optuna_sweeper.*", "optuna.samplers.*")
     sampler: optuna.samplers.BaseSampler = instantiate(settings.sampler, _execution_whitelist_=whitelist)
@@ -172,40 +187,45 @@ def _with_study(config: DictConfig, name: str) -> DictConfig:
     return named
 
 
-def _publish(
-    sweep: Sweep, queue: Queue, base: Settings, over: Literal["finished", "failed", "interrupted"] | None
-) -> dict[str, Any]:
-    described = publish(sweep, queue.newest(), over=over)
-    if base.tracking.uri is not None:
-        mirror_sweep(sweep.folder, base.tracking.uri, over=over is not None)
+def _ending(described: dict[str, Any]) -> Ending | None:
+    """How the sweep ended; None where other workers still run trials, the last of which closes it."""
+    states = {row["state"] for row in described["rows"]}
+    if "running" in states:
+        return None
+    if "waiting" in states:
+        return "interrupted"
+    return "failed" if states & set(WITHOUT_SCORE) else "finished"
+
+
+def _publish(planned: Sweep, queue: Queue, ending: Ending | None) -> dict[str, Any]:
+    """Write down how far the sweep is, here and on the tracking server."""
+    described = publish(planned, queue.newest(), over=ending)
+    uri = planned.base.tracking.uri
+    if uri is not None:
+        mirror_sweep(planned.folder, uri, over=ending is not None)
     return described
 
 
-def _work(
-    queue: Queue,
-    launcher: Launcher,
-    batch: int,
-    space: Space,
-    folder: Path,
-    publish_now: Callable[[], object],
-    console: Console,
-) -> None:
+def _work(planned: Sweep, queue: Queue, launcher: Launcher, n_jobs: int, console: Console) -> None:
     """Take trials and run them, until none is left or a stop is asked for (KeyboardInterrupt)."""
+    # Hydra's own launcher runs one job after another; the others run as many at once as they are given.
+    batch = 1 if type(launcher).__name__ == "BasicLauncher" else n_jobs
     while claims := queue.claim(batch):
         for claim in claims:
             console.rule(f"trial {claim.number}: {escape(claim.label)}", align="left")
         try:
-            returns = launcher.launch([space.overrides(claim.values) for claim in claims], claims[0].job)
+            overrides = [planned.space.overrides(claim.values) for claim in claims]
+            returns = launcher.launch(overrides, claims[0].job)
         except BaseException:
             for claim in claims:
                 queue.release(claim)
             raise
         for claim, job in zip(claims, returns, strict=True):
-            state, values, reason = _outcome(job, claim, folder)
+            state, values, reason = _outcome(job, claim, planned.folder)
             queue.finish(claim, state, values, reason)
             if reason is not None:
                 console.print(f"[yellow]{state}:[/] {escape(reason)}", soft_wrap=True)
-        publish_now()
+        _publish(planned, queue, None)
         if Interruption.in_this_process:
             raise KeyboardInterrupt
 
@@ -261,7 +281,7 @@ def _show_plan(sweep: Sweep, n_trials: int, console: Console) -> None:
     console.print(f"left: {guess}", highlight=False)
 
 
-def _show_end(described: dict[str, Any], folder: Path, stopped: bool, console: Console) -> None:
+def _show_end(described: dict[str, Any], folder: Path, console: Console) -> None:
     """The table, and what failed and why."""
     best = {row["number"] for row in best_rows(described)}
     table = Table(title=described["study"], title_justify="left", box=None, pad_edge=False)
@@ -273,14 +293,12 @@ def _show_end(described: dict[str, Any], folder: Path, stopped: bool, console: C
         table.add_row(escape(row["label"]), *cells, row["state"], style="bold" if row["number"] in best else None)
     console.print(table)
     rows = described["rows"]
-    bad = [row for row in rows if row["state"] in ("failed", "impossible")]
+    bad = [row for row in rows if row["state"] in WITHOUT_SCORE]
     counts = [f"{sum(row['state'] == state for row in rows)} {state}" for state in ("complete", "pruned", "running")]
     counts.append(f"{sum(row['state'] == 'waiting' for row in rows)} left")
     console.print(", ".join([*(each for each in counts if not each.startswith("0 ")), f"{len(bad)} failed"]))
     for row in bad:
         console.print(f"[red]{escape(row['label'])}[/]: {escape(str(row['reason']))}", soft_wrap=True)
-    if stopped:
-        console.print("[yellow]Stopped; the same command goes on.[/]")
     console.print(f"in {folder / 'sweep.json'}", highlight=False, soft_wrap=True)
 
 
