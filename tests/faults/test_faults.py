@@ -23,6 +23,7 @@ from lengths import only_long, quick_or_long
 from PIL import Image
 from tiny_data import write_tiny_miniscapes
 
+from mtl_seg_depth.interruption import AGAIN
 from mtl_seg_depth.tracking import mirror_once
 
 COUNTS = {"train": 8, "val": 3}
@@ -128,9 +129,9 @@ def test_a_disk_that_takes_no_more(
 def test_a_disk_that_fills_up(
     train: Commands, folder: Path, undisturbed: Path, extent: Callable[[int, int], int], observed: Callable[..., None]
 ) -> None:
-    sizes = [60, 220, 20, 100, 140, 180, 250, 300, 350, 400][: extent(1, 10)]
+    sizes = [60, 20, 100, 140, 160, 180, 200, 220, 250, 280][: extent(1, 10)]
     with small_disk(folder / "outputs", "1m") as remount:
-        for size in sizes:
+        for size in sorted(sizes):  # it cannot shrink below what is in it
             remount(f"size={size}m")
             assert_message(train(folder, fault="no_space_check"), "No space left on device; what was saved before is")
         remount("size=800m")
@@ -293,24 +294,30 @@ def test_a_tracking_server_that_goes_away_in_the_middle_costs_no_result(
         port = free.getsockname()[1]
     address = f"http://127.0.0.1:{port}"
     with mlflow_server(folder, port):
-        overrides = ["schedule.epochs=60", "validation.every_epochs=20", f"tracking.uri={address}"]
+        overrides = ["schedule.epochs=100000", "validation.every_epochs=100000", f"tracking.uri={address}"]
         process = subprocess.Popen(
             [sys.executable, str(ROOT / "train.py"), *arguments(folder, *overrides)], stderr=subprocess.PIPE, text=True
         )
         while not list((folder / "outputs").glob("*/mlflow.json")) or not sent(folder):
             assert process.poll() is None
             time.sleep(0.05)
-    _, errors = process.communicate(timeout=300)
-    assert process.returncode == 0, errors
+    assert process.stderr is not None
+    errors = ""
+    while f"Tracking server {address} is away" not in errors:
+        line = process.stderr.readline()
+        assert line, errors
+        errors += line
+    process.terminate()
+    errors += process.communicate(timeout=120)[1]
+    assert process.returncode == AGAIN, errors
     assert "Traceback" not in errors, errors
-    assert f"Tracking server {address} is away" in errors
     run = only_run(folder)
-    assert json.loads((run / "result.json").read_text())["steps"] == 240
+    recorded = sum("train/loss/depth" in values for _, values in raw_points(run))
     with mlflow_server(folder, port):
         mirror_once(run)
     with sqlite3.connect(folder / "mlflow.db") as database:
         (points,) = database.execute("select count(*) from metrics where key = 'train/loss/depth'").fetchone()
-    assert points == 240
+    assert points == recorded > 0
     observed("a tracking server that is slow, away or answers nonsense costs no result", injected=1, lost=0)
 
 
