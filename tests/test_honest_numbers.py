@@ -126,11 +126,9 @@ def test_the_seed_of_every_source_of_chance_is_logged(folder: Path, observed: Ca
         for node in ast.walk(ast.parse(path.read_text())):
             if isinstance(node, ast.Call):
                 name = ast.unparse(node.func)
-                seeded = {keyword.arg for keyword in node.keywords} & {"generator"} or name.endswith("_like")
-                assert seeded or not name.startswith("torch.rand"), f"{path}: {name}"
-                # What such a call gives, and is asked then, is seeded too.
-                allowed = re.search(r"(default_rng|SeedSequence)\(.", name) or (
-                    name.endswith(("default_rng", "SeedSequence")) and node.args
-                )
-                assert allowed or not name.startswith(("random.", "np.random.")), f"{path}: {name}"
+                if re.fullmatch(r"torch\.(rand\w*|normal|bernoulli|multinomial)", name):
+                    assert "generator" in {keyword.arg for keyword in node.keywords}, f"{path}: {name}"
+                if re.fullmatch(r"(np\.)?random\.\w+", name):
+                    assert name.endswith(("default_rng", "SeedSequence")), f"{path}: {name}"
+                    assert node.args, f"{path}: {name} without a seed"
     observed("the seed of every source of chance is logged", unseeded_sources=0)
