@@ -32,7 +32,7 @@ train: $(INSTALLED)  ## environment, embedded street scenes, one training, its s
 	$(BIN)/python train.py
 
 test: $(INSTALLED) check  ## environment, lint, format, types, the whole test suite
-	$(BIN)/python -m pytest
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n auto --dist loadfile
 
 trust: $(INSTALLED)  ## the long forms of the tests that attack it, about an hour; writes the table of docs/trust.md
 	rm -f $(OBSERVATIONS)
