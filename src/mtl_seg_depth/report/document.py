@@ -166,6 +166,17 @@ def _short_data(comparison: Comparison) -> str | None:
     return "different data in different rows" if several else "not Miniscapes"
 
 
+def _setting(comparison: Comparison) -> str:
+    """What makes a verdict one about something else than what the report found, in a few words."""
+    found = [(row.report, here) for row, here in comparison.circumstances if row.report is not None]
+    parts = [_short_data(comparison) or "–"]
+    if any(here.encoder != report.says["encoder"] for report, here in found):
+        parts.append("another encoder")
+    if any(report.says["pretrained"] and not here.weights.startswith("imagenet") for report, here in found):
+        parts.append("other initial weights than ImageNet's")
+    return ", ".join(parts)
+
+
 def caption(comparison: Comparison) -> str:
     """On what a table was measured: data, what differs from the report, precision, device, and what was fixed."""
     table, study = comparison.table, comparison.study
@@ -384,7 +395,7 @@ def _findings_table(judgements: Sequence[Judgement], by_table: dict[str, Compari
         Column("report's lead", numeric=True),
         Column("our lead", numeric=True),
         Column("with us"),
-        Column("our data"),
+        Column("ours was"),
     )
     rows = []
     for judgement in judgements:
@@ -396,7 +407,7 @@ def _findings_table(judgements: Sequence[Judgement], by_table: dict[str, Compari
                 Cell(number(judgement.report_gap, signed=True)),
                 NOTHING if judgement.our_gap is None else Cell(number(judgement.our_gap, signed=True)),
                 Cell(judgement.verdict.value, mark=judgement.verdict.name, muted=judgement.verdict is Verdict.NOT_RUN),
-                Cell(_short_data(comparison) or "–", muted=True),
+                Cell(_setting(comparison), muted=True),
             )
         )
     note = (
