@@ -18,6 +18,7 @@ from optuna.trial import FrozenTrial, TrialState
 
 from mtl_seg_depth import atomic
 from mtl_seg_depth.config import Settings
+from mtl_seg_depth.console import duration
 from mtl_seg_depth.record import Record, now_ms
 from mtl_seg_depth.sweeping.plan import Row
 from mtl_seg_depth.sweeping.space import Space, label
@@ -161,6 +162,21 @@ def as_markdown(described: Mapping[str, Any]) -> str:
         state = row["state"] + (f": {row['reason']}" if row["reason"] else "")
         lines.append(f"| {_cell(row['label'])} | {_cell(state)} | {' | '.join(cells)} |")
     return f"# {described['study']}\n\n" + "\n".join(lines) + "\n"
+
+
+def progress(described: Mapping[str, Any]) -> str:
+    """How far a sweep is, in a line: trials by state, the best so far, and how long the rest takes at this pace."""
+    rows = described["rows"]
+    counts = {state: sum(row["state"] == state for row in rows) for state in STATES.values()}
+    left = counts.pop("waiting")
+    parts = [f"{count} {state}" for state, count in counts.items() if count] + [f"{left} left"]
+    if best := best_rows(described):
+        parts.append(f"best {best[0]['label']}: " + ", ".join(f"{value:.2f}" for value in best[0]["values"]))
+    times = [row["ended"] - row["started"] for row in rows if row["started"] and row["ended"]]
+    if times and left + counts["running"]:
+        seconds = sum(times) / len(times) / 1000 * (left + counts["running"]) / max(1, counts["running"])
+        parts.append(f"about {duration(seconds)} to go")
+    return ", ".join(parts)
 
 
 def mean_scores(row: Mapping[str, Any]) -> dict[str, float]:

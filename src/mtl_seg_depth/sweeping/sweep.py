@@ -27,7 +27,7 @@ from mtl_seg_depth.sweeping.plan import Pace, Row, check_row, composer, study_na
 from mtl_seg_depth.sweeping.queue import Claim, EndState, Queue
 from mtl_seg_depth.sweeping.space import Space
 from mtl_seg_depth.sweeping.studies import Studies
-from mtl_seg_depth.sweeping.summary import Sweep, best_rows, describe, mean_scores, publish
+from mtl_seg_depth.sweeping.summary import Sweep, best_rows, describe, mean_scores, progress, publish
 from mtl_seg_depth.sweeping.trial import DIRECTIONS, Ended, objective_names, sweep_folder
 from mtl_seg_depth.sweeping.workers import run_workers, was_stopped
 from mtl_seg_depth.tracking import mirror_sweep
@@ -225,7 +225,7 @@ def _work(planned: Sweep, queue: Queue, launcher: Launcher, n_jobs: int, console
             queue.finish(claim, state, values, reason)
             if reason is not None:
                 console.print(f"[yellow]{state}:[/] {escape(reason)}", soft_wrap=True)
-        _publish(planned, queue, None)
+        console.print(escape(progress(_publish(planned, queue, None))), highlight=False, soft_wrap=True)
         if Interruption.in_this_process:
             raise KeyboardInterrupt
 

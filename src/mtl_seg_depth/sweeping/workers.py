@@ -16,7 +16,7 @@ from rich.text import Text
 
 from mtl_seg_depth.interruption import AGAIN
 from mtl_seg_depth.record import read_points
-from mtl_seg_depth.sweeping.summary import best_rows
+from mtl_seg_depth.sweeping.summary import progress
 
 _LOOK_EVERY_S = 1.0
 
@@ -64,24 +64,15 @@ def was_stopped(code: int) -> bool:
 
 
 def view(described: Mapping[str, Any], outputs: Path) -> Group:
-    """How far a sweep is: the trials that run, how many are done, the best so far."""
-    rows = described["rows"]
-    counts = {
-        state: sum(row["state"] == state for row in rows) for state in ("complete", "pruned", "failed", "running")
-    }
-    best = best_rows(described)
-    parts = [f"{counts[state]} {state}" for state in counts if counts[state]]
-    parts.append(f"{len(rows) - sum(counts.values())} left")
-    if best:
-        parts.append(f"best so far {best[0]['label']}: " + ", ".join(f"{value:.2f}" for value in best[0]["values"]))
+    """How far a sweep is, and below it the trials that run."""
     table = Table(box=None, show_header=False, pad_edge=False)
-    for row in rows:
+    for row in described["rows"]:
         if row["state"] == "running":
-            table.add_row(Text(row["label"], style="bold"), _progress(row, outputs))
-    return Group(Text(f"{described['study']}: " + "  ".join(parts)), table)
+            table.add_row(Text(row["label"], style="bold"), _newest_step(row, outputs))
+    return Group(Text(f"{described['study']}: {progress(described)}"), table)
 
 
-def _progress(row: Mapping[str, Any], outputs: Path) -> str:
+def _newest_step(row: Mapping[str, Any], outputs: Path) -> str:
     """The newest that a running trial's record says."""
     path = outputs / str(row["folder"]) / "metrics.jsonl"
     points = list(read_points(path)) if path.exists() else []
