@@ -3,7 +3,7 @@ BIN := .venv/bin
 INSTALLED := .venv/installed
 BENCHMARKS := step_time data_path whole_run peers metrics_cost startup scaling precision sweep_overhead pruning
 WHEELS_PYTHON ?= 3.11
-WHEELS := hydra-core omegaconf packaging pyyaml pydantic pydantic-core annotated-types typing-inspection \
+WHEELS := hydra-core hydra-optuna-sweeper omegaconf packaging pyyaml pydantic pydantic-core annotated-types typing-inspection \
 	typing-extensions filelock safetensors psutil pillow tqdm torchmetrics lightning-utilities hypothesis \
 	sortedcontainers optuna colorlog sqlalchemy alembic mako markupsafe
 
