@@ -11,7 +11,7 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
-from common import main
+from common import main, pictures
 from sweeping import sweep
 
 SEARCH = ("optimizer=sgd,adam,adamw", "lr.value=tag(log,interval(1e-5,1.0))", "hydra/sweeper/sampler=random")
@@ -31,9 +31,7 @@ def winner(described: dict[str, Any]) -> dict[str, Any]:
 
 def measure(arguments: argparse.Namespace) -> dict[str, Any]:
     trials, epochs, train = (3, 3, 4) if arguments.smoke else (arguments.trials, arguments.epochs, arguments.train)
-    size = (
-        [] if not arguments.smoke else ["data.height=32", "data.width=64", "data.crop_size=[32,32]", "precision=fp32"]
-    )
+    size = [*pictures(32), "precision=fp32"] if arguments.smoke else pictures(arguments.size)
     with tempfile.TemporaryDirectory() as temporary:
         folder = Path(temporary)
         base = [
@@ -67,4 +65,4 @@ def measure(arguments: argparse.Namespace) -> dict[str, Any]:
 
 
 if __name__ == "__main__":
-    main("pruning", measure, trials=27, epochs=9, train=64, seed=0)
+    main("pruning", measure, trials=27, epochs=27, train=48, size=64, seed=0)
