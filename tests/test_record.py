@@ -91,10 +91,18 @@ def test_the_identity_card_keeps_the_first_start(tmp_path):
     record = Record(tmp_path)
     record.start(**CARD, params={"lr": "0.1"}, tags={"git": "aaa"})
     card = json.loads((tmp_path / "run.json").read_text())
-    assert card == {**CARD, "started": card["started"], "params": {"lr": "0.1"}, "tags": {"git": "aaa"}}
+    rest = {"parent": None, "params": {"lr": "0.1"}, "tags": {"git": "aaa"}}
+    assert card == {**CARD, "started": card["started"], **rest}
     atomic.write_json(tmp_path / "run.json", {**card, "started": 5})
     record.start(**CARD, params={"lr": "0.1"}, tags={"git": "bbb"})
     assert json.loads((tmp_path / "run.json").read_text()) == {**card, "started": 5, "tags": {"git": "bbb"}}
+
+
+def test_the_identity_card_keeps_the_sweep_that_the_run_began_in(tmp_path):
+    record = Record(tmp_path / "run")
+    for parent in (tmp_path / "sweeps" / "first", tmp_path / "sweeps" / "second", None):
+        record.start(**CARD, params={}, tags={}, parent=parent)
+        assert json.loads((tmp_path / "run" / "run.json").read_text())["parent"] == "../sweeps/first"
 
 
 def test_artifact_path_creates_the_folders_above(tmp_path):
