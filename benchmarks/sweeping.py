@@ -27,7 +27,7 @@ def sweep(folder: Path, *arguments: str) -> dict[str, Any]:
         with contextlib.redirect_stdout(said), contextlib.redirect_stderr(said):
             cli.start(train.train, config="train", root=ROOT)
     except SystemExit as end:
-        if end.code:
+        if end.code not in (0, 1):  # 1: a trial diverged, which is a result
             raise RuntimeError(said.getvalue()) from end
     finally:
         sys.argv = before

@@ -10,7 +10,7 @@ import optuna
 from filelock import FileLock
 from optuna.exceptions import ExperimentalWarning
 from optuna.storages import RDBStorage
-from sqlalchemy import text
+from sqlalchemy import Engine, create_engine, text
 from sqlalchemy.exc import SQLAlchemyError
 
 from mtl_seg_depth.errors import UserError
@@ -52,7 +52,9 @@ class Studies:
                 with self._file_lock:
                     self.storage = self._open(heartbeat_seconds, {"connect_args": {"timeout": _BUSY_SECONDS}})
             else:
-                self.storage = self._open(heartbeat_seconds, {"pool_pre_ping": True})
+                engine = create_engine(self.url)
+                with _advisory_lock(engine):
+                    self.storage = self._open(heartbeat_seconds, {"pool_pre_ping": True})
         except (SQLAlchemyError, OSError, ImportError, RuntimeError) as error:
             reason = redact(str(error).splitlines()[0])
             raise UserError(f"hydra.sweeper.storage={redact(url)} cannot be opened: {reason}") from error
@@ -72,9 +74,16 @@ class Studies:
             with self._file_lock:
                 yield
             return
-        with self.storage.engine.connect() as connection:
-            connection.execute(text(f"SELECT pg_advisory_lock({_LOCK_KEY})"))
-            try:
-                yield
-            finally:
-                connection.execute(text(f"SELECT pg_advisory_unlock({_LOCK_KEY})"))
+        with _advisory_lock(self.storage.engine):
+            yield
+
+
+@contextmanager
+def _advisory_lock(engine: Engine) -> Iterator[None]:
+    """PostgreSQL's own lock, freed by the server where its holder dies."""
+    with engine.connect() as connection:
+        connection.execute(text(f"SELECT pg_advisory_lock({_LOCK_KEY})"))
+        try:
+            yield
+        finally:
+            connection.execute(text(f"SELECT pg_advisory_unlock({_LOCK_KEY})"))
