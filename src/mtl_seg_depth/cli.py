@@ -51,7 +51,7 @@ def start(main: Main, *, config: str, root: Path) -> None:
         _keep_no_secrets()
         codes.append(USER_ERROR)  # composing is over: what goes wrong from here is not the command line's grammar
         try:
-            result = main(_plain(composed))
+            result = main(plain(composed))
         except UserError as error:
             if in_sweep() or show_traces:
                 raise
@@ -126,7 +126,8 @@ def _explained(error: BaseException, config: str) -> str:
     return str(error).strip() or type(error).__name__
 
 
-def _plain(composed: DictConfig) -> dict[str, Any]:
+def plain(composed: DictConfig) -> dict[str, Any]:
+    """A composed config as plain values, every interpolation resolved."""
     tree = OmegaConf.to_container(composed, resolve=True, throw_on_missing=True)
     assert isinstance(tree, dict)
     return {str(key): value for key, value in tree.items()}

@@ -123,7 +123,7 @@ def run(
     settings, device = resolve(settings)
     folder = find_folder(settings, fingerprint(settings))
     if folder.result is not None:
-        console.print("This very config was trained before; rerun=true trains it again.")
+        console.print("This very config was trained before" + ("." if sweep else "; rerun=true trains it again."))
         return folder.result
     parts = assemble(settings, device)  # finds mistakes before anything is written
     with _plain_errors(folder.path), _plain_memory_errors(settings, device), folder.locked(wait=sweep is not None):

@@ -10,12 +10,12 @@ from typing import Any
 
 import yaml
 from hydra.core.utils import filter_overrides
-from omegaconf import DictConfig, OmegaConf, open_dict
+from omegaconf import DictConfig, open_dict
 from optuna.distributions import distribution_to_json
 from rich.console import Console
 
 from mtl_seg_depth.assembly import assemble, automatic_name, resolve
-from mtl_seg_depth.cli import message_of
+from mtl_seg_depth.cli import message_of, plain
 from mtl_seg_depth.config import Settings, fingerprint, flatten, identity, parse
 from mtl_seg_depth.console import duration
 from mtl_seg_depth.errors import UserError
@@ -67,12 +67,11 @@ def composer(config: DictConfig, load: Callable[[DictConfig, list[str]], DictCon
             composed = load(config, list(filter_overrides(list(overrides))))
             with open_dict(composed):
                 del composed["hydra"]
-            tree = OmegaConf.to_container(composed, resolve=True, throw_on_missing=True)
+            tree = plain(composed)
         except Exception as error:
             # Whatever Hydra and OmegaConf raise for overrides that do not fit is a mistake of the command's.
             raise UserError(message_of(error, "train")) from error
-        assert isinstance(tree, dict)
-        return parse({str(key): value for key, value in tree.items()})
+        return parse(tree)
 
     return compose
 

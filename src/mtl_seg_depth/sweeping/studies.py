@@ -4,7 +4,6 @@ import logging
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
-from pathlib import Path
 
 import optuna
 from filelock import FileLock
@@ -14,7 +13,7 @@ from sqlalchemy import Engine, create_engine, text
 from sqlalchemy.exc import SQLAlchemyError
 
 from mtl_seg_depth.errors import UserError
-from mtl_seg_depth.tracking import redact
+from mtl_seg_depth.tracking import redact, sqlite_file
 
 BEATS_TO_DEATH = 3
 """A worker that was not heard of for so many heartbeats is dead."""
@@ -38,7 +37,7 @@ class Studies:
 
         Raises UserError for an address of another kind, and for a database that cannot be reached or written.
         """
-        self.file = Path(url.removeprefix("sqlite:///")).absolute() if url.startswith("sqlite:///") else None
+        self.file = sqlite_file(url)
         self.url = f"sqlite:///{self.file}" if self.file else url
         if not self.file and not url.startswith("postgresql"):
             raise UserError(

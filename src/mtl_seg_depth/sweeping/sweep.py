@@ -19,7 +19,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from mtl_seg_depth.config import explain
+from mtl_seg_depth.config import explain, fingerprint
 from mtl_seg_depth.console import duration
 from mtl_seg_depth.errors import OutOfMemoryError, UserError
 from mtl_seg_depth.interruption import AGAIN, Interruption, interruptible
@@ -237,7 +237,7 @@ def _outcome(job: JobReturn, claim: Claim, folder: Path) -> tuple[EndState, list
         return "complete", value if isinstance(value, list) else [value], None
     error = job._return_value
     if isinstance(error, Ended):
-        return ("pruned" if error.state == "pruned" else "failed"), None, str(error)
+        return error.state, None, str(error)
     if isinstance(error, OutOfMemoryError):  # what the trial held on the device must not sink the next one
         for each in (error, error.__cause__):
             traceback.clear_frames(each.__traceback__ if each else None)
@@ -268,7 +268,7 @@ def _show_plan(sweep: Sweep, n_trials: int, console: Console) -> None:
         missing = [seed for seed in row.seeds if row.result(seed) is None]
         seconds = pace.seconds(row)
         for seed in missing:
-            key = row.of_seed(seed).model_dump_json()
+            key = fingerprint(row.of_seed(seed))  # rows may share a training
             if key not in counted:
                 left, unknown = left + (seconds or 0.0), unknown or seconds is None
                 counted.add(key)

@@ -19,7 +19,7 @@ from mtl_seg_depth.evaluation import evaluate_run
 from mtl_seg_depth.metrics import Scores
 from mtl_seg_depth.record import read_points
 from mtl_seg_depth.run import SweepContext, run
-from mtl_seg_depth.sweeping.queue import own_identity
+from mtl_seg_depth.sweeping.queue import EndState, own_identity
 from mtl_seg_depth.sweeping.space import label
 from mtl_seg_depth.sweeping.studies import Studies
 from mtl_seg_depth.training import Observer, Pruned
@@ -39,7 +39,7 @@ its floors: it still tells two networks apart that both have a multitask score o
 class Ended(Exception):  # noqa: N818  (a pruned trial is no error)
     """A trial ended without an objective value, pruned or diverged; the message says when."""
 
-    def __init__(self, state: str, reason: str) -> None:
+    def __init__(self, state: EndState, reason: str) -> None:
         super().__init__(reason)
         self.state = state
 

@@ -8,6 +8,6 @@ MLflow is imported inside functions: it takes seconds, and the first training st
 """
 
 from mtl_seg_depth.tracking.mirror import Mirror, mirror_once, mirror_sweep
-from mtl_seg_depth.tracking.store import absolute_uri, prepare_store, redact
+from mtl_seg_depth.tracking.store import absolute_uri, prepare_store, redact, sqlite_file
 
-__all__ = ["Mirror", "absolute_uri", "mirror_once", "mirror_sweep", "prepare_store", "redact"]
+__all__ = ["Mirror", "absolute_uri", "mirror_once", "mirror_sweep", "prepare_store", "redact", "sqlite_file"]

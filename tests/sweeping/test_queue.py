@@ -1,0 +1,64 @@
+"""Which trial is next, and whose trials are given back, without any training."""
+
+from pathlib import Path
+from typing import Any
+
+import optuna
+import pytest
+from optuna.distributions import CategoricalDistribution
+from optuna.trial import TrialState
+from sqlalchemy import text
+
+from mtl_seg_depth.sweeping.queue import Queue, own_identity
+from mtl_seg_depth.sweeping.studies import BEATS_TO_DEATH, Studies
+
+HEARTBEAT_SECONDS = 60
+
+
+@pytest.fixture
+def studies(tmp_path: Path) -> Studies:
+    return Studies(f"sqlite:///{tmp_path}/studies.db", HEARTBEAT_SECONDS)
+
+
+def open_queue(studies: Studies, outputs: Path, choices: tuple[str, ...] = ("a", "b")) -> Queue:
+    study = optuna.create_study(study_name="x", storage=studies.storage, load_if_exists=True)
+    rows: dict[int, dict[str, Any]] = {number: {"x": choice} for number, choice in enumerate(choices)}
+    return Queue(studies, study, {"x": CategoricalDistribution(choices)}, rows, 99, 3, outputs)
+
+
+def test_rows_are_claimed_in_order_once_and_with_job_numbers_of_their_own(studies: Studies, tmp_path: Path) -> None:
+    first, second = open_queue(studies, tmp_path), open_queue(studies, tmp_path)
+    claims = [*first.claim(), *second.claim(), *first.claim()]
+    assert [(claim.values, claim.job) for claim in claims] == [({"x": "a"}, 0), ({"x": "b"}, 1)]
+    first.release(claims[0])
+    (again,) = second.claim()
+    assert (again.number, again.values, again.job) == (claims[0].number, {"x": "a"}, 2)
+
+
+def test_several_are_claimed_at_once_with_consecutive_job_numbers(studies: Studies, tmp_path: Path) -> None:
+    claims = open_queue(studies, tmp_path).claim(5)
+    assert [claim.job for claim in claims] == [0, 1]
+
+
+@pytest.mark.parametrize(("silent_for", "given_back"), [(BEATS_TO_DEATH - 1, False), (BEATS_TO_DEATH + 1, True)])
+def test_a_worker_on_another_machine_is_dead_once_its_heartbeat_stops(
+    studies: Studies, tmp_path: Path, silent_for: int, given_back: bool
+) -> None:
+    queue = open_queue(studies, tmp_path, ("a",))
+    (claim,) = queue.claim()
+    queue._set(claim.number, owner={**own_identity(), "machine": "another one"})
+    with studies.storage.engine.begin() as connection:
+        ago = f"-{silent_for * HEARTBEAT_SECONDS} seconds"
+        connection.execute(text("UPDATE trial_heartbeats SET heartbeat = datetime('now', :ago)"), {"ago": ago})
+    assert [again.number for again in open_queue(studies, tmp_path, ("a",)).claim()] == [0] * given_back
+
+
+def test_a_failed_row_is_tried_again_by_the_next_command_and_not_by_this_one(studies: Studies, tmp_path: Path) -> None:
+    queue = open_queue(studies, tmp_path, ("a",))
+    queue.finish(queue.claim()[0], "failed", None, "it broke")
+    assert queue.claim() == []
+    (again,) = open_queue(studies, tmp_path, ("a",)).claim()
+    assert again.values == {"x": "a"}
+    (newest,) = queue.newest()
+    assert (newest.user_attrs["attempt"], newest.state) == (2, TrialState.RUNNING)
+    assert queue.study.trials[0].user_attrs["reason"] == "it broke"
