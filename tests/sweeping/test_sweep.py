@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import shutil
 import signal
 from collections import Counter
@@ -18,6 +19,7 @@ from sweeps_in import described, results, states, sweep, tiny, trials
 from mtl_seg_depth.errors import UserError
 from mtl_seg_depth.interruption import AGAIN
 from mtl_seg_depth.step import Step
+from mtl_seg_depth.sweeping.plan import Pace
 from mtl_seg_depth.sweeping.sweep import FAILED
 from mtl_seg_depth.training import Training
 
@@ -195,6 +197,18 @@ def test_a_data_file_that_vanishes_fails_the_trials_after_it_with_its_name(
     assert sweep(*THREE, *places, *tiny()) == FAILED
     assert states(folder) == ["complete", "failed", "failed"]
     assert all(picture.stem in row["reason"] for row in described(folder)["rows"][1:])
+
+
+def test_a_dry_run_trains_nothing_and_counts_what_rows_share_once(
+    folder: Path, trained: list[str], monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(Pace, "seconds", lambda self, row: 60.0)
+    assert small(folder, "loss=l2", "score=test", "tta=none,report", "seeds=[0,1]", "dry_run=true") == 0
+    said = capfd.readouterr().out
+    assert re.findall(r"tta=\w+ +2 +0 of 2 +(\S+)", said) == ["2:00", "2:00"]
+    assert "left: about 2:00" in said
+    assert trained == []
+    assert not (folder / "outputs").exists()
 
 
 def test_an_impossible_combination_never_starts(folder: Path, trained: list[str]) -> None:
