@@ -21,7 +21,8 @@ PRETRAINING := name=pretraining paths.outputs=outputs/pretraining data.seed=1 mo
 
 OBSERVATIONS := $(CURDIR)/.venv/observations.jsonl
 ATTACKS := tests/faults tests/test_training.py tests/test_checkpoint.py tests/data/test_packed.py tests/test_soak.py \
-	tests/test_any_config.py tests/data/test_damaged_pictures.py tests/test_nobody_let_in.py tests/test_honest_numbers.py
+	tests/test_any_config.py tests/data/test_damaged_pictures.py tests/test_nobody_let_in.py tests/test_honest_numbers.py \
+	tests/sweeping/test_kills.py tests/sweeping/test_sweep.py tests/sweeping/test_study_database.py
 
 .PHONY: help train test trust check report report-quick report-page ui studies data figures bench bench-smoke wheels clean
 
@@ -36,7 +37,7 @@ test: $(INSTALLED) check  ## environment, lint, format, types, the whole test su
 
 trust: $(INSTALLED)  ## the long forms of the tests that attack it, about an hour; writes the table of docs/trust.md
 	rm -f $(OBSERVATIONS)
-	MTL_SEG_DEPTH_OBSERVATIONS=$(OBSERVATIONS) $(BIN)/python -m pytest $(ATTACKS)
+	MTL_SEG_DEPTH_OBSERVATIONS=$(OBSERVATIONS) OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n auto --dist loadfile $(ATTACKS)
 	$(BIN)/python docs/make_trust_table.py $(OBSERVATIONS)
 
 check: $(INSTALLED)  ## lint, format and types alone

@@ -15,7 +15,7 @@ def table(lines: list[str]) -> str:
     """One row for every promise: its tests, and their numbers, counts added up and measurements at their largest."""
     tests: dict[str, list[str]] = defaultdict(list)
     numbers: dict[str, dict[str, Number]] = defaultdict(dict)
-    for line in map(json.loads, lines):
+    for line in sorted(map(json.loads, lines), key=lambda line: str(line["test"])):
         promise = line["promise"]
         name = line["test"].partition("[")[0]
         if name not in tests[promise]:

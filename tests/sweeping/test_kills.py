@@ -7,18 +7,20 @@ import shutil
 import subprocess
 import sys
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import optuna
 import pytest
 import sweeps_in
+from lengths import LONG
 from mlflow import MlflowClient
 from optuna.trial import TrialState
 
 GRID = ("-m", "loss=l2,l1,berhu,huber", "model=joint", "dilation=os32", "model.aspp=false", "model.skip=false")
 STEPS = 20
+KILLED = "a sweep killed at any moment goes on: every row once, no training twice, nothing left running"
 
 
 def run_workers(folder: Path, kills: int, workers: int, *overrides: str) -> int:
@@ -31,7 +33,7 @@ def run_workers(folder: Path, kills: int, workers: int, *overrides: str) -> int:
         [sys.executable, str(script), str(kills), str(workers), str(folder), *overrides],
         capture_output=True,
         text=True,
-        timeout=900,
+        timeout=3600 if LONG else 900,
         check=False,
         env={**os.environ, "PYTHONPATH": path, "OMP_NUM_THREADS": "1"},
     )
@@ -73,18 +75,21 @@ def assert_nothing_was_lost_or_done_twice(folder: Path, storage: str, sweeps: in
     assert children == {None: sweeps, **dict.fromkeys(parents, 4)}
 
 
-def test_ten_kills_lose_nothing_and_do_nothing_twice(tmp_path: Path) -> None:
+def test_kills_lose_nothing_and_do_nothing_twice(tmp_path: Path, observed: Callable[..., None]) -> None:
     sweeps_in.prepare(tmp_path)
-    sweeps = run_workers(tmp_path, kills=10, workers=1)
+    kills = 60 if LONG else 10
+    sweeps = run_workers(tmp_path, kills, workers=1)
     assert_nothing_was_lost_or_done_twice(tmp_path, f"sqlite:///{tmp_path}/studies.db", sweeps)
+    observed(KILLED, kills=kills, sweeps=sweeps, trainings=4 * sweeps, lost=0, trained_twice=0)
 
 
-def test_two_workers_share_a_sweep(tmp_path: Path) -> None:
+def test_two_workers_share_a_sweep(tmp_path: Path, observed: Callable[..., None]) -> None:
     sweeps_in.prepare(tmp_path)
     run_workers(tmp_path, kills=0, workers=2)
     assert_nothing_was_lost_or_done_twice(tmp_path, f"sqlite:///{tmp_path}/studies.db", 1)
     notes = [line.split() for line in (tmp_path / "trainings").read_text().splitlines()]
     assert Counter(kind for kind, _, _ in notes) == {"begin": 4, "end": 4}
+    observed("two workers share a sweep, on SQLite or PostgreSQL: no trial twice", sweeps=1, trained_twice=0)
 
 
 @pytest.fixture
@@ -117,8 +122,12 @@ def postgres(tmp_path: Path) -> Iterator[str]:
         shutil.rmtree(data)
 
 
-def test_two_workers_share_a_sweep_in_postgresql_and_survive_kills(postgres: str, tmp_path: Path) -> None:
+def test_two_workers_share_a_sweep_in_postgresql_and_survive_kills(
+    postgres: str, tmp_path: Path, observed: Callable[..., None]
+) -> None:
     pytest.importorskip("psycopg", reason="PostgreSQL's driver is not installed (pip install psycopg[binary])")
     sweeps_in.prepare(tmp_path)
-    sweeps = run_workers(tmp_path, 3, 2, f"hydra.sweeper.storage='{postgres}'")
+    kills = 20 if LONG else 3
+    sweeps = run_workers(tmp_path, kills, 2, f"hydra.sweeper.storage='{postgres}'")
     assert_nothing_was_lost_or_done_twice(tmp_path, postgres, sweeps)
+    observed(KILLED, kills=kills, sweeps=sweeps, trainings=4 * sweeps, lost=0, trained_twice=0)

@@ -6,6 +6,7 @@ import re
 import shutil
 import signal
 from collections import Counter
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +24,7 @@ from mtl_seg_depth.sweeping.plan import Pace
 from mtl_seg_depth.sweeping.sweep import FAILED
 from mtl_seg_depth.training import Training
 
+FAULTS = "a trial that fails is recorded with its reason, and the sweep goes on"
 THREE = ("-m", "loss=l2,l1,berhu", "model=joint", "dilation=os32", "model.aspp=false", "model.skip=false")
 
 
@@ -117,7 +119,9 @@ def test_more_seeds_later_train_only_what_is_missing(folder: Path, trained: list
     assert len(set(trained)) == len(trained) == 6
 
 
-def test_a_diverged_trial_is_recorded_and_the_sweep_goes_on(folder: Path, trained: list[str]) -> None:
+def test_a_diverged_trial_is_recorded_and_the_sweep_goes_on(
+    folder: Path, trained: list[str], observed: Callable[..., None]
+) -> None:
     arguments = (*THREE, *sweeps_in.places(folder), *tiny("lr.value=1e30,1e-4", "optimizer=sgd", "loss=l2"))
     assert sweep(*arguments) == FAILED
     assert states(folder) == ["failed", "complete"]
@@ -125,6 +129,7 @@ def test_a_diverged_trial_is_recorded_and_the_sweep_goes_on(folder: Path, traine
     assert described(folder)["rows"][0]["runs"][0]["status"] == "diverged"
     assert sweep(*arguments) == FAILED
     assert len(trained) == 2, "it would diverge again"
+    observed(FAULTS, injected=1, lost=0)
 
 
 def failing_step(monkeypatch: pytest.MonkeyPatch, error: BaseException, times: int = 1) -> None:
@@ -151,7 +156,12 @@ def failing_step(monkeypatch: pytest.MonkeyPatch, error: BaseException, times: i
     ],
 )
 def test_a_failed_trial_has_its_reason_and_is_tried_again_by_the_same_command(
-    folder: Path, error: Exception, reason: str, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+    folder: Path,
+    error: Exception,
+    reason: str,
+    monkeypatch: pytest.MonkeyPatch,
+    capfd: pytest.CaptureFixture[str],
+    observed: Callable[..., None],
 ) -> None:
     failing_step(monkeypatch, error)
     assert small(folder) == FAILED
@@ -162,6 +172,7 @@ def test_a_failed_trial_has_its_reason_and_is_tried_again_by_the_same_command(
     assert states(folder) == ["complete"] * 3
     assert described(folder)["rows"][0]["attempt"] == 2
     assert sum(trial.state == TrialState.COMPLETE for trial in trials(folder)) == 3
+    observed(FAULTS, injected=1, lost=0)
 
 
 def test_a_trial_is_not_tried_for_ever(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -171,17 +182,20 @@ def test_a_trial_is_not_tried_for_ever(folder: Path, monkeypatch: pytest.MonkeyP
     assert [trial.user_attrs["attempt"] for trial in trials(folder)] == [1, 1, 2, 2]
 
 
-def test_a_full_disk_leaves_the_sweep_complete(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_full_disk_leaves_the_sweep_complete(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, observed: Callable[..., None]
+) -> None:
     usage = shutil.disk_usage(folder)
     free = iter([usage._replace(free=1000)])
     monkeypatch.setattr(shutil, "disk_usage", lambda path: next(free, usage))
     assert small(folder) == FAILED
     assert states(folder) == ["failed", "complete", "complete"]
     assert "are free; paths.outputs=<folder> puts them elsewhere" in described(folder)["rows"][0]["reason"]
+    observed(FAULTS, injected=1, lost=0)
 
 
 def test_a_data_file_that_vanishes_fails_the_trials_after_it_with_its_name(
-    folder: Path, monkeypatch: pytest.MonkeyPatch
+    folder: Path, monkeypatch: pytest.MonkeyPatch, observed: Callable[..., None]
 ) -> None:
     sweeps_in.prepare(folder / "own")
     picture = next((folder / "own" / "data" / "train" / "depth").iterdir())
@@ -197,6 +211,7 @@ def test_a_data_file_that_vanishes_fails_the_trials_after_it_with_its_name(
     assert sweep(*THREE, *places, *tiny()) == FAILED
     assert states(folder) == ["complete", "failed", "failed"]
     assert all(picture.stem in row["reason"] for row in described(folder)["rows"][1:])
+    observed(FAULTS, injected=1, lost=0)
 
 
 def test_a_dry_run_trains_nothing_and_counts_what_rows_share_once(

@@ -7,7 +7,7 @@ from contextlib import contextmanager
 
 import optuna
 from filelock import FileLock
-from optuna.exceptions import ExperimentalWarning
+from optuna.exceptions import ExperimentalWarning, StorageInternalError
 from optuna.storages import RDBStorage
 from sqlalchemy import Engine, create_engine, text
 from sqlalchemy.exc import SQLAlchemyError
@@ -75,6 +75,19 @@ class Studies:
             return
         with _advisory_lock(self.storage.engine):
             yield
+
+
+@contextmanager
+def database_errors_told(url: str) -> Iterator[None]:
+    """Raise UserError for what goes wrong with an open database: it ends the sweep, and costs no training."""
+    try:
+        yield
+    except (SQLAlchemyError, StorageInternalError) as error:
+        reason = redact(str(error.__cause__ or error).splitlines()[0])
+        raise UserError(
+            f"hydra.sweeper.storage={redact(url)}: {reason}. No training is lost with it: once it works again, "
+            f"or is deleted, the same command goes on with what is in the outputs folder"
+        ) from error
 
 
 @contextmanager

@@ -26,7 +26,7 @@ from mtl_seg_depth.interruption import AGAIN, Interruption, interruptible
 from mtl_seg_depth.sweeping.plan import Pace, Row, check_row, composer, study_name
 from mtl_seg_depth.sweeping.queue import Claim, EndState, Queue
 from mtl_seg_depth.sweeping.space import Space
-from mtl_seg_depth.sweeping.studies import Studies
+from mtl_seg_depth.sweeping.studies import Studies, database_errors_told
 from mtl_seg_depth.sweeping.summary import Sweep, best_rows, describe, mean_scores, progress, publish
 from mtl_seg_depth.sweeping.trial import DIRECTIONS, Ended, objective_names, sweep_folder
 from mtl_seg_depth.sweeping.workers import run_workers, was_stopped
@@ -86,10 +86,18 @@ def sweep(
     if planned.base.dry_run:
         _show_plan(planned, settings.n_trials, console)
         return
+    with database_errors_told(settings.storage):
+        launcher = Plugins.instance().instantiate_launcher(
+            config=_with_study(config, planned.study), hydra_context=context, task_function=task_function
+        )
+        code = _run(settings, planned, launcher, console)
+    if code:
+        raise SystemExit(code)
+
+
+def _run(settings: SweeperSettings, planned: Sweep, launcher: Launcher, console: Console) -> int:
+    """Run what is missing and show how it ended; the exit code."""
     queue = _open_queue(settings, planned)
-    launcher = Plugins.instance().instantiate_launcher(
-        config=_with_study(config, planned.study), hydra_context=context, task_function=task_function
-    )
     stopped = died = False
     try:
         with interruptible():
@@ -108,9 +116,9 @@ def sweep(
         console.print(f"[red]A worker died;[/] {planned.folder}/worker_*.log say why. The same command goes on.")
     if stopped:
         console.print("[yellow]Stopped; the same command goes on.[/]")
-        raise SystemExit(AGAIN)
-    if died or any(row["state"] in WITHOUT_SCORE for row in described["rows"]):
-        raise SystemExit(FAILED)
+        return AGAIN
+    without_score = any(row["state"] in WITHOUT_SCORE for row in described["rows"])
+    return FAILED if died or without_score else 0
 
 
 def _plan(settings: SweeperSettings, config: DictConfig, context: HydraContext, arguments: list[str]) -> Sweep:
