@@ -56,7 +56,10 @@ def step_time(found: Results) -> str:
 def data_path(found: Results) -> str:
     rates, times = found["samples_per_second"], found["times_pillow"]
     rows = [[name, number(rate), number(times[name])] for name, rate in rates.items()]
-    return table(["way", "samples/s", "x Pillow"], rows)
+    ready = found["seconds"]["packed, ready for the network"]
+    batch = {key: 4 * ready[key] / found["pictures"] for key in ("median", "low", "high")}
+    text = f"Crops of {found['crop'][0]} x {found['crop'][1]}. A batch of 4 is ready in {span(batch)} ms.\n\n"
+    return text + table(["way", "samples/s", "x Pillow"], rows)
 
 
 def whole_run(found: Results) -> str:
@@ -68,7 +71,8 @@ def whole_run(found: Results) -> str:
         rows.append([name, span(seconds, 1), number(found["images_per_second"][name]), *(number(m) for m in means)])
     head = f"{found['updates']} updates of {found['batch']}, {found['validation_pictures']} pictures a validation; "
     head += f"ours is {number(found['times_classic'])} times as fast. Packing, once, took "
-    head += f"{number(found['packing_seconds'])} s.\n\n"
+    waiting = found["share_of_time_waiting_for_batches"]
+    head += f"{number(found['packing_seconds'])} s; ours waits for batches {span(waiting, 100)} % of its time.\n\n"
     return head + table(["loop", "seconds", "images/s", "mean IoU, %", "SI-log"], rows)
 
 

@@ -23,9 +23,10 @@ from mtl_seg_depth.data.miniscapes import list_split
 from mtl_seg_depth.run import run
 
 
-def run_ours(settings: Settings) -> dict[str, float]:
-    best = run(settings, Console(file=io.StringIO()))
-    return {"semseg": best["last"]["val/semseg"], "depth": best["last"]["val/depth"]}
+def run_ours(settings: Settings, shares: list[float]) -> dict[str, float]:
+    result = run(settings, Console(file=io.StringIO()))
+    shares.append(result["cost"]["data_share"])
+    return {"semseg": result["last"]["val/semseg"], "depth": result["last"]["val/depth"]}
 
 
 def run_classic(settings: Settings, device: torch.device, folder: Path) -> dict[str, float]:
@@ -46,6 +47,7 @@ def measure(arguments: argparse.Namespace) -> dict[str, Any]:
     train, val = (4, 2) if smoke else (arguments.train, arguments.val)
     seconds: dict[str, list[float]] = {"classic": [], "ours": []}
     scores: dict[str, list[dict[str, float]]] = {"classic": [], "ours": []}
+    shares: list[float] = []
     with tempfile.TemporaryDirectory() as temporary:
         folder = Path(temporary)
         base = [
@@ -66,7 +68,7 @@ def measure(arguments: argparse.Namespace) -> dict[str, Any]:
             plain = settings_of(*base, f"seed={seed}", "precision=fp32", "step=eager")
             works = {
                 "classic": lambda plain=plain, seed=seed: run_classic(plain, device, folder / f"classic{seed}"),
-                "ours": lambda settings=settings: run_ours(settings),
+                "ours": lambda settings=settings: run_ours(settings, shares),
             }
             for name, work in works.items():
                 began = time.perf_counter()
@@ -84,6 +86,7 @@ def measure(arguments: argparse.Namespace) -> dict[str, Any]:
         "seconds": timings,
         "images_per_second": {name: images / value["median"] for name, value in timings.items()},
         "times_classic": timings["classic"]["median"] / timings["ours"]["median"],
+        "share_of_time_waiting_for_batches": spread(shares),
         "scores": scores,
     }
 

@@ -58,7 +58,7 @@ def interrupted(root: Path, how: signal.Signals) -> int:
     process = subprocess.Popen(
         [sys.executable, script, root], start_new_session=True, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
     )
-    deadline = time.monotonic() + 30
+    deadline = time.monotonic() + 90
     while len(list(root.glob("train/depth/*.png"))) < 6:
         assert time.monotonic() < deadline and process.poll() is None
         time.sleep(0.02)
@@ -66,7 +66,7 @@ def interrupted(root: Path, how: signal.Signals) -> int:
         os.killpg(process.pid, how)  # as a terminal does
     else:
         process.send_signal(how)
-    code_of_exit = process.wait(timeout=20)
+    code_of_exit = process.wait(timeout=60)
     while True:
         try:
             os.killpg(process.pid, 0)
