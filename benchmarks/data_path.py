@@ -7,12 +7,14 @@ from pathlib import Path
 from typing import Any
 
 import classic
+import torch
 from common import alternate, main, pictures, settings_of
 from torchvision.io import ImageReadMode, decode_image
 
 from mtl_seg_depth.assembly import assemble, training_batches
-from mtl_seg_depth.data.augmentation import crop
+from mtl_seg_depth.data.augmentation import Augmentation, Views
 from mtl_seg_depth.data.miniscapes import list_split
+from mtl_seg_depth.data.placement import HostPixels
 
 
 def measure(arguments: argparse.Namespace) -> dict[str, Any]:
@@ -30,8 +32,12 @@ def measure(arguments: argparse.Namespace) -> dict[str, Any]:
         files = list_split(Path(settings.data["root"]), "train")
         decoded = classic.Pictures(files, (size, size))
         steps = batches.steps_per_epoch
-        views = parts.augmentation.plan(count, (size, 2 * size), (size, size), (0,))
-        labels = (split.rgb, split.semseg, split.depth)
+        crops, mirrored = (
+            Augmentation(flip=flip).plan(count, (size, 2 * size), (size, size), (0,)) for flip in (0.0, 0.5)
+        )
+        assert split.semseg is not None and split.depth is not None
+        pixels = HostPixels((split.rgb, split.semseg, split.depth), torch.device("cpu"), split.check)
+        rows = torch.arange(count)
         loaders = {workers: classic.loader(files, (size, size), 4, workers) for workers in (0, os.cpu_count() or 1)}
 
         def torchvision_decode() -> None:
@@ -40,18 +46,17 @@ def measure(arguments: argparse.Namespace) -> dict[str, Any]:
                     mode = ImageReadMode.RGB if kind == "rgb" else ImageReadMode.UNCHANGED
                     decode_image(str(paths[index]), mode)[:, :size, :size].float().contiguous()
 
-        def packed_bytes() -> None:
+        def packed_bytes(views: Views) -> None:
             for step in range(steps):
                 chosen = slice(4 * step, 4 * step + 4)
-                for array in labels:
-                    assert array is not None
-                    crop(array, range(count)[chosen], views[chosen], (size, size))  # type: ignore[arg-type]
+                pixels.views(rows[chosen], views[chosen], (size, size))
 
         works = {
             "Pillow, decode and crop": lambda: [decoded[index] for index in range(count)],
             "torchvision, decode and crop": torchvision_decode,
             **{f"DataLoader, {n} workers": lambda loader=loader: list(loader) for n, loader in loaders.items()},
-            "packed, uint8": packed_bytes,
+            "packed, crops in uint8": lambda: packed_bytes(crops),
+            "packed, crops in uint8, half of them mirrored": lambda: packed_bytes(mirrored),
             "packed, ready for the network": lambda: [batches[step] for step in range(steps)],
         }
         seconds = alternate(works, 1 if smoke else arguments.rounds, device, warm_up=1)

@@ -117,26 +117,29 @@ class TestPlan:
             Augmentation(**arguments)
 
 
+def tensors(arrays):
+    return [torch.from_numpy(array) for array in arrays]
+
+
 class TestCrop:
     def test_a_crop_is_the_slice(self):
         arrays = pictures()
         chosen = views(2, top=torch.tensor([3.0, 16.0]), left=torch.tensor([0.0, 32.0]))
-        for array in arrays:
-            found = crop(array, np.array([2, 0]), chosen, SIZE)
+        for array, found in zip(arrays, crop(tensors(arrays), [2, 0], chosen, SIZE), strict=True):
             np.testing.assert_array_equal(found[0], array[2, 3:35, 0:40])
             np.testing.assert_array_equal(found[1], array[0, 16:48, 32:72])
 
     def test_flip_mirrors_left_and_right_of_all_three(self):
-        rows, chosen = np.array([0, 1]), views(2, top=2.0, left=5.0, flip=torch.tensor([True, False]))
-        for array in pictures():
-            found = crop(array, rows, chosen, SIZE)
+        chosen = views(2, top=2.0, left=5.0, flip=torch.tensor([True, False]))
+        arrays = pictures()
+        for array, found in zip(arrays, crop(tensors(arrays), [0, 1], chosen, SIZE), strict=True):
             np.testing.assert_array_equal(found[0], array[0, 2:34, 5:45][:, ::-1])
             np.testing.assert_array_equal(found[1], array[1, 2:34, 5:45])
 
     def test_it_is_a_copy(self):
         rgb = pictures()[0]
         before = rgb.copy()
-        crop(rgb, np.array([0]), views(), SIZE).zero_()
+        crop(tensors([rgb]), [0], views(), SIZE)[0].zero_()
         np.testing.assert_array_equal(rgb, before)
 
 
@@ -146,7 +149,7 @@ class TestResample:
         arrays = pictures()
         chosen = views(3, top=torch.tensor([0.0, 7.0, 16.0]), left=torch.tensor([32.0, 11.0, 0.0]), flip=flip)
         rgb, semseg, codes = resampled(arrays, chosen)
-        slices = [crop(array, np.arange(3), chosen, SIZE) for array in arrays]
+        slices = crop(tensors(arrays), range(3), chosen, SIZE)
         assert torch.equal(semseg, slices[1])
         assert torch.equal(codes, slices[2])
         torch.testing.assert_close(rgb, slices[0].float(), rtol=0, atol=1)

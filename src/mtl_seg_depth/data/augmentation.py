@@ -2,13 +2,10 @@
 
 import functools
 import math
-from collections.abc import Sequence
-from dataclasses import dataclass, fields
-from typing import Any
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 
-import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn import functional as F
 
@@ -35,11 +32,11 @@ class Views:
 
     def __getitem__(self, rows: slice) -> "Views":
         """The views of some of the pictures."""
-        return Views(**{field.name: getattr(self, field.name)[rows] for field in fields(self)})
+        return Views(*(values[rows] for values in vars(self).values()))
 
     def to(self, device: torch.device) -> "Views":
         """The same views on a device."""
-        return Views(**{field.name: getattr(self, field.name).to(device) for field in fields(self)})
+        return Views(*(values.to(device) for values in vars(self).values()))
 
 
 class Augmentation:
@@ -118,15 +115,17 @@ class Augmentation:
         )
 
 
-def crop(pictures: NDArray[np.uint8], rows: NDArray[Any], views: Views, size: Size) -> Tensor:
-    """The slices that unzoomed views show of `pictures` [N, H, W, ...], uint8 [len(rows), *size, ...], copied."""
+def crop(arrays: Sequence[Tensor], rows: Iterable[int], views: Views, size: Size) -> list[Tensor]:
+    """What unzoomed views show of every array [N, H, W, ...] on the host: [len(rows), *size, ...], copied."""
     height, width = size
-    tops, lefts = views.top.int().tolist(), views.left.int().tolist()
-    slices = [pictures[i, t : t + height, x : x + width] for i, t, x in zip(rows, tops, lefts, strict=True)]
-    copied = torch.from_numpy(np.stack(slices))
-    for index in views.flip.nonzero().flatten().tolist():
-        copied[index] = copied[index].flip(1)  # torch mirrors colours sixteen times as fast as numpy
-    return copied
+    tops, lefts, flips = views.top.int().tolist(), views.left.int().tolist(), views.flip.tolist()
+    places = list(zip(rows, tops, lefts, flips, strict=True))
+
+    def shown(array: Tensor, row: int, top: int, left: int, flip: bool) -> Tensor:
+        part = array[row, top : top + height, left : left + width]
+        return part.flip(1) if flip else part
+
+    return [torch.stack([shown(array, *place) for place in places]) for array in arrays]
 
 
 def resample(rgb: Tensor, semseg: Tensor, codes: Tensor, views: Views, size: Size) -> tuple[Tensor, Tensor, Tensor]:

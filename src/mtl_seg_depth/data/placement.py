@@ -5,6 +5,7 @@ and views of an epoch go there once. From the host come 5 bytes a pixel of the v
 training, one batch ahead on a stream of their own.
 """
 
+import warnings
 from collections.abc import Callable, Iterable
 from typing import Final, Literal, Protocol
 
@@ -55,6 +56,9 @@ class HostPixels:
         self.arrays = arrays
         self.device = device
         self.check = check
+        with warnings.catch_warnings():  # mapped files are not writable, and nothing here writes to them
+            warnings.filterwarnings("ignore", message="The given NumPy array is not writable")
+            self._tensors = [torch.from_numpy(array) for array in arrays]
 
     def plan(self, order: NDArray[np.int64], views: Views) -> tuple[Tensor, Views]:
         """On the host, where slices are cut."""
@@ -62,8 +66,9 @@ class HostPixels:
 
     def views(self, rows: Tensor, views: Views, size: Size) -> list[Tensor]:
         """Slices, cut on the host."""
-        self.check(rows.tolist())
-        return [self._send(crop(array, rows.numpy(), views, size)) for array in self.arrays]
+        chosen = rows.tolist()
+        self.check(chosen)
+        return [self._send(part) for part in crop(self._tensors, chosen, views, size)]
 
     def whole(self, rows: Tensor | slice | list[int], size: Size) -> list[Tensor]:
         """Copies of the corners."""
