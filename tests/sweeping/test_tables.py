@@ -11,7 +11,7 @@ from test_experiments import TABLES as SECTIONS
 
 from mtl_seg_depth.config import fingerprint
 from mtl_seg_depth.sweeping import sweep as sweeping
-from mtl_seg_depth.sweeping.summary import Sweep
+from mtl_seg_depth.sweeping.plan import Sweep
 
 TABLES = [section["id"] for section in SECTIONS["sections"]]
 FILES = sorted(path.stem for path in (ROOT / "sweeps").glob("*.yaml"))

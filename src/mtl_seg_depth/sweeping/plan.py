@@ -3,10 +3,10 @@
 import hashlib
 import json
 import statistics
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import yaml
 from hydra.core.utils import filter_overrides
@@ -21,6 +21,7 @@ from mtl_seg_depth.console import duration
 from mtl_seg_depth.errors import UserError
 from mtl_seg_depth.run import find_folder
 from mtl_seg_depth.sweeping.space import Space, Values, label
+from mtl_seg_depth.sweeping.trial import DIRECTIONS
 
 Compose = Callable[[Iterable[str]], Settings]
 """From a trial's overrides to its settings; raises UserError where they do not fit together."""
@@ -57,6 +58,27 @@ class Row:
         """The result of one of its trainings, where that is finished, whoever trained it."""
         settings = self.of_seed(seed)
         return find_folder(settings, fingerprint(settings)).result
+
+
+@dataclass(frozen=True)
+class Sweep:
+    """What a sweep is, apart from how far it got."""
+
+    study: str
+    name: str | None
+    """Of the file in sweeps/; None for one made on the command line."""
+    space: Space
+    rows: Sequence[Row] | None
+    """Of a grid; None for a search."""
+    base: Settings
+    """What all trials share."""
+    objectives: list[str]
+    folder: Path
+
+    @property
+    def directions(self) -> list[Literal["maximize", "minimize"]]:
+        """maximize or minimize, of each objective."""
+        return [DIRECTIONS[name] for name in self.objectives]
 
 
 def composer(config: DictConfig, load: Callable[[DictConfig, list[str]], DictConfig]) -> Compose:

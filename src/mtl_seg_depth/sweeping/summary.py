@@ -8,21 +8,18 @@
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import yaml
 from filelock import FileLock
 from optuna.trial import FrozenTrial, TrialState
 
 from mtl_seg_depth import atomic
-from mtl_seg_depth.config import Settings
 from mtl_seg_depth.console import duration
 from mtl_seg_depth.record import Record, now_ms
-from mtl_seg_depth.sweeping.plan import Row
-from mtl_seg_depth.sweeping.space import Space, label
-from mtl_seg_depth.sweeping.trial import DIRECTIONS, objective_value
+from mtl_seg_depth.sweeping.plan import Row, Sweep
+from mtl_seg_depth.sweeping.trial import objective_value
 from mtl_seg_depth.tracking import redact
 
 STATES = {
@@ -34,39 +31,11 @@ STATES = {
 }
 
 
-@dataclass(frozen=True)
-class Sweep:
-    """What a sweep is, apart from how far it got."""
-
-    study: str
-    name: str | None
-    """Of the file in sweeps/; None for one made on the command line."""
-    space: Space
-    rows: Sequence[Row] | None
-    """Of a grid; None for a search."""
-    base: Settings
-    """What all trials share."""
-    objectives: list[str]
-    folder: Path
-
-    @property
-    def directions(self) -> list[Literal["maximize", "minimize"]]:
-        """maximize or minimize, of each objective."""
-        return [DIRECTIONS[name] for name in self.objectives]
-
-
 def describe(sweep: Sweep, trials: Sequence[FrozenTrial]) -> dict[str, Any]:
     """How far a sweep got, as plain values; `trials` are the newest attempts at its rows."""
-    by_row = {trial.user_attrs["row"]: trial for trial in trials}
-    count = max(by_row, default=-1) + 1 if sweep.rows is None else len(sweep.rows)
-    rows = []
-    for number in range(count):
-        row = None if sweep.rows is None else sweep.rows[number]
-        trial = by_row.get(number)
-        if trial is not None:
-            rows.append(_of_trial(number, trial))
-        elif row is not None:
-            rows.append(_not_started(number, row))
+    by_row = {number: _not_started(row) for number, row in enumerate(sweep.rows or ())}
+    by_row |= {trial.user_attrs["row"]: _of_trial(trial) for trial in trials}
+    rows = [{"number": number, **by_row[number]} for number in sorted(by_row)]
     path = sweep.folder / "sweep.json"
     known = json.loads(path.read_text()) if path.exists() else {}
     return {
@@ -197,26 +166,8 @@ def _choices(sweep: Sweep, name: str) -> Sequence[Any]:
     return choices if choices is not None else [f"{distribution.low} to {distribution.high}"]  # type: ignore[attr-defined]
 
 
-def _of_trial(number: int, trial: FrozenTrial) -> dict[str, Any]:
-    attributes = trial.user_attrs
+def _not_started(row: Row) -> dict[str, Any]:
     return {
-        "number": number,
-        "label": label(trial.params),
-        "params": {name: str(value) for name, value in trial.params.items()},
-        "state": STATES[trial.state],
-        "reason": attributes.get("reason"),
-        "values": trial.values if trial.state == TrialState.COMPLETE else None,
-        "attempt": attributes["attempt"],
-        "started": _ms(trial.datetime_start),
-        "ended": _ms(trial.datetime_complete),
-        "folder": attributes.get("folder"),
-        "runs": attributes.get("runs", []),
-    }
-
-
-def _not_started(number: int, row: Row) -> dict[str, Any]:
-    return {
-        "number": number,
         "label": row.label,
         "params": {name: str(value) for name, value in row.values.items()},
         "state": "waiting" if row.problem is None else "impossible",
@@ -227,6 +178,20 @@ def _not_started(number: int, row: Row) -> dict[str, Any]:
         "ended": None,
         "folder": None,
         "runs": [],
+    }
+
+
+def _of_trial(trial: FrozenTrial) -> dict[str, Any]:
+    attributes = trial.user_attrs
+    return _not_started(Row(trial.params, None, None, 0)) | {
+        "state": STATES[trial.state],
+        "reason": attributes.get("reason"),
+        "values": trial.values if trial.state == TrialState.COMPLETE else None,
+        "attempt": attributes["attempt"],
+        "started": _ms(trial.datetime_start),
+        "ended": _ms(trial.datetime_complete),
+        "folder": attributes.get("folder"),
+        "runs": attributes.get("runs", []),
     }
 
 

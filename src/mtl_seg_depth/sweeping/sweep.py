@@ -23,11 +23,11 @@ from mtl_seg_depth.config import explain, fingerprint
 from mtl_seg_depth.console import duration
 from mtl_seg_depth.errors import OutOfMemoryError, UserError
 from mtl_seg_depth.interruption import AGAIN, Interruption, interruptible
-from mtl_seg_depth.sweeping.plan import Pace, Row, check_row, composer, study_name
+from mtl_seg_depth.sweeping.plan import Pace, Sweep, check_row, composer, study_name
 from mtl_seg_depth.sweeping.queue import Claim, EndState, Queue
 from mtl_seg_depth.sweeping.space import Space
 from mtl_seg_depth.sweeping.studies import Studies, database_errors_told
-from mtl_seg_depth.sweeping.summary import Sweep, best_rows, describe, mean_scores, progress, publish
+from mtl_seg_depth.sweeping.summary import best_rows, describe, mean_scores, progress, publish
 from mtl_seg_depth.sweeping.trial import DIRECTIONS, Ended, objective_names, sweep_folder
 from mtl_seg_depth.sweeping.workers import run_workers, was_stopped
 from mtl_seg_depth.tracking import mirror_sweep
@@ -308,6 +308,3 @@ def _show_end(described: dict[str, Any], folder: Path, console: Console) -> None
     for row in bad:
         console.print(f"[red]{escape(row['label'])}[/]: {escape(str(row['reason']))}", soft_wrap=True)
     console.print(f"in {folder / 'sweep.json'}", highlight=False, soft_wrap=True)
-
-
-__all__ = ["Row", "sweep"]
