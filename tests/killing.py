@@ -1,7 +1,8 @@
 """One training whole, and killed at random moments and continued: `killing.py KILLS FOLDER OVERRIDES...`.
 
 Some of the kills are power failures: what was written last is not on the disk, or half of it. The newest checkpoint is
-torn, where there is one before it, and points logged after the newest whole checkpoint are lost.
+torn, where there is one before it, and points logged after the newest whole checkpoint are lost. Between the kills, as
+often as not, the training is asked to stop, by Ctrl-C or SIGTERM.
 
 Every process is forked from this one, which has imported everything and run nothing, so that a kill hits the training
 and not the start of an interpreter. Prints what happened as JSON.
@@ -86,15 +87,19 @@ def main() -> None:
     dice = random.Random(7)
     killed = [run_in("killed0")]
     started_from = []
-    power_failures = torn = 0
+    power_failures = torn = stops = 0
     while len(started_from) < kills:
         child, step = begin(killed[-1])
         time.sleep(dice.uniform(0, longest_life))
         if os.waitpid(child, os.WNOHANG)[0]:  # it came to its end: the next kills are for another one
             killed.append(run_in(f"killed{len(killed)}"))
             continue
-        os.kill(child, signal.SIGKILL)
+        how = dice.choice([signal.SIGKILL, signal.SIGKILL, signal.SIGTERM, signal.SIGINT])
+        os.kill(child, how)
         os.waitpid(child, 0)
+        if how != signal.SIGKILL:
+            stops += 1
+            continue
         started_from.append(step)
         if dice.random() < 0.4:
             power_failures += 1
@@ -102,7 +107,7 @@ def main() -> None:
     child, _ = begin(killed[-1])
     os.waitpid(child, 0)
     folders = [str(find_folder(settings, fingerprint(settings)).path) for settings in (whole, *killed)]
-    report = {"started_from": started_from, "power_failures": power_failures, "torn": torn}
+    report = {"started_from": started_from, "stops": stops, "power_failures": power_failures, "torn": torn}
     print(json.dumps({**report, "whole": folders[0], "killed": folders[1:]}))
 
 
