@@ -45,8 +45,12 @@ def assert_identical(one: Batch, other: Batch) -> None:
         torch.testing.assert_close(first, second, rtol=0, atol=0, equal_nan=True)
 
 
+@pytest.mark.parametrize("kept", [0, placement.KEPT_BYTES])
 @pytest.mark.parametrize("views", VIEWS)
-def test_training_batches_are_the_same_from_the_device_and_from_the_host(views: str) -> None:
+def test_training_batches_are_the_same_from_the_device_and_from_the_host(
+    views: str, kept: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(placement, "KEPT_BYTES", kept)
     host, device = training("host", **VIEWS[views]), training("device", **VIEWS[views])
     assert isinstance(host.pixels, HostPixels)
     assert isinstance(device.pixels, DevicePixels)
@@ -61,6 +65,19 @@ def test_scoring_batches_are_the_same_from_the_device_and_from_the_host(labels: 
     for one, other in zip(host, device, strict=True):
         assert_identical(one, other)
     assert_identical(host.rows([5, 0, 2]), device.rows([5, 0, 2]))
+
+
+@pytest.mark.parametrize(("kept", "checked"), [(0, [[1], [1]]), (placement.KEPT_BYTES, [[0, 1, 2]])])
+def test_a_small_split_is_checked_and_read_once(
+    kept: int, checked: list[list[int]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(placement, "KEPT_BYTES", kept)
+    array, asked = np.arange(3 * 32 * 32, dtype=np.uint8).reshape(3, 32, 32), []
+    pixels = HostPixels((array,), CPU, lambda rows: asked.append(list(rows)))
+    for _ in range(2):
+        np.testing.assert_array_equal(pixels.whole([1], (32, 32))[0][0], array[1])
+    assert asked == checked
+    assert np.shares_memory(pixels.arrays[0], array) == (kept == 0)
 
 
 def test_pixels_are_uploaded_piece_by_piece_and_all_of_them(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -21,6 +21,9 @@ Place = Literal["auto", "device", "host"]
 LARGEST_SHARE: Final = 0.5
 """Of the device's free memory: what pixels may take. The rest is for networks, their gradients and larger batches."""
 
+KEPT_BYTES: Final = 256 << 20
+"""What a split may take to be copied into the host's memory: reading mapped files goes through many small pages."""
+
 UPLOAD_BYTES: Final = 256 << 20
 """Copied to the device at a time: what the host needs beside the mapped files."""
 
@@ -50,15 +53,18 @@ class Pixels(Protocol):
 
 
 class HostPixels:
-    """Pixels that stay where they are and are copied to the device as they are needed."""
+    """Pixels on the host, a small split in memory and a large one mapped, copied to the device as they are needed."""
 
     def __init__(self, arrays: Arrays, device: torch.device, check: Check = trusting) -> None:
-        self.arrays = arrays
-        self.device = device
-        self.check = check
         with warnings.catch_warnings():  # mapped files are not writable, and nothing here writes to them
             warnings.filterwarnings("ignore", message="The given NumPy array is not writable")
             self._tensors = [torch.from_numpy(array) for array in arrays]
+        if sum(array.nbytes for array in arrays) <= KEPT_BYTES:
+            check(range(len(arrays[0])))
+            self._tensors, check = [mapped.clone() for mapped in self._tensors], trusting
+        self.arrays = [tensor.numpy() for tensor in self._tensors]
+        self.device = device
+        self.check = check
 
     def plan(self, order: NDArray[np.int64], views: Views) -> tuple[Tensor, Views]:
         """On the host, where slices are cut."""
