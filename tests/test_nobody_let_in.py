@@ -13,7 +13,6 @@ import numpy as np
 import pytest
 import torch
 from composing import ROOT, TINY, places, tiny
-from lengths import only_long
 from tiny_data import write_tiny_miniscapes
 from trained_runs import evaluate, only_run, quiet
 
@@ -177,17 +176,27 @@ def test_no_secret_is_written_anywhere(
     observed("no secret is written into a file, a database or the log", files=len(list(tmp_path.rglob("*"))), leaks=0)
 
 
-@only_long
-def test_the_command_line_that_hydra_stores_of_a_multirun_has_no_password(tmp_path: Path) -> None:
+def test_a_sweep_writes_no_secret(tmp_path: Path, observed: Callable[..., None]) -> None:
     write_tiny_miniscapes(tmp_path / "data", {"train": 4, "val": 1})
     words = [word for word in (*TINY, *places(tmp_path)) if not word.startswith("schedule.epochs")]
-    address = "http://anna-the-user:s3cret@127.0.0.1:9"
-    command = [sys.executable, str(ROOT / "train.py"), "-m", *words, "schedule.max_steps=1", f"tracking.uri={address}"]
-    assert subprocess.run(command, capture_output=True, check=False).returncode == 0
-    stored = (tmp_path / "outputs" / "multirun" / "multirun.yaml").read_text()
-    assert "***@127.0.0.1:9" in stored
-    assert "s3cret" not in stored
+    address = f"http://{SECRETS['user']}:{SECRETS['password']}@127.0.0.1:9"
+
+    def sweep(uri: str, *more: str) -> subprocess.CompletedProcess[str]:
+        command = ["train.py", "-m", *words, "schedule.max_steps=1", "seed=0,1", f"tracking.uri={uri}", *more]
+        done = subprocess.run([sys.executable, *command], capture_output=True, check=False, cwd=ROOT, text=True)
+        assert not any(secret in done.stdout + done.stderr for secret in SECRETS.values())
+        return done
+
+    assert sweep(address).returncode == 2, "Hydra wants the quote in it quoted"
+    for sweeper in ("mtl", "basic"):
+        done = sweep(f'"{address}"', f"hydra/sweeper={sweeper}")
+        assert done.returncode == 0, done.stderr
+    # Hydra's own sweeper stores the command line.
+    stored = tmp_path / "outputs" / "multirun" / "multirun.yaml"
+    assert "***@127.0.0.1:9" in stored.read_text()
+    assert (tmp_path / "outputs" / "studies.db").exists()
     assert leaks(tmp_path) == []
+    observed("no secret is written into a file, a database or the log", files=len(list(tmp_path.rglob("*"))), leaks=0)
 
 
 def test_every_action_is_pinned() -> None:

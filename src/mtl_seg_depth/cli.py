@@ -67,7 +67,9 @@ def start(main: Main, *, config: str, root: Path) -> None:
     except Exception as error:
         if show_traces or (codes and not isinstance(error, HydraException | OmegaConfBaseException | UserError)):
             raise
-        print(f"error: {message_of(error, config, sys.argv[1:])}", file=sys.stderr)
+        from mtl_seg_depth.tracking import redact
+
+        print(f"error: {redact(message_of(error, config, sys.argv[1:]))}", file=sys.stderr)
         sys.exit(USER_ERROR)
     sys.exit(codes[0] if len(codes) == 1 and not in_sweep() else 0)
 
