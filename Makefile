@@ -35,7 +35,7 @@ train: $(INSTALLED)  ## environment, embedded street scenes, one training, its s
 test: $(INSTALLED) check  ## environment, lint, format, types, the whole test suite
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n auto --dist loadfile
 
-trust: $(INSTALLED)  ## the long forms of the tests that attack it, about an hour; writes the table of docs/trust.md
+trust: $(INSTALLED)  ## the long forms of the tests that attack it, 40 minutes; writes the table of docs/trust.md
 	rm -f $(OBSERVATIONS)
 	MTL_SEG_DEPTH_OBSERVATIONS=$(OBSERVATIONS) OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n auto --dist loadfile $(ATTACKS)
 	$(BIN)/python docs/make_trust_table.py $(OBSERVATIONS)
