@@ -129,19 +129,29 @@ def pruning(found: Results) -> str:
     rows = [
         [
             name,
-            str(found["steps"][key]),
-            str(sum(state == "pruned" for state in found["states"][key])),
-            f"{found['winners'][key]['margin']:.2f}",
-            ", ".join(f"{k} = {v}" for k, v in found["winners"][key]["params"].items()),
+            str(steps),
+            f"{100 * found['share_of_steps'][name]:.0f} %",
+            str(sum(state == "pruned" for state in found["states"][name])),
+            f"{found['winners'][name]['margin']:.2f}",
+            ", ".join(
+                f"{value:.2g}" if isinstance(value, float) else str(value)
+                for value in map(_number, found["winners"][name]["params"].values())
+            ),
         ]
-        for key, name in (("whole", "every trial to its end"), ("pruned", "Hyperband"))
+        for name, steps in found["steps"].items()
     ]
-    head = f"A random search of {found['trials']} candidates, {found['epochs']} epochs each. Hyperband took "
-    head += (
-        f"{100 * found['share_of_steps']:.0f} % of the steps; its winner is {found['lost']:.2f} behind (mean IoU less "
-    )
-    head += f"SI-log), where other seeds of the whole search's winner deviate by {found['seed_deviation']:.2f}.\n\n"
-    return head + table(["search", "steps", "pruned", "best", "winner"], rows)
+    margins = ", ".join(f"{margin:.2f}" for margin in found["margins_of_other_seeds"])
+    head = f"A random search of {found['trials']} candidates, {found['epochs']} epochs each, validated after each. The "
+    head += "score is mean IoU less SI-log on the validation split. The whole search's winner with other seeds: "
+    head += f"{margins}, a standard deviation of {found['seed_deviation']:.2f} with its own.\n\n"
+    return head + table(["search", "steps", "of the whole", "pruned", "best score", "winner"], rows)
+
+
+def _number(text: str) -> float | str:
+    try:
+        return float(text)
+    except ValueError:
+        return text
 
 
 SECTIONS = {

@@ -136,6 +136,14 @@ class TestCrop:
             np.testing.assert_array_equal(found[0], array[0, 2:34, 5:45][:, ::-1])
             np.testing.assert_array_equal(found[1], array[1, 2:34, 5:45])
 
+    @pytest.mark.parametrize(
+        ("row", "top", "left"), [(3, 0, 0), (-1, 0, 0), (0, -1, 0), (0, 17, 0), (0, 0, -1), (0, 0, 33)]
+    )
+    def test_a_view_beyond_its_picture_is_refused(self, row, top, left):
+        arrays = tensors(pictures())  # 3 of 48 x 72
+        with pytest.raises(IndexError, match=r"views of \(32, 40\) reach beyond 3 pictures of 48 x 72"):
+            crop(arrays, [0, row], views(2, top=float(top), left=float(left)), SIZE)
+
     def test_it_is_a_copy(self):
         rgb = pictures()[0]
         before = rgb.copy()
