@@ -56,7 +56,12 @@ def interrupted(root: Path, how: signal.Signals) -> int:
     script = root.parent / "fill.py"
     script.write_text(code)
     process = subprocess.Popen(
-        [sys.executable, script, root], start_new_session=True, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+        [sys.executable, script, root],
+        start_new_session=True,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+        # Tests that a script started in the background ignore Ctrl-C, and so would their children.
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
     )
     deadline = time.monotonic() + 90
     while len(list(root.glob("train/depth/*.png"))) < 6:
