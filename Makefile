@@ -70,7 +70,7 @@ figures: $(INSTALLED)  ## make the pictures of the docs anew
 	$(BIN)/python docs/figures/make_street_contact_sheet.py
 	$(BIN)/python docs/figures/make_predictions.py
 
-bench: $(INSTALLED)  ## every benchmark in full (more than an hour on two cores), and the page of their results
+bench: $(INSTALLED)  ## every benchmark in full, and the page of their results
 	for question in $(BENCHMARKS); do $(BIN)/python benchmarks/$$question.py > /dev/null || exit 1; done
 	$(BIN)/python benchmarks/page.py
 

@@ -135,7 +135,7 @@ def pruning(found: Results) -> str:
             f"{found['winners'][name]['margin']:.2f}",
             ", ".join(
                 f"{value:.2g}" if isinstance(value, float) else str(value)
-                for value in map(_number, found["winners"][name]["params"].values())
+                for value in map(parsed, found["winners"][name]["params"].values())
             ),
         ]
         for name, steps in found["steps"].items()
@@ -147,7 +147,8 @@ def pruning(found: Results) -> str:
     return head + table(["search", "steps", "of the whole", "pruned", "best score", "winner"], rows)
 
 
-def _number(text: str) -> float | str:
+def parsed(text: str) -> float | str:
+    """A number where it is one: sweep.json has parameters as they were written."""
     try:
         return float(text)
     except ValueError:
