@@ -55,7 +55,7 @@ def start(main: Main, *, config: str, root: Path) -> None:
         except UserError as error:
             if in_sweep() or show_traces:
                 raise
-            print(f"error: {error}", file=sys.stderr)
+            _tell(str(error))
             return None
         codes[-1] = result if isinstance(result, int) else 0
         return result
@@ -67,11 +67,16 @@ def start(main: Main, *, config: str, root: Path) -> None:
     except Exception as error:
         if show_traces or (codes and not isinstance(error, HydraException | OmegaConfBaseException | UserError)):
             raise
-        from mtl_seg_depth.tracking import redact
-
-        print(f"error: {redact(message_of(error, config, sys.argv[1:]))}", file=sys.stderr)
+        _tell(message_of(error, config, sys.argv[1:]))
         sys.exit(USER_ERROR)
     sys.exit(codes[0] if len(codes) == 1 and not in_sweep() else 0)
+
+
+def _tell(mistake: str) -> None:
+    """Say what is wrong, on one stream and without the passwords that a command line may hold."""
+    from mtl_seg_depth.tracking import redact
+
+    print(f"error: {redact(mistake)}", file=sys.stderr)
 
 
 def in_sweep() -> bool:
