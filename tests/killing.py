@@ -15,6 +15,7 @@ import random
 import signal
 import sys
 import time
+import traceback
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +24,7 @@ from composing import compose
 from rich.console import Console
 
 from mtl_seg_depth.config import Settings, fingerprint, parse
+from mtl_seg_depth.interruption import AGAIN, Interrupted
 from mtl_seg_depth.run import find_folder, resolve, run
 
 
@@ -44,12 +46,22 @@ def begin(settings: Settings) -> tuple[int, int]:
     if child == 0:
         try:
             run(settings, Talking(writing))
-        finally:
             os._exit(0)
+        except (Interrupted, KeyboardInterrupt):
+            os._exit(AGAIN)
+        except BaseException:
+            traceback.print_exc()
+            os._exit(1)
     os.close(writing)
     first = os.read(reading, 1000).decode()
     # The pipe stays open: the training goes on talking into it.
     return child, int(first.split("from step ")[1]) if "from step " in first else 0
+
+
+def wait_for_result(child: int) -> None:
+    """Wait for a process that comes to its end by itself."""
+    status = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+    assert status == 0, f"a training ended with {status}"
 
 
 def fail_power(folder: Path, dice: random.Random) -> bool:
@@ -82,7 +94,7 @@ def main() -> None:
     whole = run_in("whole")
     child, _ = begin(whole)
     began = time.monotonic()
-    os.waitpid(child, 0)
+    wait_for_result(child)
     longest_life = 0.5 * (time.monotonic() - began)
     dice = random.Random(7)
     killed = [run_in("killed0")]
@@ -91,21 +103,23 @@ def main() -> None:
     while len(started_from) < kills:
         child, step = begin(killed[-1])
         time.sleep(dice.uniform(0, longest_life))
-        if os.waitpid(child, os.WNOHANG)[0]:  # it came to its end: the next kills are for another one
-            killed.append(run_in(f"killed{len(killed)}"))
-            continue
         how = dice.choice([signal.SIGKILL, signal.SIGKILL, signal.SIGTERM, signal.SIGINT])
         os.kill(child, how)
-        os.waitpid(child, 0)
+        status = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+        assert status in {0, AGAIN, -how}, f"a training ended with {status}"
+        hit = find_folder(killed[-1], fingerprint(killed[-1]))
+        if hit.result is not None:  # it came to its end before: the next kills are for another one
+            killed.append(run_in(f"killed{len(killed)}"))
+            continue
         if how != signal.SIGKILL:
             stops += 1
             continue
         started_from.append(step)
         if dice.random() < 0.4:
             power_failures += 1
-            torn += fail_power(find_folder(killed[-1], fingerprint(killed[-1])).path, dice)
+            torn += fail_power(hit.path, dice)
     child, _ = begin(killed[-1])
-    os.waitpid(child, 0)
+    wait_for_result(child)
     folders = [str(find_folder(settings, fingerprint(settings)).path) for settings in (whole, *killed)]
     report = {"started_from": started_from, "stops": stops, "power_failures": power_failures, "torn": torn}
     print(json.dumps({**report, "whole": folders[0], "killed": folders[1:]}))
