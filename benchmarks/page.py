@@ -56,9 +56,12 @@ def step_time(found: Results) -> str:
 def data_path(found: Results) -> str:
     rates, times = found["samples_per_second"], found["times_pillow"]
     rows = [[name, number(rate), number(times[name])] for name, rate in rates.items()]
-    ready = found["seconds"]["packed, ready for the network"]
-    batch = {key: 4 * ready[key] / found["pictures"] for key in ("median", "low", "high")}
-    text = f"Crops of {found['crop'][0]} x {found['crop'][1]}. A batch of 4 is ready in {span(batch)} ms.\n\n"
+    name = "packed, ready for the network"
+    batch = {key: 4 * found["seconds"][name][key] / found["taken"][name] for key in ("median", "low", "high")}
+    text = (
+        f"Crops of {found['crop'][0]} x {found['crop'][1]} from {found['pictures']} pictures, which the packed ways "
+        f"hold in memory. A batch of 4 is ready in {span(batch)} ms.\n\n"
+    )
     return text + table(["way", "samples/s", "x Pillow"], rows)
 
 

@@ -15,7 +15,7 @@ def views(count=1, **fields):
     """Views of everything as it is, but for the fields given."""
     plain = {"top": 0.0, "left": 0.0, "flip": False, "zoom": 1.0, "tilt": 0.0, "brightness": 1.0, "contrast": 1.0}
     plain |= {"saturation": 1.0} | fields
-    return Views(**{name: torch.as_tensor(value).expand(count) for name, value in plain.items()})
+    return Views.of(**{name: torch.as_tensor(value).expand(count) for name, value in plain.items()})
 
 
 def pictures(count=3, height=PICTURE[0], width=PICTURE[1]):
@@ -121,33 +121,47 @@ def tensors(arrays):
     return [torch.from_numpy(array) for array in arrays]
 
 
+def cropped(arrays, rows, chosen):
+    """One picture's arrays after another, as `crop` cuts each by itself."""
+    return [planes.squeeze(1) for planes in crop([array.unsqueeze(1) for array in tensors(arrays)], rows, chosen, SIZE)]
+
+
 class TestCrop:
     def test_a_crop_is_the_slice(self):
         arrays = pictures()
         chosen = views(2, top=torch.tensor([3.0, 16.0]), left=torch.tensor([0.0, 32.0]))
-        for array, found in zip(arrays, crop(tensors(arrays), [2, 0], chosen, SIZE), strict=True):
+        for array, found in zip(arrays, cropped(arrays, [2, 0], chosen), strict=True):
             np.testing.assert_array_equal(found[0], array[2, 3:35, 0:40])
             np.testing.assert_array_equal(found[1], array[0, 16:48, 32:72])
 
     def test_flip_mirrors_left_and_right_of_all_three(self):
         chosen = views(2, top=2.0, left=5.0, flip=torch.tensor([True, False]))
         arrays = pictures()
-        for array, found in zip(arrays, crop(tensors(arrays), [0, 1], chosen, SIZE), strict=True):
+        for array, found in zip(arrays, cropped(arrays, [0, 1], chosen), strict=True):
             np.testing.assert_array_equal(found[0], array[0, 2:34, 5:45][:, ::-1])
             np.testing.assert_array_equal(found[1], array[1, 2:34, 5:45])
+
+    @pytest.mark.parametrize("flip", [False, True])
+    def test_planes_that_lie_together_are_cut_together(self, flip):
+        semseg, codes = pictures()[1:]
+        chosen = views(2, top=torch.tensor([3.0, 16.0]), left=torch.tensor([0.0, 32.0]), flip=flip)
+        together = torch.stack(tensors([semseg, codes]), dim=1)
+        (found,) = crop([together], [2, 0], chosen, SIZE)
+        for plane, alone in zip(found.unbind(1), cropped([semseg, codes], [2, 0], chosen), strict=True):
+            assert torch.equal(plane, alone)
 
     @pytest.mark.parametrize(
         ("row", "top", "left"), [(3, 0, 0), (-1, 0, 0), (0, -1, 0), (0, 17, 0), (0, 0, -1), (0, 0, 33)]
     )
     def test_a_view_beyond_its_picture_is_refused(self, row, top, left):
-        arrays = tensors(pictures())  # 3 of 48 x 72
+        arrays = pictures()  # 3 of 48 x 72
         with pytest.raises(IndexError, match=r"views of \(32, 40\) reach beyond 3 pictures of 48 x 72"):
-            crop(arrays, [0, row], views(2, top=float(top), left=float(left)), SIZE)
+            cropped(arrays, [0, row], views(2, top=float(top), left=float(left)))
 
     def test_it_is_a_copy(self):
         rgb = pictures()[0]
         before = rgb.copy()
-        crop(tensors([rgb]), [0], views(), SIZE)[0].zero_()
+        cropped([rgb], [0], views())[0].zero_()
         np.testing.assert_array_equal(rgb, before)
 
 
@@ -157,7 +171,7 @@ class TestResample:
         arrays = pictures()
         chosen = views(3, top=torch.tensor([0.0, 7.0, 16.0]), left=torch.tensor([32.0, 11.0, 0.0]), flip=flip)
         rgb, semseg, codes = resampled(arrays, chosen)
-        slices = crop(tensors(arrays), range(3), chosen, SIZE)
+        slices = cropped(arrays, range(3), chosen)
         assert torch.equal(semseg, slices[1])
         assert torch.equal(codes, slices[2])
         torch.testing.assert_close(rgb, slices[0].float(), rtol=0, atol=1)

@@ -51,7 +51,7 @@ class Decoder:
         return Batch(
             rgb=rgb.permute(0, 3, 1, 2).float().contiguous(memory_format=torch.channels_last).div_(255),
             semseg=semseg.long(),
-            depth=self.metres[codes.int()],
+            depth=self.metres.index_select(0, codes.flatten().int()).view(codes.shape),
             ids=ids,
         )
 

@@ -7,6 +7,7 @@ training, one batch ahead on a stream of their own.
 
 import warnings
 from collections.abc import Callable, Iterable
+from itertools import groupby
 from typing import Final, Literal, Protocol
 
 import numpy as np
@@ -58,11 +59,15 @@ class HostPixels:
     def __init__(self, arrays: Arrays, device: torch.device, check: Check = trusting) -> None:
         with warnings.catch_warnings():  # mapped files are not writable, and nothing here writes to them
             warnings.filterwarnings("ignore", message="The given NumPy array is not writable")
-            self._tensors = [torch.from_numpy(array) for array in arrays]
+            mapped = [torch.from_numpy(array) for array in arrays]
         if sum(array.nbytes for array in arrays) <= KEPT_BYTES:
             check(range(len(arrays[0])))
-            self._tensors, check = [mapped.clone() for mapped in self._tensors], trusting
-        self.arrays = [tensor.numpy() for tensor in self._tensors]
+            check = trusting
+            # What has one shape, as labels and depth have, is cut in one go where it lies together.
+            self._planes = [torch.stack(list(alike), dim=1) for _, alike in groupby(mapped, lambda array: array.shape)]
+        else:
+            self._planes = [array.unsqueeze(1) for array in mapped]
+        self.arrays = [array.numpy() for planes in self._planes for array in planes.unbind(1)]
         self.device = device
         self.check = check
 
@@ -74,7 +79,8 @@ class HostPixels:
         """Slices, cut on the host."""
         chosen = rows.tolist()
         self.check(chosen)
-        return [self._send(part) for part in crop(self._tensors, chosen, views, size)]
+        cut = crop(self._planes, chosen, views, size)
+        return [array for planes in cut for array in self._send(planes).unbind(1)]
 
     def whole(self, rows: Tensor | slice | list[int], size: Size) -> list[Tensor]:
         """Copies of the corners."""
@@ -107,7 +113,7 @@ class DevicePixels:
         """Slices, each pixel fetched by its index."""
         picture_height, picture_width = self.arrays[0].shape[1:3]
         down, across = (torch.arange(side, device=self.device) for side in size)
-        mirrored = torch.where(views.flip[:, None], across.flip(0), across)
+        mirrored = torch.where(views.flip[:, None] > 0, across.flip(0), across)
         y = views.top.long()[:, None] + down
         x = views.left.long()[:, None] + mirrored
         index = (rows[:, None] * picture_height + y)[:, :, None] * picture_width + x[:, None]
