@@ -17,6 +17,7 @@ from two_tasks import batch, configured, state_of, step_with
 
 from mtl_seg_depth import optimizers
 from mtl_seg_depth.assembly import assemble
+from mtl_seg_depth.averaging import MovingAverage
 from mtl_seg_depth.config import build, parse
 from mtl_seg_depth.data.batches import Batch
 from mtl_seg_depth.depth import DepthStatistics
@@ -99,6 +100,8 @@ def assert_same_state(one: Step, other: Step, **tolerance: float) -> None:
 def test_replaying_is_stepping_eagerly(weighting: str, clip_norm: float | None) -> None:
     """The warm-up leaves no trace: parameters, statistics, moments and weights are equal after every step."""
     eager, graphed = pair(weighting, backend=Rerun(), clip_norm=clip_norm)
+    for step in (eager, graphed):
+        step.average = MovingAverage(step.network, 0.5)
     for number in range(7):
         rate = RATE / 2**number
         expected, replayed = eager(batch(number), rate), graphed(batch(number), rate)
@@ -281,6 +284,14 @@ class TestNothingWaitsForTheDevice:
         with FakeTensorMode():
             fake_step(Shallow(), f"optimizer={optimizer}", f"depth_norm={depth_norm}", "loss=silog")
 
+    def test_with_an_average_of_the_weights(self) -> None:
+        network: Any = Shallow()
+        average = MovingAverage(network, 0.9)
+        with FakeTensorMode(allow_non_fake_inputs=True), NothingFromTheHost():
+            average.update(network)
+        with FakeTensorMode(allow_non_fake_inputs=True), pytest.raises(Exception, match="_local_scalar_dense"):
+            float(average.updates)
+
     @pytest.mark.parametrize(
         "waits",
         [
@@ -322,6 +333,8 @@ class TestOnCuda:
     @pytest.mark.parametrize("weighting", WEIGHTINGS)
     def test_captured_and_eager_fp32_have_the_same_losses_for_50_steps(self, weighting: str) -> None:
         eager, graphed = pair(weighting, device="cuda", clip_norm=1.0)
+        for step in (eager, graphed):
+            step.average = MovingAverage(step.network, 0.9)
         for number in range(50):
             expected = eager(batch(number, "cuda"), 0.01)
             replayed = graphed(batch(number, "cuda"), 0.01)

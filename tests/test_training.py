@@ -141,17 +141,31 @@ class Stopping:
         monkeypatch.setattr(Step, "__call__", stopping)
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_an_average_of_the_weights_is_what_is_scored_and_kept(folder: Path) -> None:
+    plain, averaged = train(folder, "schedule.epochs=1"), train(folder, "schedule.epochs=1", "ema=0.5")
+    last = torch.load(Path(averaged["folder"]) / "last.pt", weights_only=True)
+    best = weights(averaged["folder"], "best.pt")
+    for name, value in weights(plain["folder"]).items():
+        assert value.equal(last["network"][name]), "training goes on as without it"
+        assert best[name].equal(last["average"][f"network.{name}"])
+    moved = "encoder.stem.0.weight"
+    assert not best[moved].equal(last["network"][moved])
+    assert averaged["last"]["val/depth"] != plain["last"]["val/depth"]
+
+
+@pytest.mark.parametrize(
+    ("number", "ema"), [(signal.SIGINT, "null"), (signal.SIGTERM, "null"), (signal.SIGTERM, "0.9")]
+)
 def test_a_run_asked_to_stop_saves_and_continues_as_if_nothing_had_been(
-    folder: Path, monkeypatch: pytest.MonkeyPatch, number: int
+    folder: Path, monkeypatch: pytest.MonkeyPatch, number: int, ema: str
 ) -> None:
-    whole = train(folder, "tracking.log_every=4", "seed=0")
+    whole = train(folder, "tracking.log_every=4", "seed=0", f"ema={ema}")
     with monkeypatch.context() as patched:
         Stopping(patched, at=3, number=number)
         with pytest.raises(Interrupted, match="stopped at step 3 of 8"):
-            train(folder, "tracking.log_every=4", "rerun=true")
+            train(folder, "tracking.log_every=4", "rerun=true", f"ema={ema}")
     # In the middle of an epoch and between two log points: sums, order and views have to go on where they were.
-    again = train(folder, "tracking.log_every=4", "rerun=true")
+    again = train(folder, "tracking.log_every=4", "rerun=true", f"ema={ema}")
     assert again["folder"].endswith(".2")
     assert_same_run(whole["folder"], again["folder"])
 

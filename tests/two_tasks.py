@@ -60,5 +60,5 @@ def step_with(weighting: Weighting, device: str = "cpu", **arguments: Any) -> St
 
 def state_of(step: Step) -> dict[str, Any]:
     """What a checkpoint holds of a step."""
-    parts = {"network": step.network, "weighting": step.weighting, "optimizer": step.optimizer}
-    return {name: part.state_dict() for name, part in parts.items()}
+    parts = {"network": step.network, "weighting": step.weighting, "optimizer": step.optimizer, "average": step.average}
+    return {name: part.state_dict() for name, part in parts.items() if part is not None}

@@ -10,6 +10,7 @@ from typing import Any
 import torch
 from torch import nn, optim
 
+from mtl_seg_depth.averaging import MovingAverage
 from mtl_seg_depth.config import Settings, build, check
 from mtl_seg_depth.data.augmentation import Augmentation
 from mtl_seg_depth.data.batches import ScoringBatches, TrainingBatches, check_sizes
@@ -126,6 +127,7 @@ def assemble(settings: Settings, device: torch.device, *, dry: bool = False) -> 
         optimizer,
         precision,
         settings.clip_norm,
+        None if settings.ema is None else MovingAverage(network, settings.ema),
     )
     if settings.step == "compile":
         step.forward = torch.compile(network)
@@ -142,7 +144,7 @@ def assemble(settings: Settings, device: torch.device, *, dry: bool = False) -> 
             log_every=settings.tracking.log_every,
             save_every_seconds=60 * settings.checkpoint.every_minutes,
         ),
-        predictor=Predictor(network, depth_norm, precision),
+        predictor=Predictor(step.result, depth_norm, precision),
         parameters=sum(p.numel() for p in network.parameters() if p.requires_grad),
     )
 

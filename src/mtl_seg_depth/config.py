@@ -132,6 +132,7 @@ class Settings(Section):
     step: StepMode = "auto"  # runs from before there was a choice have none in their config
     deterministic: bool
     clip_norm: PositiveFloat | None
+    ema: Annotated[float, Field(gt=0, lt=1)] | None = None  # likewise
     name: str | None
     resume: bool
     rerun: bool
@@ -185,6 +186,8 @@ def identity(settings: Settings) -> dict[str, Any]:
         for parent in parents:
             node = node[parent]
         node.pop(last, None)
+    if tree["ema"] is None:  # so that runs from before there was one are found
+        del tree["ema"]
     return tree
 
 

@@ -139,7 +139,7 @@ def _capturable(optimizer: optim.Optimizer) -> Iterator[None]:
 @contextmanager
 def _put_back(step: Step, device: torch.device) -> Iterator[None]:
     """Leave the values of all parameters, buffers, optimiser state and random numbers as they were, in place."""
-    parts = (step.network, step.weighting)
+    parts = [part for part in (step.network, step.weighting, step.average) if part is not None]
     tensors = [tensor for part in parts for tensor in (*part.parameters(), *part.buffers())]
     values = [tensor.detach().to("cpu", copy=True) for tensor in tensors]
     states = {

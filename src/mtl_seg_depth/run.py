@@ -43,8 +43,9 @@ from mtl_seg_depth.training import Observer, Training
 
 log = logging.getLogger(__name__)
 
-BYTES_PER_PARAMETER = 4 * (3 * 3 + 2)
-"""On disk at most: `last`, the one before and the next hold weights and two moments, `best` and the next weights."""
+BYTES_PER_PARAMETER = 4 * (3 * 4 + 2)
+"""On disk at most: `last`, the one before and the next hold weights, two moments and the weights' average, `best` and
+the next weights."""
 
 
 @dataclass(frozen=True)

@@ -6,6 +6,7 @@ from contextlib import contextmanager
 import torch
 from torch import Tensor, nn, optim
 
+from mtl_seg_depth.averaging import MovingAverage
 from mtl_seg_depth.data.batches import Batch
 from mtl_seg_depth.models.network import Network, Predictions
 from mtl_seg_depth.precision import Precision
@@ -22,6 +23,7 @@ class Step:
         optimizer: over the parameters of network and weighting.
         precision: what the network computes in; losses are float32.
         clip_norm: largest norm of the network's gradient, longer ones are shortened to it; None for no limit.
+        average: follows the network; None for none.
     """
 
     def __init__(
@@ -32,6 +34,7 @@ class Step:
         optimizer: optim.Optimizer,
         precision: Precision,
         clip_norm: float | None = None,
+        average: MovingAverage | None = None,
     ) -> None:
         if set(losses) != set(network.tasks):
             raise ValueError(f"the network predicts {sorted(network.tasks)}, the losses are for {sorted(losses)}")
@@ -43,6 +46,12 @@ class Step:
         self.optimizer = optimizer
         self.precision = precision
         self.clip_norm = clip_norm
+        self.average = average
+
+    @property
+    def result(self) -> Network:
+        """What is to be scored and kept: the average of the network where there is one, else the network."""
+        return self.network if self.average is None else self.average.network
 
     def __call__(self, batch: Batch, learning_rate: float | Tensor) -> dict[str, Tensor]:
         """Update the parameters once; each task's loss, before the update, as a scalar on the device."""
@@ -55,6 +64,8 @@ class Step:
             nn.utils.clip_grad_norm_(self.network.parameters(), self.clip_norm)
         self.optimizer.step()
         self.weighting.after_step(lambda: self._recompute(batch))
+        if self.average is not None:
+            self.average.update(self.network)
         return {task: loss.detach() for task, loss in losses.items()}
 
     def _losses(self, batch: Batch) -> dict[str, Tensor]:

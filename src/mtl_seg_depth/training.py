@@ -166,6 +166,7 @@ class Training:
                 "network": self.step.network.state_dict(),
                 "optimizer": self.step.optimizer.state_dict(),
                 "weighting": self.step.weighting.state_dict(),
+                "average": None if self.step.average is None else self.step.average.state_dict(),
             },
             previous=self.previous_path,
         )
@@ -189,6 +190,8 @@ class Training:
         self.step.network.load_state_dict(saved["network"])
         self.step.optimizer.load_state_dict(saved["optimizer"])
         self.step.weighting.load_state_dict(saved["weighting"])
+        if self.step.average is not None:
+            self.step.average.load_state_dict(saved["average"])
         self._look_at_best()
         return True
 
@@ -276,7 +279,7 @@ class Training:
                     "step": state.step,
                     "rank": scores.rank,
                     "scores": flat,
-                    "network": self.step.network.state_dict(),
+                    "network": self.step.result.state_dict(),
                 },
             )
         elif self._ahead is not None and state.step >= self._ahead["step"]:
