@@ -1,9 +1,13 @@
-"""Does bf16 change the scores? Both formats on the embedded street scenes, several seeds each."""
+"""Does bf16 change the scores? Both formats on the embedded street scenes, several seeds each.
+
+With --keep=<folder> a benchmark that was stopped goes on.
+"""
 
 import argparse
 import io
 import statistics
 import tempfile
+from pathlib import Path
 from typing import Any
 
 from common import main, pictures, settings_of
@@ -19,7 +23,8 @@ def measure(arguments: argparse.Namespace) -> dict[str, Any]:
     seeds = range(1 if smoke else arguments.seeds)
     small = [*pictures(64), "data.train=4", "data.val=2", "data.test=1"] if smoke else []
     scores: dict[str, list[dict[str, float]]] = {"fp32": [], "bf16": []}
-    with tempfile.TemporaryDirectory() as folder:
+    with tempfile.TemporaryDirectory() as temporary:
+        folder = Path(arguments.keep or temporary).resolve()
         for seed in seeds:
             for precision, found in scores.items():
                 settings = settings_of(
@@ -43,4 +48,4 @@ def measure(arguments: argparse.Namespace) -> dict[str, Any]:
 
 
 if __name__ == "__main__":
-    main("precision", measure, seeds=3, epochs=16, rate=3e-4)
+    main("precision", measure, seeds=3, epochs=16, rate=3e-4, keep="")
