@@ -28,6 +28,32 @@ def interruptible() -> Iterator[None]:
         signal.signal(signal.SIGTERM, previous)
 
 
+@contextmanager
+def uninterrupted() -> Iterator[None]:
+    """While entered, the first SIGINT or SIGTERM waits for the end, a second one interrupts at once.
+
+    For what must not be left half done, and is over soon. Outside the main thread nothing interrupts anyway.
+    """
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    waiting: list[int] = []
+
+    def wait(number: int, frame: FrameType | None) -> None:  # noqa: ARG001
+        if waiting:
+            raise KeyboardInterrupt
+        waiting.append(number)
+
+    previous = {number: signal.signal(number, wait) for number in Interruption.SIGNALS}
+    try:
+        yield
+    finally:
+        for number, handler in previous.items():
+            signal.signal(number, handler)
+        if waiting:
+            signal.raise_signal(waiting[0])
+
+
 class Interruption:
     """While entered, the first SIGINT or SIGTERM sets `requested`, a second one interrupts at once.
 

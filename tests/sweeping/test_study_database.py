@@ -1,15 +1,21 @@
 """What becomes of a sweep whose database is damaged or locked."""
 
+import os
+import signal
 import sqlite3
 import threading
 import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 import sweeps_in
+from sqlalchemy import Engine, event
 from sweeps_in import sweep, tiny
 
+from mtl_seg_depth.interruption import AGAIN
+from mtl_seg_depth.sweeping import studies
 from mtl_seg_depth.training import Training
 
 SWEEP = ("-m", "loss=l2,l1,berhu", "model=joint", "dilation=os32", "model.aspp=false", "model.skip=false")
@@ -74,3 +80,35 @@ def test_a_locked_database_of_studies_is_waited_for(folder: Path, observed: Call
     other.close()
     assert sweeps_in.states(folder) == ["complete"] * 3
     observed("a locked database of studies is waited for", injected=1, lost=0)
+
+
+@pytest.mark.parametrize("moment", ["written", "about to be committed"])
+def test_a_stop_in_the_middle_of_a_write_keeps_no_lock(
+    moment: str, folder: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    """A trial writes through a connection of its own, and is given back through the sweep's."""
+    monkeypatch.setattr(studies, "_BUSY_SECONDS", 2)
+    hit: list[str] = []
+
+    def written(*event: Any) -> None:
+        if "folder" in str(event[3]) and "INSERT" in event[2] and not hit:
+            hit.append("written")
+            if moment == "written":
+                os.kill(os.getpid(), signal.SIGTERM)
+
+    def committed(_: Any) -> None:
+        if hit == ["written"] and moment != "written":
+            hit.append("about to be committed")
+            os.kill(os.getpid(), signal.SIGTERM)
+
+    event.listen(Engine, "after_cursor_execute", written)
+    event.listen(Engine, "commit", committed)
+    try:
+        assert run(folder) == AGAIN, capfd.readouterr().err
+    finally:
+        event.remove(Engine, "after_cursor_execute", written)
+        event.remove(Engine, "commit", committed)
+    assert hit[-1] == moment
+    assert sweeps_in.states(folder) == ["waiting"] * 3
+    assert run(folder) == 0
+    assert sweeps_in.states(folder) == ["complete"] * 3

@@ -1,9 +1,12 @@
 """The database of the studies: SQLite, or PostgreSQL where workers on several machines share a sweep."""
 
+import functools
+import inspect
 import logging
 import warnings
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from typing import Any
 
 import optuna
 from filelock import FileLock
@@ -13,6 +16,7 @@ from sqlalchemy import Engine, create_engine, text
 from sqlalchemy.exc import SQLAlchemyError
 
 from mtl_seg_depth.errors import UserError
+from mtl_seg_depth.interruption import uninterrupted
 from mtl_seg_depth.tracking import redact, sqlite_file
 
 BEATS_TO_DEATH = 3
@@ -27,6 +31,25 @@ logging.getLogger("alembic").setLevel(logging.WARNING)
 # Heartbeats are experimental in Optuna's words, and meant for its own loop; ours sends them itself (see trial.py).
 warnings.filterwarnings("ignore", category=ExperimentalWarning)
 warnings.filterwarnings("ignore", message="Heartbeat of storage is supposed")
+
+
+def _patient(method: Callable[..., Any]) -> Callable[..., Any]:
+    @functools.wraps(method)
+    def call(*arguments: Any, **options: Any) -> Any:
+        with uninterrupted():
+            return method(*arguments, **options)
+
+    return call
+
+
+class _PatientStorage(RDBStorage):
+    """Optuna's, but a stop waits for the end of a call: in the middle of a transaction it would leave a lock behind,
+    which the stopped trial could then not be given back through."""
+
+
+for _name, _method in vars(RDBStorage).items():
+    if inspect.isfunction(_method) and not _name.startswith("__"):
+        setattr(_PatientStorage, _name, _patient(_method))
 
 
 class Studies:
@@ -59,7 +82,7 @@ class Studies:
             raise UserError(f"hydra.sweeper.storage={redact(url)} cannot be opened: {reason}") from error
 
     def _open(self, heartbeat_seconds: int, engine: dict[str, object]) -> RDBStorage:
-        return RDBStorage(
+        return _PatientStorage(
             self.url,
             engine_kwargs=engine,
             heartbeat_interval=heartbeat_seconds,
