@@ -70,9 +70,9 @@ def test_a_step_trains_as_without_it() -> None:
     for name, value in plain.network.state_dict().items():
         assert value.equal(averaged.network.state_dict()[name])
     assert averaged.average.updates == 4
-    assert plain.result is plain.network
-    assert averaged.result is averaged.average.network
-    assert averaged.result.tasks == TASKS
+    assert plain.scored_network is plain.network
+    assert averaged.scored_network is averaged.average.network
+    assert averaged.scored_network.tasks == TASKS
 
 
 class TestConfig:

@@ -144,7 +144,7 @@ def assemble(settings: Settings, device: torch.device, *, dry: bool = False) -> 
             log_every=settings.tracking.log_every,
             save_every_seconds=60 * settings.checkpoint.every_minutes,
         ),
-        predictor=Predictor(step.result, depth_norm, precision),
+        predictor=Predictor(step.scored_network, depth_norm, precision),
         parameters=sum(p.numel() for p in network.parameters() if p.requires_grad),
     )
 

@@ -49,7 +49,7 @@ class Step:
         self.average = average
 
     @property
-    def result(self) -> Network:
+    def scored_network(self) -> Network:
         """What is to be scored and kept: the average of the network where there is one, else the network."""
         return self.network if self.average is None else self.average.network
 

@@ -279,7 +279,7 @@ class Training:
                     "step": state.step,
                     "rank": scores.rank,
                     "scores": flat,
-                    "network": self.step.result.state_dict(),
+                    "network": self.step.scored_network.state_dict(),
                 },
             )
         elif self._ahead is not None and state.step >= self._ahead["step"]:

@@ -154,9 +154,10 @@ def crop(planes: Sequence[Tensor], rows: Iterable[int], views: Views, size: Size
     def shown(array: Tensor) -> Iterator[Tensor]:
         shape = (array.shape[1], *size, *array.shape[4:])
         by_row, *strides = array.stride()
+        origin = array.storage_offset()
         for row, top, left, flip in corners:
             # In half the time of slicing by three indices, which shows where pictures are small.
-            part = array.as_strided(shape, strides, row * by_row + top * strides[1] + left * strides[2])
+            part = array.as_strided(shape, strides, origin + row * by_row + top * strides[1] + left * strides[2])
             yield part.flip(2) if flip else part
 
     return [torch.stack(list(shown(array))) for array in planes]
