@@ -19,6 +19,9 @@ QUICK := encoder.name=resnet18 data.train=128 validation.every_epochs=4 precisio
 PRETRAINING := name=pretraining paths.outputs=outputs/pretraining data.seed=1 model=single model.task=semseg \
 	dilation=os32 model.aspp=false model.skip=false validation.every_epochs=4
 
+# A process a core, each with one thread; a file to a process, in the order of tests/conftest.py.
+PYTEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n auto --dist loadfile --no-loadscope-reorder
+
 OBSERVATIONS := $(CURDIR)/.venv/observations.jsonl
 ATTACKS := tests/faults tests/test_training.py tests/test_checkpoint.py tests/data/test_packed.py tests/test_soak.py \
 	tests/test_any_config.py tests/data/test_damaged_pictures.py tests/test_nobody_let_in.py tests/test_honest_numbers.py \
@@ -33,11 +36,11 @@ train: $(INSTALLED)  ## environment, embedded street scenes, one training, its s
 	$(BIN)/python train.py
 
 test: $(INSTALLED) check  ## environment, lint, format, types, the whole test suite
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n auto --dist loadfile
+	$(PYTEST)
 
 trust: $(INSTALLED)  ## the long forms of the tests that attack it, 40 minutes; writes the table of docs/trust.md
 	rm -f $(OBSERVATIONS)
-	MTL_SEG_DEPTH_OBSERVATIONS=$(OBSERVATIONS) OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n auto --dist loadfile $(ATTACKS)
+	MTL_SEG_DEPTH_OBSERVATIONS=$(OBSERVATIONS) $(PYTEST) $(ATTACKS)
 	$(BIN)/python docs/make_trust_table.py $(OBSERVATIONS)
 
 check: $(INSTALLED)  ## lint, format and types alone

@@ -34,7 +34,7 @@ def winner(described: dict[str, Any]) -> dict[str, Any]:
 
 
 def measure(arguments: argparse.Namespace) -> dict[str, Any]:
-    trials, epochs, train = (3, 3, 4) if arguments.smoke else (arguments.trials, arguments.epochs, arguments.train)
+    trials, epochs, train = (2, 2, 4) if arguments.smoke else (arguments.trials, arguments.epochs, arguments.train)
     size = [*pictures(32), "precision=fp32"] if arguments.smoke else pictures(arguments.size)
     with tempfile.TemporaryDirectory() as temporary:
         folder = Path(arguments.keep or temporary).resolve()

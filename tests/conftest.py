@@ -15,6 +15,15 @@ settings.register_profile("untimed", deadline=None, suppress_health_check=[Healt
 settings.load_profile("untimed")
 
 
+LONGEST = ("test_kills", "test_benchmarks", "test_training", "test_sweep", "test_launchers", "test_tables")
+"""Files, the longest first. Begun last, one of them would keep a single process busy for minutes."""
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    rank = {name: place for place, name in enumerate(LONGEST)}
+    items.sort(key=lambda item: rank.get(item.path.stem, len(rank)))
+
+
 @pytest.fixture(scope="session")
 def extent() -> Callable[[int, int], int]:
     """How much of something to try: the first number in `make test`, the second in `make trust`."""

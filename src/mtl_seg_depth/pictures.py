@@ -128,6 +128,6 @@ def save_confusion(matrix: NDArray[np.int64], path: Path) -> None:
     axes.set(xlabel="predicted", ylabel="label", title="Where the pixels of each class went (per cent of the label)")
     for i, j in zip(*np.nonzero(shares >= 0.5), strict=True):
         colour = "white" if shares[i, j] > 50 else "black"
-        axes.text(j, i, f"{shares[i, j]:.0f}", ha="center", va="center", fontsize=7, color=colour)
+        axes.text(j, i, f"{shares[i, j]:.0f}", ha="center", va="center", fontsize=7, color=colour, in_layout=False)
     with atomic.replacing(path) as temporary:
         figure.savefig(temporary, dpi=110)

@@ -1,5 +1,7 @@
 """The report's tables: each sweep has the rows of its table, in order, and runs from end to end."""
 
+import shutil
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -18,8 +20,17 @@ FILES = sorted(path.stem for path in (ROOT / "sweeps").glob("*.yaml"))
 
 
 @pytest.fixture(scope="module")
-def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return sweeps_in.prepare(tmp_path_factory.mktemp("sweeps"))
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    path = tmp_path_factory.mktemp("sweeps")
+    yield sweeps_in.prepare(path)
+    shutil.rmtree(path)
+
+
+def complete(folder: Path, name: str, *more: str) -> int:
+    code = sweeps_in.sweep(f"sweeps={name}", *sweeps_in.places(folder), *sweeps_in.tiny(), *more)
+    for path in folder.glob("outputs/*/last.pt"):  # never read again, and gigabytes in all
+        path.unlink()
+    return code
 
 
 @pytest.fixture
@@ -65,7 +76,7 @@ def test_the_trials_of_a_sweep_are_the_rows_of_its_table(table: str, folder: Pat
 @pytest.mark.parametrize("name", FILES)
 def test_a_sweep_runs_from_end_to_end(name: str, folder: Path) -> None:
     trials = ["hydra.sweeper.n_trials=2"] if name.startswith("search_") else []
-    assert sweeps_in.sweep(f"sweeps={name}", *sweeps_in.places(folder), *sweeps_in.tiny(), *trials) == 0
+    assert complete(folder, name, *trials) == 0
     described = sweeps_in.described(folder)
     assert described["sweep"] == name
     assert {row["state"] for row in described["rows"]} <= {"complete", "pruned"}
@@ -83,7 +94,7 @@ def test_the_tables_share_their_trainings(folder: Path) -> None:
     sweeps = folder / "outputs" / "sweeps"
     for table in TABLES:  # run above, or now: the order of the tests is of no importance
         if not list(sweeps.glob(f"{table}-*/sweep.json")):
-            assert sweeps_in.sweep(f"sweeps={table}", *sweeps_in.places(folder), *sweeps_in.tiny()) == 0
+            assert complete(folder, table) == 0
     tables = [sweeps_in.load(path) for table in TABLES for path in sweeps.glob(f"{table}-*/sweep.json")]
     rows = [row for table in tables for row in table["rows"]]
     assert len(rows) == 39
