@@ -102,12 +102,13 @@ def sustained(batch: int, size: int, count: int, folder: Path, device: torch.dev
 def busy_share(batch: int, size: int, count: int, folder: Path, device: torch.device) -> dict[str, Any]:
     """Share of the time in which the device works, and where most of its time goes."""
     parts, batches = training(batch, size, folder, device)
-    updates(parts, batches, 0, 30)
+    before = min(30, count)
+    updates(parts, batches, 0, before)
     synchronize(device)
     activities = [ProfilerActivity.CUDA] if device.type == "cuda" else [ProfilerActivity.CPU]
     with profile(activities=activities) as trace:
         began = time.perf_counter()
-        updates(parts, batches, 30, count)
+        updates(parts, batches, before, count)
         synchronize(device)
         wall = time.perf_counter() - began
     kind = torch.autograd.DeviceType.CUDA if device.type == "cuda" else torch.autograd.DeviceType.CPU
@@ -150,8 +151,7 @@ def measure(arguments: argparse.Namespace) -> dict[str, Any]:
                     found[f"{model} resnet34, batch {batch}, {mode}"] = one
                     print(model, batch, mode, one, flush=True)
         found["profile"] = busy_share(batches[0], size, 2 if smoke else 200, folder, device)
-    if not smoke:
-        found["benchmarks"] = benchmarks(arguments)
+    found["benchmarks"] = benchmarks(arguments)
     return found
 
 

@@ -225,8 +225,8 @@ def _store(folder: Path, path: Path, trained: Trained, result: dict[str, Any], s
             path.parent.mkdir(exist_ok=True)
             record = Record(folder)
             if scores.confusion is not None:
-                picture = record.artifact_path(f"evaluations/{path.stem}.png")
-                pictures.save_confusion(scores.confusion.numpy(), picture)
+                drawn = pictures.confusion(scores.confusion.numpy())
+                pictures.save(drawn, record.artifact_path(f"evaluations/{path.stem}.png"))
             # On the validation split the training logged most of them itself.
             known = {name for point in record.points() if point.step == trained.step for name in point.metrics}
             new = {name: value for name, value in scores.flat(result["key"]).items() if name not in known}

@@ -113,21 +113,30 @@ def save(picture: Image.Image, path: Path) -> None:
         picture.save(temporary)
 
 
-def save_confusion(matrix: NDArray[np.int64], path: Path) -> None:
-    """Draw a confusion matrix [19, 19], rows by label, each row as shares of the label's pixels in per cent."""
-    from matplotlib.figure import Figure
+def confusion(matrix: NDArray[np.int64], cell: int = 40) -> Image.Image:
+    """A confusion matrix [19, 19], rows by label, each row as shares of the label's pixels in per cent.
 
-    totals = matrix.sum(axis=1, keepdims=True)
-    shares = 100 * matrix / np.maximum(totals, 1)
-    figure = Figure(figsize=(9, 8), layout="constrained")
-    axes = figure.subplots()
-    axes.imshow(shares, cmap="Blues", vmin=0, vmax=100)
-    names = [name if total else f"{name} (none)" for name, total in zip(CLASS_NAMES, totals[:, 0], strict=True)]
-    axes.set_xticks(range(len(CLASS_NAMES)), CLASS_NAMES, rotation=60, ha="right")
-    axes.set_yticks(range(len(CLASS_NAMES)), names)
-    axes.set(xlabel="predicted", ylabel="label", title="Where the pixels of each class went (per cent of the label)")
-    for i, j in zip(*np.nonzero(shares >= 0.5), strict=True):
-        colour = "white" if shares[i, j] > 50 else "black"
-        axes.text(j, i, f"{shares[i, j]:.0f}", ha="center", va="center", fontsize=7, color=colour, in_layout=False)
-    with atomic.replacing(path) as temporary:
-        figure.savefig(temporary, dpi=110)
+    Shares under half a per cent have a colour and no number; a cell is `cell` pixels wide.
+    """
+    totals = matrix.sum(axis=1)
+    shares = 100 * matrix / np.maximum(totals, 1)[:, None]
+    left, top, side, below = 150, 50, len(CLASS_NAMES) * cell, 110
+    canvas = Image.new("RGB", (left + side + 20, top + side + below), "white")
+    colours = Image.fromarray(_colour(shares / 100, "Blues"))
+    canvas.paste(colours.resize((side, side), Image.Resampling.NEAREST), (left, top))
+    draw, font, small = ImageDraw.Draw(canvas), ImageFont.load_default(14), ImageFont.load_default(12)
+    draw.rectangle((left - 1, top - 1, left + side, top + side), outline="black")
+    title = "Where the pixels of each class went, in per cent: labels downwards, predictions to the right"
+    draw.text((left + side / 2, top / 2), title, "black", ImageFont.load_default(16), anchor="mm")
+    for index, (name, total) in enumerate(zip(CLASS_NAMES, totals, strict=True)):
+        middle = round((index + 0.5) * cell)
+        draw.text((left - 8, top + middle), name if total else f"{name} (none)", "black", font, anchor="rm")
+        slanted = Image.new("L", (below, 20))
+        ImageDraw.Draw(slanted).text((below, 10), name, 255, font, anchor="rm")
+        slanted = slanted.rotate(60, Image.Resampling.BICUBIC, expand=True)
+        canvas.paste("black", (left + middle + 8 - slanted.width, top + side + 6), slanted)
+    for row, column in zip(*np.nonzero(shares >= 0.5), strict=True):
+        share = shares[row, column]
+        place = (left + (column + 0.5) * cell, top + (row + 0.5) * cell)
+        draw.text(place, f"{share:.0f}", "white" if share > 50 else "black", small, anchor="mm")
+    return canvas

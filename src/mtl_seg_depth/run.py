@@ -219,7 +219,7 @@ class Pictures:
             ]
             pictures.save(pictures.sheet(rows), self.record.artifact_path(f"panels/step_{step:06}.png"))
         if is_best and scores.confusion is not None:
-            pictures.save_confusion(scores.confusion.numpy(), self.record.artifact_path("confusion.png"))
+            pictures.save(pictures.confusion(scores.confusion.numpy()), self.record.artifact_path("confusion.png"))
 
 
 def _write_card(

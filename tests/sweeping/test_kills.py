@@ -28,8 +28,8 @@ KILLED = "a sweep killed at any moment goes on: every row once, no training twic
 def run_workers(folder: Path, kills: int, workers: int, *overrides: str) -> int:
     """Run sweeps in `workers` processes until so many of them were killed; returns how many sweeps that took."""
     script = Path(__file__).with_name("sweep_killing.py")
-    often = sweeps_in.tiny("checkpoint.every_minutes=0.0005", steps=STEPS)
-    overrides = (*GRID, *sweeps_in.places(folder, tracked=True), *often, *overrides)
+    often = ["checkpoint.every_minutes=0.0005"] if kills else []
+    overrides = (*GRID, *sweeps_in.places(folder, tracked=True), *sweeps_in.tiny(*often, steps=STEPS), *overrides)
     path = os.pathsep.join([str(script.parents[1]), os.environ.get("PYTHONPATH", "")])
     done = subprocess.run(
         [sys.executable, str(script), str(kills), str(workers), str(folder), *overrides],
