@@ -6,6 +6,7 @@ import os
 import shutil
 import subprocess
 import sys
+import time
 from collections import Counter
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -14,7 +15,8 @@ from typing import Any
 import optuna
 import pytest
 import sweeps_in
-from lengths import LONG
+from composing import ROOT
+from lengths import LONG, only_long
 from mlflow import MlflowClient
 from optuna.trial import TrialState
 
@@ -133,3 +135,33 @@ def test_two_workers_share_a_sweep_in_postgresql_and_survive_kills(
     sweeps = run_workers(tmp_path, kills, 2, f"hydra.sweeper.storage='{postgres}'")
     assert_nothing_was_lost_or_done_twice(tmp_path, postgres, sweeps)
     observed(KILLED, kills=kills, sweeps=sweeps, trainings=4 * sweeps, lost=0, trained_twice=0)
+
+
+@only_long
+def test_a_machine_that_dies_is_known_by_its_heartbeat(tmp_path: Path, observed: Callable[..., None]) -> None:
+    """The other machine is made of namespaces: a host name and process numbers of its own."""
+    elsewhere = ["unshare", "--uts", "--pid", "--fork", "--kill-child", "--mount-proc"]
+    if shutil.which("unshare") is None or subprocess.run([*elsewhere, "true"], check=False).returncode:
+        pytest.skip("another host name takes unshare (util-linux) and root's rights")
+    sweeps_in.prepare(tmp_path)
+    steps = sweeps_in.tiny("hydra.sweeper.heartbeat_seconds=2", "checkpoint.every_minutes=0.0005", steps=60)
+    arguments = [*GRID, *sweeps_in.places(tmp_path, tracked=True), *steps]
+    command = [*elsewhere, "sh", "-c", 'hostname elsewhere && exec "$@"', "sh", sys.executable, str(ROOT / "train.py")]
+    with (tmp_path / "elsewhere.log").open("w") as log:
+        machine = subprocess.Popen([*command, *arguments], stdout=log, stderr=log, cwd=tmp_path)
+    deadline = time.monotonic() + 300
+    while not list(tmp_path.glob("outputs/*/last.pt")) and machine.poll() is None and time.monotonic() < deadline:
+        time.sleep(0.1)
+    machine.kill()
+    machine.wait()
+    storage = f"sqlite:///{tmp_path}/studies.db"
+    (study,) = optuna.get_all_study_names(storage)
+    states = [trial.state for trial in optuna.load_study(study_name=study, storage=storage).trials]
+    assert states.count(TrialState.RUNNING) == 1, (tmp_path / "elsewhere.log").read_text()
+
+    assert sweeps_in.sweep(*arguments) == 0
+    trials = optuna.load_study(study_name=study, storage=storage).trials
+    assert [trial.state for trial in trials] == [TrialState.COMPLETE] * 4
+    assert {row["attempt"] for row in sweeps_in.described(tmp_path)["rows"]} == {1}, "it went on as the same trial"
+    assert len(list(tmp_path.glob("outputs/*/last.pt"))) == 4
+    observed("a trial of another machine that died goes on here once its heartbeat stops", machines=2, lost=0)
