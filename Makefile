@@ -38,7 +38,7 @@ train: $(INSTALLED)  ## environment, embedded street scenes, one training, its s
 test: $(INSTALLED) check  ## environment, lint, format, types, the whole test suite
 	$(PYTEST)
 
-trust: $(INSTALLED)  ## the long forms of the tests that attack it, 40 minutes; writes the table of docs/trust.md
+trust: $(INSTALLED)  ## the long forms of the tests that attack it, 20 to 40 minutes; writes the table of docs/trust.md
 	rm -f $(OBSERVATIONS)
 	MTL_SEG_DEPTH_OBSERVATIONS=$(OBSERVATIONS) $(PYTEST) $(ATTACKS)
 	$(BIN)/python docs/make_trust_table.py $(OBSERVATIONS)
