@@ -10,8 +10,8 @@ def check_data(config: dict[str, Any]) -> int:
     """Inspect what the config's data says; 0 where it is clean, 1 where files are damaged."""
     from rich.console import Console
 
-    from mtl_seg_depth.config import build
     from mtl_seg_depth.data.check import check
+    from mtl_seg_depth.nodes import build
 
     source = build("data", config["data"])
     source.prepare()

@@ -5,16 +5,16 @@ from pathlib import Path
 from typing import Any
 
 from mtl_seg_depth import cli
-from mtl_seg_depth.quoting import quote_names
+from mtl_seg_depth.system.quoting import quote_names
 
 
 def evaluate(config: dict[str, Any]) -> float | int:
     """Evaluate what the config says; the multitask score in a sweep, the exit code alone."""
     from rich.console import Console
 
-    from mtl_seg_depth import evaluation
+    from mtl_seg_depth.cli.scorecard import show_evaluation
     from mtl_seg_depth.config import parse_as
-    from mtl_seg_depth.scorecard import show_evaluation
+    from mtl_seg_depth.inference import evaluation
 
     console = Console()
     result = evaluation.evaluate(parse_as(evaluation.EvaluationSettings, config), console)

@@ -5,15 +5,15 @@ from pathlib import Path
 from typing import Any
 
 from mtl_seg_depth import cli
-from mtl_seg_depth.quoting import quote_names
+from mtl_seg_depth.system.quoting import quote_names
 
 
 def export(config: dict[str, Any]) -> int:
     """Write the file that the config asks for, and say what it is."""
     from rich.console import Console
 
-    from mtl_seg_depth import exporting
     from mtl_seg_depth.config import parse_as
+    from mtl_seg_depth.inference import exporting
 
     settings = parse_as(exporting.ExportSettings, config)
     exported = exporting.export(settings)

@@ -5,15 +5,15 @@ from pathlib import Path
 from typing import Any
 
 from mtl_seg_depth import cli
-from mtl_seg_depth.quoting import quote_names
+from mtl_seg_depth.system.quoting import quote_names
 
 
 def predict(config: dict[str, Any]) -> int:
     """Predict what the config says; 0 where all went well, 1 where files could not be read."""
     from rich.console import Console
 
-    from mtl_seg_depth import prediction
     from mtl_seg_depth.config import parse_as
+    from mtl_seg_depth.inference import prediction
 
     console = Console(highlight=False, soft_wrap=True)
     settings = parse_as(prediction.PredictionSettings, config)

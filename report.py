@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from mtl_seg_depth import cli
-from mtl_seg_depth.quoting import quote_names
+from mtl_seg_depth.system.quoting import quote_names
 
 
 def report(config: dict[str, Any]) -> int:

@@ -10,13 +10,13 @@ def train(config: dict[str, Any]) -> float | list[float] | int:
     """Train what the config says; the objective in a sweep, the exit code alone."""
     from rich.console import Console
 
+    from mtl_seg_depth.cli.console import show_result
+    from mtl_seg_depth.cli.scorecard import show_evaluation
     from mtl_seg_depth.config import parse
-    from mtl_seg_depth.console import show_result
-    from mtl_seg_depth.errors import UserError
-    from mtl_seg_depth.evaluation import evaluate_run
-    from mtl_seg_depth.interruption import AGAIN, Interrupted
-    from mtl_seg_depth.run import run
-    from mtl_seg_depth.scorecard import show_evaluation
+    from mtl_seg_depth.inference.evaluation import evaluate_run
+    from mtl_seg_depth.runs.run import run
+    from mtl_seg_depth.system.errors import UserError
+    from mtl_seg_depth.system.interruption import AGAIN, Interrupted
 
     settings = parse(config)
     console = Console()

@@ -18,9 +18,9 @@ from torch.utils.data import DataLoader, Dataset
 
 from mtl_seg_depth.data.batches import Batch
 from mtl_seg_depth.data.miniscapes import SplitFiles
-from mtl_seg_depth.depth_norm import DepthNorm
 from mtl_seg_depth.models import decoder, network
 from mtl_seg_depth.models.network import Network, Predictions
+from mtl_seg_depth.tasks.depth.norms import DepthNorm
 
 Sample = tuple[Tensor, Tensor, Tensor]
 

@@ -15,7 +15,7 @@ from typing import Any
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "src"))
 
-from mtl_seg_depth.machine import settle_memory
+from mtl_seg_depth.system.machine import settle_memory
 
 settle_memory()
 
@@ -24,7 +24,7 @@ import torch
 from hydra.core.global_hydra import GlobalHydra
 from omegaconf import OmegaConf
 
-from mtl_seg_depth.cli import ROOT_VARIABLE
+from mtl_seg_depth.cli.start import ROOT_VARIABLE
 from mtl_seg_depth.config import Settings, parse
 from mtl_seg_depth.data.batches import Batch
 

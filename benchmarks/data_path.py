@@ -12,10 +12,10 @@ import torch
 from common import alternate, main, pictures, settings_of
 from torchvision.io import ImageReadMode, decode_image
 
-from mtl_seg_depth.assembly import assemble, training_batches
 from mtl_seg_depth.data.augmentation import Augmentation, Views
 from mtl_seg_depth.data.miniscapes import list_split
 from mtl_seg_depth.data.placement import HostPixels
+from mtl_seg_depth.runs.assembly import assemble, training_batches
 
 
 def measure(arguments: argparse.Namespace) -> dict[str, Any]:

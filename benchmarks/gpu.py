@@ -21,9 +21,9 @@ import torch
 from common import ROOT, main, pictures, settings_of, synchronize
 from torch.profiler import ProfilerActivity, profile
 
-from mtl_seg_depth.assembly import Parts, assemble, training_batches
 from mtl_seg_depth.data.batches import TrainingBatches
-from mtl_seg_depth.training import LossWindow
+from mtl_seg_depth.runs.assembly import Parts, assemble, training_batches
+from mtl_seg_depth.training.loop import LossWindow
 
 BENCHMARKS = ("step_time", "data_path", "whole_run")
 REPORT_UPDATES = 80_000

@@ -7,7 +7,7 @@ import torch
 from common import alternate, main
 from torchmetrics.classification import MulticlassConfusionMatrix, MulticlassJaccardIndex
 
-from mtl_seg_depth.metrics import ConfusionMatrix, DepthErrors
+from mtl_seg_depth.scoring.metrics import ConfusionMatrix, DepthErrors
 
 
 def measure(arguments: argparse.Namespace) -> dict[str, Any]:

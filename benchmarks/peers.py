@@ -16,8 +16,8 @@ from torch import nn
 from torch.nn import functional as F
 from torch.utils.flop_counter import FlopCounterMode
 
-from mtl_seg_depth.assembly import assemble
 from mtl_seg_depth.data.batches import Batch
+from mtl_seg_depth.runs.assembly import assemble
 
 Peer = Callable[[], Any]
 

@@ -13,7 +13,7 @@ from typing import Any
 from common import main, pictures, settings_of
 from rich.console import Console
 
-from mtl_seg_depth.run import run
+from mtl_seg_depth.runs.run import run
 
 NAMES = ("multitask", "semseg", "depth")
 

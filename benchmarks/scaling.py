@@ -7,8 +7,8 @@ from typing import Any
 import torch
 from common import alternate, batch_of, main, pictures, settings_of
 
-from mtl_seg_depth.assembly import assemble
-from mtl_seg_depth.inference import score
+from mtl_seg_depth.runs.assembly import assemble
+from mtl_seg_depth.scoring.predictor import score
 
 
 def step_seconds(size: int, batch: int, device: torch.device, rounds: int, encoder: str) -> dict[str, Any]:

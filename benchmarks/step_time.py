@@ -8,7 +8,7 @@ import torch
 from common import alternate, batch_of, floors, main, pictures, settings_of
 from torch.utils.flop_counter import FlopCounterMode
 
-from mtl_seg_depth.assembly import assemble
+from mtl_seg_depth.runs.assembly import assemble
 
 ARCHITECTURES = {
     "joint resnet18": ("model=joint", "encoder=resnet18"),

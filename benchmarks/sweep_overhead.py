@@ -16,8 +16,8 @@ from common import main, pictures, settings_of, spread
 from rich.console import Console
 from sweeping import sweep
 
-from mtl_seg_depth.assembly import assemble
-from mtl_seg_depth.run import run
+from mtl_seg_depth.runs.assembly import assemble
+from mtl_seg_depth.runs.run import run
 
 
 def measure(arguments: argparse.Namespace) -> dict[str, Any]:

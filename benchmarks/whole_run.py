@@ -17,10 +17,10 @@ import torch
 from common import main, pictures, settings_of, spread, synchronize
 from rich.console import Console
 
-from mtl_seg_depth.assembly import assemble
 from mtl_seg_depth.config import Settings
 from mtl_seg_depth.data.miniscapes import list_split
-from mtl_seg_depth.run import run
+from mtl_seg_depth.runs.assembly import assemble
+from mtl_seg_depth.runs.run import run
 
 
 def run_ours(settings: Settings, shares: list[float]) -> dict[str, float]:

@@ -1,4 +1,4 @@
-"""Shared by all tests; its place here also lets them import the helpers beside it, such as `tiny_data`."""
+"""Shared by all tests; its place here also lets them, and the processes they start, import `helpers`."""
 
 import json
 import os
@@ -7,8 +7,10 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from helpers.lengths import LONG, OBSERVATIONS
 from hypothesis import HealthCheck, settings
-from lengths import LONG, OBSERVATIONS
+
+os.environ["PYTHONPATH"] = os.pathsep.join([str(Path(__file__).parent), os.environ.get("PYTHONPATH", "")])
 
 # Machines are shared and slow at times: how long an example takes says nothing about the code.
 settings.register_profile("untimed", deadline=None, suppress_health_check=[HealthCheck.too_slow])
@@ -47,7 +49,7 @@ def observed(request: pytest.FixtureRequest) -> Callable[..., None]:
 @pytest.fixture(scope="session")
 def trained_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder with tiny data and two trained runs; not to be written to."""
-    from trained_runs import train_two
+    from helpers.trained_runs import train_two
 
     return train_two(tmp_path_factory.mktemp("trained"))
 

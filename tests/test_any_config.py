@@ -8,19 +8,19 @@ from pathlib import Path
 import hypothesis
 import pytest
 import torch
-from composing import TINY, compose, groups, options, tiny
+from helpers.composing import TINY, compose, groups, options, tiny
+from helpers.lengths import LONG
+from helpers.tiny_data import write_tiny_miniscapes
+from helpers.trained_runs import quiet
 from hypothesis import given
 from hypothesis import strategies as st
-from lengths import LONG
-from tiny_data import write_tiny_miniscapes
-from trained_runs import quiet
 
-from mtl_seg_depth.assembly import assemble, resolve, scoring_batches, training_batches
-from mtl_seg_depth.cli import message_of
+from mtl_seg_depth.cli.start import message_of
 from mtl_seg_depth.config import fingerprint, flatten, parse
-from mtl_seg_depth.errors import UserError
-from mtl_seg_depth.inference import score
-from mtl_seg_depth.run import run
+from mtl_seg_depth.runs.assembly import assemble, resolve, scoring_batches, training_batches
+from mtl_seg_depth.runs.run import run
+from mtl_seg_depth.scoring.predictor import score
+from mtl_seg_depth.system.errors import UserError
 
 CONF_KEYS = sorted(
     {

@@ -7,7 +7,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from composing import ROOT
+from helpers.composing import ROOT
 
 BENCHMARKS = ROOT / "benchmarks"
 HELPERS = {"common", "classic", "page", "sweeping"}

@@ -1,14 +1,16 @@
 from pathlib import Path
 
 import pytest
-from composing import TINY, compose, groups, options, tiny
+from helpers.composing import TINY, compose, groups, options, tiny
+from helpers.tiny_data import write_tiny_miniscapes
 from hypothesis import given
 from hypothesis import strategies as st
-from tiny_data import write_tiny_miniscapes
 
-from mtl_seg_depth.assembly import assemble, resolve, training_batches
-from mtl_seg_depth.config import build, check, fingerprint, flatten, identity, nearest, parse
-from mtl_seg_depth.errors import UserError
+from mtl_seg_depth.config import fingerprint, flatten, identity, parse
+from mtl_seg_depth.nodes import build, check
+from mtl_seg_depth.runs.assembly import assemble, resolve, training_batches
+from mtl_seg_depth.system.errors import UserError
+from mtl_seg_depth.system.wording import nearest
 
 SMALL_STREETS = ["data.train=4", "data.val=2", "data.test=1", "data.height=32", "data.width=64"]
 
@@ -137,9 +139,12 @@ def test_a_mistake_in_a_section_is_one_line_with_its_key(override: str, message:
         ("model.atrous_rates=[3,x]", "model.atrous_rates.1=x: should be a valid integer"),
         ("model.aspp=true model.atrous_rates=[0]", "model: atrous_rates takes whole numbers from 1"),
         ("model._target_=os.system", "model._target_='os.system': only what lies in mtl_seg_depth"),
-        ("model._target_=mtl_seg_depth.run.subprocess.run", "model._target_=mtl_seg_depth.run.subprocess.run"),
-        ("model._target_=mtl_seg_depth.run.json", "only what mtl_seg_depth itself defines"),
-        ("model._target_=mtl_seg_depth.models.joint.Jiont", "there is no such class or function"),
+        ("model._target_=mtl_seg_depth.runs.run.subprocess.run", "run.subprocess.run: no model is called so"),
+        ("model._target_=mtl_seg_depth.models.Jiont", "did you mean mtl_seg_depth.models.Joint?"),
+        ("model._target_=mtl_seg_depth.models.ResNetEncoder", "ResNetEncoder: no model is called so"),
+        ("model._target_=mtl_seg_depth.models.network.Network", "Network: no model is called so"),
+        ("loss._target_=mtl_seg_depth.training.adam", "training.adam: no loss is called so"),
+        ("optimizer._target_=mtl_seg_depth.training.Poly", "training.Poly: no optimizer is called so"),
         ("lr.value=-1", "lr: value, the learning rate, is above 0; not -1.0"),
         ("optimizer.betas=[0.9]", "optimizer: betas are two numbers"),
         ("task_weights.depth=-1", "task_weights: task weights are 0 or more"),
@@ -168,14 +173,14 @@ def test_batch_size_1_is_refused_where_image_pooling_would_normalise_one_value(t
 
 
 def test_a_function_with_defaults_is_checked_like_a_class() -> None:
-    node = {"_target_": "mtl_seg_depth.optimizers.sgd", "momentum": 0.5}
+    node = {"_target_": "mtl_seg_depth.training.sgd", "momentum": 0.5}
     assert check("optimizer", node, ["parameters"]) == {
         "momentum": 0.5,
         "weight_decay": 1e-4,
         "nesterov": False,
     }
     with pytest.raises(UserError, match=r"lr\.value is missing: give it a value"):
-        build("lr", {"_target_": "mtl_seg_depth.learning_rate.Constant"}, span=None)
+        build("lr", {"_target_": "mtl_seg_depth.training.Constant"}, span=None)
 
 
 @pytest.fixture(scope="module")

@@ -5,12 +5,12 @@ from typing import Any
 
 import pytest
 import yaml
-from composing import CONF, compose, places
-from tiny_data import write_tiny_miniscapes
+from helpers.composing import CONF, compose, places
+from helpers.tiny_data import write_tiny_miniscapes
 
 import mtl_seg_depth.report
-from mtl_seg_depth.assembly import assemble, resolve, training_batches
 from mtl_seg_depth.config import fingerprint, parse
+from mtl_seg_depth.runs.assembly import assemble, resolve, training_batches
 
 TABLES = yaml.safe_load((Path(mtl_seg_depth.report.__file__).parent / "tables.yaml").read_text())
 DILATION = {"os32": [False, False, False], "os16": [False, False, True], "os8": [False, True, True]}

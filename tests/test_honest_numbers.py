@@ -11,16 +11,16 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from composing import ROOT, compose, tiny
-from lengths import quick_or_long
-from tiny_data import write_tiny_miniscapes
-from trained_runs import evaluate, only_run, quiet
+from helpers.composing import ROOT, compose, tiny
+from helpers.lengths import quick_or_long
+from helpers.tiny_data import write_tiny_miniscapes
+from helpers.trained_runs import evaluate, only_run, quiet
 
-from mtl_seg_depth.config import build
 from mtl_seg_depth.data.batches import ScoringBatches
 from mtl_seg_depth.data.sources import Miniscapes, Streets
-from mtl_seg_depth.metrics import DepthErrors
-from mtl_seg_depth.run import run
+from mtl_seg_depth.nodes import build
+from mtl_seg_depth.runs.run import run
+from mtl_seg_depth.scoring.metrics import DepthErrors
 
 CPU = torch.device("cpu")
 

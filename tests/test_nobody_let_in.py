@@ -12,17 +12,17 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from composing import ROOT, TINY, places, tiny
-from tiny_data import write_tiny_miniscapes
-from trained_runs import evaluate, only_run, quiet
+from helpers.composing import ROOT, TINY, places, tiny
+from helpers.tiny_data import write_tiny_miniscapes
+from helpers.trained_runs import evaluate, only_run, quiet
 
-from mtl_seg_depth import checkpoint
 from mtl_seg_depth.data.miniscapes import list_split
 from mtl_seg_depth.data.packed import pack
-from mtl_seg_depth.errors import UserError
-from mtl_seg_depth.run import run
+from mtl_seg_depth.inference.trained import load_trained
+from mtl_seg_depth.records import checkpoint
+from mtl_seg_depth.runs.run import run
+from mtl_seg_depth.system.errors import UserError
 from mtl_seg_depth.tracking import redact
-from mtl_seg_depth.trained import load_trained
 
 CPU = torch.device("cpu")
 
@@ -53,9 +53,9 @@ def with_config(folder: Path, change: Callable[[dict], None]) -> Path:
         "posix.system",
         "builtins.eval",
         "subprocess.run",
-        "mtl_seg_depth.run.subprocess.run",
-        "mtl_seg_depth.run.shutil.rmtree",
-        "mtl_seg_depth.run.Path",
+        "mtl_seg_depth.runs.run.subprocess.run",
+        "mtl_seg_depth.runs.run.shutil.rmtree",
+        "mtl_seg_depth.runs.run.Path",
         "mtl_seg_depth.../os.system",
         "torch.load",
         ["os.system"],

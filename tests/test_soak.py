@@ -11,18 +11,18 @@ from types import SimpleNamespace
 
 import psutil
 import torch
-from composing import tiny
-from tiny_data import write_tiny_miniscapes
+from helpers.composing import tiny
+from helpers.tiny_data import write_tiny_miniscapes
+from helpers.trained_runs import quiet
 from torch import Tensor, nn
-from trained_runs import quiet
 
 from mtl_seg_depth.data.batches import Batch
-from mtl_seg_depth.metrics import Scores
-from mtl_seg_depth.precision import Precision
-from mtl_seg_depth.record import Record
-from mtl_seg_depth.run import run
-from mtl_seg_depth.step import Step
-from mtl_seg_depth.training import Plan, Training
+from mtl_seg_depth.records.record import Record
+from mtl_seg_depth.runs.run import run
+from mtl_seg_depth.scoring.metrics import Scores
+from mtl_seg_depth.system.precision import Precision
+from mtl_seg_depth.training.loop import Plan, Training
+from mtl_seg_depth.training.step import Step
 from mtl_seg_depth.weighting.fixed import Fixed
 
 CPU = torch.device("cpu")

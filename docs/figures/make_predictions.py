@@ -9,12 +9,12 @@ from pathlib import Path
 
 import torch
 
-from mtl_seg_depth.cli import ROOT_VARIABLE
+from mtl_seg_depth.cli.start import ROOT_VARIABLE
 from mtl_seg_depth.data.batches import ScoringBatches
-from mtl_seg_depth.inference import Predictor
-from mtl_seg_depth.pictures import panel_row, save, sheet
-from mtl_seg_depth.precision import Precision
-from mtl_seg_depth.trained import load_trained
+from mtl_seg_depth.drawing.pictures import panel_row, save, sheet
+from mtl_seg_depth.inference.trained import load_trained
+from mtl_seg_depth.scoring.predictor import Predictor
+from mtl_seg_depth.system.precision import Precision
 
 ROOT = Path(__file__).parents[2]
 ROWS = [3, 17, 21, 42, 63]

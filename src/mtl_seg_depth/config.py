@@ -1,16 +1,9 @@
-"""The composed config: its schema, the checks across groups, its fingerprint, and what is built from it.
+"""The composed config: its schema, and its fingerprint."""
 
-A config is data, wherever it comes from: only classes and functions of this package are ever built from one, and every
-argument is checked against the signature it is for before anything runs.
-"""
-
-import difflib
 import hashlib
-import importlib
-import inspect
 import json
 import typing
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from typing import Annotated, Any, Literal
 
 from pydantic import (
@@ -21,14 +14,11 @@ from pydantic import (
     PositiveFloat,
     PositiveInt,
     ValidationError,
-    create_model,
 )
 
-from mtl_seg_depth.errors import UserError
-
-PACKAGE = __name__.split(".")[0]
-
-Node = Annotated[dict[str, Any], Field(description="a `_target_` of this package and its arguments")]
+from mtl_seg_depth.nodes import Node, first_name, public_name, renamed
+from mtl_seg_depth.system.errors import UserError
+from mtl_seg_depth.system.wording import explain
 
 Device = Annotated[str, Field(pattern=r"^(auto|cpu|cuda(:\d+)?)$")]
 
@@ -172,14 +162,14 @@ def parse(config: Mapping[str, Any]) -> Settings:
 def parse_as(schema: type[Schema], config: Mapping[str, Any]) -> Schema:
     """A composed config as one of the `Section`s; UserError as in `parse`."""
     try:
-        return schema.model_validate(config)
+        return schema.model_validate(renamed(config, public_name))
     except ValidationError as error:
         raise UserError("\n".join(explain(error, "", schema.model_fields))) from None
 
 
 def identity(settings: Settings) -> dict[str, Any]:
     """The part of the settings that decides the result."""
-    tree = settings.model_dump(mode="json")
+    tree: dict[str, Any] = renamed(settings.model_dump(mode="json"), first_name)
     for key in NOT_IDENTITY:
         *parents, last = key.split(".")
         node = tree
@@ -209,108 +199,3 @@ def flatten(tree: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, An
             yield from flatten(value, f"{prefix}{key}.")
         else:
             yield f"{prefix}{key}", value
-
-
-def target_of(path: str, node: Mapping[str, Any]) -> Any:
-    """The class or function of this package that a node names; UserError for anything else."""
-    target = node.get("_target_")
-    if not isinstance(target, str) or not target.startswith(f"{PACKAGE}."):
-        raise UserError(f"{path}._target_={target!r}: only what lies in {PACKAGE} is built from a config")
-    module, _, name = target.rpartition(".")
-    try:
-        found = getattr(importlib.import_module(module), name)
-    except (ImportError, AttributeError):
-        raise UserError(f"{path}._target_={target}: there is no such class or function") from None
-    if getattr(found, "__module__", None) != module or not callable(found):
-        raise UserError(f"{path}._target_={target}: only what {PACKAGE} itself defines is built from a config")
-    return found
-
-
-def check(path: str, node: Mapping[str, Any], given: Iterable[str] = ()) -> dict[str, Any]:
-    """The arguments of a node, checked against the signature of its target.
-
-    Args:
-        path: the node's key, for messages.
-        node: `_target_` and arguments.
-        given: names of the arguments that the caller of `build` supplies.
-
-    Raises:
-        UserError: an unknown, missing or wrongly typed argument, each with what would be right.
-    """
-    target = target_of(path, node)
-    parameters = {name: spec for name, spec in _parameters(target).items() if name not in given}
-    model = create_model(
-        path,
-        __config__=ConfigDict(extra="forbid", arbitrary_types_allowed=True, protected_namespaces=()),
-        **{
-            # pydantic refuses leading underscores, and "model_..." or "schema" would shadow its methods: alias them all
-            f"argument_{name}": (annotation, Field(alias=name) if default is ... else Field(default, alias=name))
-            for name, (annotation, default) in parameters.items()
-        },
-    )  # type: ignore[call-overload]
-    arguments = {key: value for key, value in node.items() if key != "_target_"}
-    try:
-        validated = model.model_validate(arguments)
-    except ValidationError as error:
-        raise UserError("\n".join(explain(error, f"{path}.", parameters))) from None
-    return {name: getattr(validated, f"argument_{name}") for name in parameters}
-
-
-def build(path: str, node: Mapping[str, Any], **given: Any) -> Any:
-    """Build what a node names, from its arguments and those `given`.
-
-    Raises UserError, beginning with the node's key, for whatever `check` or the target itself refuses.
-    """
-    arguments = check(path, node, given)
-    try:
-        return target_of(path, node)(**given, **arguments)
-    except ValueError as error:
-        raise UserError(f"{path}: {error}") from error
-
-
-def _parameters(target: Any) -> dict[str, tuple[Any, Any]]:
-    """Name -> (annotation, default or ...) of a callable; a constructor's `**kwargs` stand for its base's arguments."""
-    functions = [target]
-    if inspect.isclass(target):
-        functions = [base.__dict__["__init__"] for base in target.__mro__ if "__init__" in base.__dict__]
-    found: dict[str, tuple[Any, Any]] = {}
-    for function in functions:
-        hints = typing.get_type_hints(function)
-        open_ended = False
-        for name, parameter in inspect.signature(function).parameters.items():
-            if parameter.kind is inspect.Parameter.VAR_KEYWORD:
-                open_ended = True
-            elif name != "self":
-                default = ... if parameter.default is inspect.Parameter.empty else parameter.default
-                found.setdefault(name, (hints[name], default))
-        if not open_ended:
-            break
-    return found
-
-
-def nearest(word: str, choices: Iterable[str]) -> list[str]:
-    """Up to three of the choices that look most like `word`, the last part of a dotted choice counting as well."""
-    choices = sorted(set(choices))
-    tail = word.rpartition(".")[2]
-    same_tail = [choice for choice in choices if choice.rpartition(".")[2] == tail]
-    similar = difflib.get_close_matches(word, choices, n=3, cutoff=0.6)
-    tails = {choice.rpartition(".")[2]: choice for choice in choices}
-    similar_tail = [tails[match] for match in difflib.get_close_matches(tail, tails, n=3, cutoff=0.75)]
-    return list(dict.fromkeys([*same_tail, *similar, *similar_tail]))[:3]
-
-
-def explain(error: ValidationError, prefix: str, known: Mapping[str, Any]) -> Iterator[str]:
-    """One line for every problem pydantic found: the key, what it holds, and what would be right."""
-    for problem in error.errors():
-        place = [str(part) for part in problem["loc"]]
-        key = prefix + ".".join(place)
-        if problem["type"] == "extra_forbidden":
-            siblings = known if len(place) == 1 else known[place[0]].annotation.model_fields
-            close = nearest(place[-1], siblings)
-            hint = f"did you mean {' or '.join(close)}?" if close else f"there are {', '.join(sorted(siblings))}."
-            yield f"{key}: there is no such option; {hint}"
-        elif problem["type"] == "missing":
-            yield f"{key} is missing: give it a value"
-        else:
-            message = problem["msg"].removeprefix("Input ").removeprefix("Value error, ")
-            yield f"{key}={problem['input']}: {message}"

@@ -1,16 +1,16 @@
 import numpy as np
 import pytest
 import torch
-from tiny_data import write_tiny_miniscapes
-from tiny_split import split_of, tiny_split
+from helpers.tiny_data import write_tiny_miniscapes
+from helpers.tiny_split import split_of, tiny_split
 
 from mtl_seg_depth.data.augmentation import Augmentation
 from mtl_seg_depth.data.batches import ScoringBatches, TrainingBatches
 from mtl_seg_depth.data.miniscapes import list_split
 from mtl_seg_depth.data.packed import pack
-from mtl_seg_depth.depth import DepthStatistics, depth_of_code, encode_depth
-from mtl_seg_depth.errors import UserError
-from mtl_seg_depth.labels import IGNORE_INDEX
+from mtl_seg_depth.system.errors import UserError
+from mtl_seg_depth.tasks.depth.codec import DepthStatistics, depth_of_code, encode_depth
+from mtl_seg_depth.tasks.semseg.labels import IGNORE_INDEX
 
 CPU = torch.device("cpu")
 RANGE = DepthStatistics(mean=27, std=29)

@@ -5,16 +5,16 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from helpers.tiny_data import write_tiny_miniscapes
 from PIL import Image
 from rich.console import Console
-from tiny_data import write_tiny_miniscapes
 
 from mtl_seg_depth.data.check import check, inspect, print_inspection
 from mtl_seg_depth.data.miniscapes import list_split
 from mtl_seg_depth.data.packed import pack
-from mtl_seg_depth.data.sheet import draw_sheet
-from mtl_seg_depth.depth import DepthStatistics
-from mtl_seg_depth.errors import UserError
+from mtl_seg_depth.drawing.data_sheet import draw_sheet
+from mtl_seg_depth.system.errors import UserError
+from mtl_seg_depth.tasks.depth.codec import DepthStatistics
 
 
 @pytest.fixture

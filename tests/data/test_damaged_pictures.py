@@ -10,14 +10,14 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from helpers.tiny_data import write_tiny_miniscapes
 from PIL import Image
 from rich.console import Console
-from tiny_data import write_tiny_miniscapes
 
 from mtl_seg_depth.data.check import inspect, print_inspection
 from mtl_seg_depth.data.miniscapes import READERS, DamagedFileError, list_split, scan_split
-from mtl_seg_depth.errors import UserError
-from mtl_seg_depth.photos import find_photos, read_photo
+from mtl_seg_depth.inference.photos import find_photos, read_photo
+from mtl_seg_depth.system.errors import UserError
 
 pytestmark = pytest.mark.filterwarnings("ignore::UserWarning", "ignore::PIL.Image.DecompressionBombWarning")
 

@@ -3,8 +3,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from helpers.tiny_data import write_tiny_miniscapes
 from PIL import Image
-from tiny_data import write_tiny_miniscapes
 
 from mtl_seg_depth.data import miniscapes
 from mtl_seg_depth.data.miniscapes import (
@@ -17,7 +17,7 @@ from mtl_seg_depth.data.miniscapes import (
     read_size,
     scan_split,
 )
-from mtl_seg_depth.errors import UserError
+from mtl_seg_depth.system.errors import UserError
 
 
 def save_grey(path: Path, values: np.ndarray) -> Path:

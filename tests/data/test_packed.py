@@ -12,13 +12,13 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
+from helpers.tiny_data import write_tiny_miniscapes
 from PIL import Image
-from tiny_data import write_tiny_miniscapes
 
 from mtl_seg_depth.data import packed
 from mtl_seg_depth.data.miniscapes import READERS, DamagedFileError, list_split
 from mtl_seg_depth.data.packed import PackedSplit, packs_of, verify
-from mtl_seg_depth.errors import UserError
+from mtl_seg_depth.system.errors import UserError
 
 Extent = Callable[[int, int], int]
 

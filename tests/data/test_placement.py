@@ -6,13 +6,13 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from tiny_split import tiny_split
+from helpers.tiny_split import tiny_split
 
 from mtl_seg_depth.data import placement
 from mtl_seg_depth.data.augmentation import Augmentation
 from mtl_seg_depth.data.batches import Ahead, Batch, ScoringBatches, TrainingBatches
 from mtl_seg_depth.data.placement import DevicePixels, HostPixels, Place, place
-from mtl_seg_depth.depth import DepthStatistics
+from mtl_seg_depth.tasks.depth.codec import DepthStatistics
 
 CPU = torch.device("cpu")
 CUDA = torch.device("cuda")

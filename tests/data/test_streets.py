@@ -18,9 +18,9 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from mtl_seg_depth.data.streets import SPLITS, Scene, render_scene, write, write_streets
-from mtl_seg_depth.depth import encode_depth
-from mtl_seg_depth.errors import UserError
-from mtl_seg_depth.labels import CLASS_NAMES, NUM_CLASSES
+from mtl_seg_depth.system.errors import UserError
+from mtl_seg_depth.tasks.depth.codec import encode_depth
+from mtl_seg_depth.tasks.semseg.labels import CLASS_NAMES, NUM_CLASSES
 
 SKY, ROAD = CLASS_NAMES.index("sky"), CLASS_NAMES.index("road")
 COUNTS = {"train": 5, "val": 2, "test": 1}

@@ -17,17 +17,17 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from comparing import assert_same_run, damage, scores
-from composing import ROOT, TINY, places
-from lengths import only_long, quick_or_long
+from helpers.comparing import assert_same_run, damage, scores
+from helpers.composing import HELPERS, ROOT, TINY, places
+from helpers.lengths import only_long, quick_or_long
+from helpers.tiny_data import write_tiny_miniscapes
 from PIL import Image
-from tiny_data import write_tiny_miniscapes
 
-from mtl_seg_depth.interruption import AGAIN
+from mtl_seg_depth.system.interruption import AGAIN
 from mtl_seg_depth.tracking import mirror_once
 
 COUNTS = {"train": 8, "val": 3}
-FAULTY = Path(__file__).parent / "faulty.py"
+FAULTY = HELPERS / "faulty.py"
 
 
 class Commands:

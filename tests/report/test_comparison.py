@@ -4,11 +4,11 @@ import math
 from pathlib import Path
 
 import pytest
-from report_store import MINISCAPES, STREETS, TABLES, Row, Store, report_rows, scores_of, write, write_points
+from helpers.report_store import MINISCAPES, STREETS, TABLES, Row, Store, report_rows, scores_of, write, write_points
 
-from mtl_seg_depth.metrics import Scores
 from mtl_seg_depth.report.comparison import Comparison, compare, rank
 from mtl_seg_depth.report.store import read_studies
+from mtl_seg_depth.scoring.metrics import Scores
 
 
 @pytest.fixture

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from helpers.report_store import MINISCAPES, TABLES, Row, Store, picture_size, report_rows, write_panel, write_points
 from PIL import Image
-from report_store import MINISCAPES, TABLES, Row, Store, picture_size, report_rows, write_panel, write_points
 
 from mtl_seg_depth.report.comparison import compare
 from mtl_seg_depth.report.drawing import INK, MOST_POINTS, Drawing, Line, Panel, draw, thinned

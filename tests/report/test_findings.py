@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
-from report_store import TABLES, Row, Store, report_rows
+from helpers.report_store import TABLES, Row, Store, report_rows
 
 from mtl_seg_depth.report.comparison import compare
 from mtl_seg_depth.report.findings import FINDINGS, Finding, Judgement, Step, Verdict, judge, summary

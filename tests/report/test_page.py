@@ -9,14 +9,14 @@ from html.parser import HTMLParser
 from pathlib import Path
 
 import pytest
-from composing import ROOT, places
-from report_store import MINISCAPES, Row, Store, report_rows, settings, write, write_panel
-from tiny_data import write_tiny_miniscapes
+from helpers.composing import ROOT, places
+from helpers.report_store import MINISCAPES, Row, Store, report_rows, settings, write, write_panel
+from helpers.tiny_data import write_tiny_miniscapes
 
-from mtl_seg_depth.errors import UserError
 from mtl_seg_depth.report.document import Document, Section
 from mtl_seg_depth.report.page import read_report, render_html, write_report
 from mtl_seg_depth.report.tables import in_words
+from mtl_seg_depth.system.errors import UserError
 
 SCRIPT = "<script>alert('x')</script>"
 

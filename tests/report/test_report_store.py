@@ -4,10 +4,10 @@ import json
 from pathlib import Path
 
 import pytest
-from report_store import Row, Store, write
+from helpers.report_store import Row, Store, write
 
-from mtl_seg_depth.errors import UserError
 from mtl_seg_depth.report.store import SweepRun, choose, read_studies, run_store
+from mtl_seg_depth.system.errors import UserError
 
 
 @pytest.fixture

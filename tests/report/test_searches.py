@@ -3,7 +3,7 @@
 from pathlib import Path
 
 import pytest
-from report_store import Row, Store
+from helpers.report_store import Row, Store
 
 from mtl_seg_depth.report.searches import best_trials, finished, pareto_front, search_notes, search_table
 from mtl_seg_depth.report.store import Study, read_studies

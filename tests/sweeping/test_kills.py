@@ -14,9 +14,9 @@ from typing import Any
 
 import optuna
 import pytest
-import sweeps_in
-from composing import ROOT
-from lengths import LONG, only_long
+from helpers import sweeps_in
+from helpers.composing import HELPERS, ROOT
+from helpers.lengths import LONG, only_long
 from mlflow import MlflowClient
 from optuna.trial import TrialState
 
@@ -29,17 +29,16 @@ KILLED = "a sweep killed at any moment goes on: every row once, no training twic
 
 def run_workers(folder: Path, kills: int, workers: int, *overrides: str) -> int:
     """Run sweeps in `workers` processes until so many of them were killed; returns how many sweeps that took."""
-    script = Path(__file__).with_name("sweep_killing.py")
+    script = HELPERS / "sweep_killing.py"
     often = ["checkpoint.every_minutes=0.0005"] if kills else []
     overrides = (*GRID, *sweeps_in.places(folder, tracked=True), *sweeps_in.tiny(*often, steps=STEPS), *overrides)
-    path = os.pathsep.join([str(script.parents[1]), os.environ.get("PYTHONPATH", "")])
     done = subprocess.run(
         [sys.executable, str(script), str(kills), str(workers), str(folder), *overrides],
         capture_output=True,
         text=True,
         timeout=3600 if LONG else 900,
         check=False,
-        env={**os.environ, "PYTHONPATH": path, "OMP_NUM_THREADS": "1"},
+        env={**os.environ, "OMP_NUM_THREADS": "1"},
     )
     logs = "\n".join(path.read_text() for path in sorted(folder.glob("worker_*.log")))
     assert done.returncode == 0, done.stderr + logs

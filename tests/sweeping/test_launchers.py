@@ -8,11 +8,11 @@ import time
 from pathlib import Path
 
 import pytest
-import sweeps_in
-from composing import ROOT
-from sweeps_in import described, places, states, tiny
+from helpers import sweeps_in
+from helpers.composing import ROOT
+from helpers.sweeps_in import described, places, states, tiny
 
-from mtl_seg_depth.interruption import AGAIN
+from mtl_seg_depth.system.interruption import AGAIN
 
 GRID = ("-m", "loss=l2,l1,berhu", "model=joint", "dilation=os32", "model.aspp=false", "model.skip=false")
 

@@ -10,13 +10,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import sweeps_in
+from helpers import sweeps_in
+from helpers.sweeps_in import sweep, tiny
 from sqlalchemy import Engine, event
-from sweeps_in import sweep, tiny
 
-from mtl_seg_depth.interruption import AGAIN
 from mtl_seg_depth.sweeping import studies
-from mtl_seg_depth.training import Training
+from mtl_seg_depth.system.interruption import AGAIN
+from mtl_seg_depth.training.loop import Training
 
 SWEEP = ("-m", "loss=l2,l1,berhu", "model=joint", "dilation=os32", "model.aspp=false", "model.skip=false")
 GARBAGE = b"not a database" * 1000

@@ -12,17 +12,17 @@ from typing import Any
 
 import optuna
 import pytest
-import sweeps_in
 import torch
+from helpers import sweeps_in
+from helpers.sweeps_in import described, results, states, sweep, tiny, trials
 from optuna.trial import TrialState
-from sweeps_in import described, results, states, sweep, tiny, trials
 
-from mtl_seg_depth.errors import UserError
-from mtl_seg_depth.interruption import AGAIN
-from mtl_seg_depth.step import Step
 from mtl_seg_depth.sweeping.plan import Pace
 from mtl_seg_depth.sweeping.sweep import FAILED
-from mtl_seg_depth.training import Training
+from mtl_seg_depth.system.errors import UserError
+from mtl_seg_depth.system.interruption import AGAIN
+from mtl_seg_depth.training.loop import Training
+from mtl_seg_depth.training.step import Step
 
 FAULTS = "a trial that fails is recorded with its reason, and the sweep goes on"
 THREE = ("-m", "loss=l2,l1,berhu", "model=joint", "dilation=os32", "model.aspp=false", "model.skip=false")

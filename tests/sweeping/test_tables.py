@@ -6,8 +6,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import sweeps_in
-from composing import CONF, ROOT
+from helpers import sweeps_in
+from helpers.composing import CONF, ROOT
 from test_experiments import ROWS, settings_of
 from test_experiments import TABLES as SECTIONS
 

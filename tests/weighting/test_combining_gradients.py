@@ -4,11 +4,11 @@ import math
 
 import pytest
 import torch
+from helpers.two_tasks import GIVEN, TASKS
 from hypothesis import example, given
 from hypothesis import strategies as st
 from torch import Tensor, nn
 from torchjd.aggregation import AlignedMTLWeighting, PCGradWeighting
-from two_tasks import GIVEN, TASKS
 
 from mtl_seg_depth.weighting.aligned_mtl import AlignedMTL
 from mtl_seg_depth.weighting.cagrad import CAGrad

@@ -5,8 +5,8 @@ from collections.abc import Callable
 
 import pytest
 import torch
+from helpers.two_tasks import GIVEN, TASKS
 from torch import Tensor, nn
-from two_tasks import GIVEN, TASKS
 
 from mtl_seg_depth.weighting.dwa import DynamicWeightAverage
 from mtl_seg_depth.weighting.famo import FAMO

@@ -4,8 +4,8 @@ import copy
 
 import pytest
 import torch
+from helpers.two_tasks import GIVEN, TASKS, Tiny, batch
 from torch import Tensor, nn
-from two_tasks import GIVEN, TASKS, Tiny, batch
 
 from mtl_seg_depth.models.branched import Branched
 from mtl_seg_depth.models.encoder import ResNetEncoder

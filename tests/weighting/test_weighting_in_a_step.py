@@ -5,14 +5,14 @@ from pathlib import Path
 
 import pytest
 import torch
-from composing import options, tiny
-from tiny_data import write_tiny_miniscapes
+from helpers.composing import options, tiny
+from helpers.tiny_data import write_tiny_miniscapes
+from helpers.two_tasks import TASKS, batch, configured, state_of, step_with
 from torch import nn
-from two_tasks import TASKS, batch, configured, state_of, step_with
 
-from mtl_seg_depth.assembly import assemble
-from mtl_seg_depth.errors import UserError
-from mtl_seg_depth.step import Step
+from mtl_seg_depth.runs.assembly import assemble
+from mtl_seg_depth.system.errors import UserError
+from mtl_seg_depth.training.step import Step
 
 OPTIONS = options("task_weights")
 METHODS = ["aligned_mtl", "cagrad", "dwa", "famo", "geometric", "nash_mtl", "pcgrad", "uncertainty"]

@@ -2,7 +2,7 @@
 
 import pytest
 import torch
-from two_tasks import batch, configured, step_with
+from helpers.two_tasks import batch, configured, step_with
 
 METHODS = ["aligned_mtl", "cagrad", "dwa", "equal", "famo", "geometric", "nash_mtl", "pcgrad", "uncertainty"]
 

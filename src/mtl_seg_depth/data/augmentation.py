@@ -10,8 +10,8 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from mtl_seg_depth.data.randomness import generator
-from mtl_seg_depth.depth import INVALID_CODE
-from mtl_seg_depth.labels import IGNORE_INDEX
+from mtl_seg_depth.tasks.depth.codec import INVALID_CODE
+from mtl_seg_depth.tasks.semseg.labels import IGNORE_INDEX
 
 Size = tuple[int, int]
 """Height and width in pixels."""

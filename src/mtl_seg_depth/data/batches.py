@@ -14,9 +14,9 @@ from mtl_seg_depth.data.packed import PackedSplit
 from mtl_seg_depth.data.placement import HostPixels, Place
 from mtl_seg_depth.data.placement import place as choose_place
 from mtl_seg_depth.data.randomness import generator
-from mtl_seg_depth.depth import INVALID_CODE, DepthStatistics, depth_of_code
-from mtl_seg_depth.errors import UserError
-from mtl_seg_depth.labels import IGNORE_INDEX
+from mtl_seg_depth.system.errors import UserError
+from mtl_seg_depth.tasks.depth.codec import INVALID_CODE, DepthStatistics, depth_of_code
+from mtl_seg_depth.tasks.semseg.labels import IGNORE_INDEX
 
 SIZE_MULTIPLE = 32
 """Scored pictures are cropped from the top-left corner to multiples of this many pixels, as in the report."""

@@ -20,10 +20,10 @@ from rich.table import Table
 
 from mtl_seg_depth.data.miniscapes import READERS, SPLITS, DamagedFileError, scan_split
 from mtl_seg_depth.data.packed import packs_of, verify
-from mtl_seg_depth.data.sheet import draw_sheet
-from mtl_seg_depth.depth import INVALID_CODE, DepthStatistics, depth_of_code
-from mtl_seg_depth.errors import UserError
-from mtl_seg_depth.labels import CLASS_NAMES, IGNORE_INDEX, NUM_CLASSES
+from mtl_seg_depth.drawing.data_sheet import draw_sheet
+from mtl_seg_depth.system.errors import UserError
+from mtl_seg_depth.tasks.depth.codec import INVALID_CODE, DepthStatistics, depth_of_code
+from mtl_seg_depth.tasks.semseg.labels import CLASS_NAMES, IGNORE_INDEX, NUM_CLASSES
 
 
 class MeasuredDepth(NamedTuple):

@@ -1,8 +1,8 @@
 """The Miniscapes layout: which files make up a split, and how one file becomes an array.
 
 A data set is `<root>/{train,val,test}/{rgb/<i>.jpg, semseg/<i>.png, depth/<i>.png}`, `i` counting from 0.
-`semseg` holds train ids (0..18, 255 = ignored), `depth` disparity codes (see `mtl_seg_depth.depth`). The test
-split may lack its labels.
+`semseg` holds train ids (0..18, 255 = ignored), `depth` disparity codes (see `tasks.depth.codec`). The test split may
+lack its labels.
 
 Pillow decodes: torchvision's decoders were 1.3 times as fast with the same JPEG pixels, but they turn palette
 labels into colours, and the packed cache pays for decoding only once.
@@ -20,8 +20,8 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, UnidentifiedImageError
 
-from mtl_seg_depth.errors import UserError
-from mtl_seg_depth.labels import IGNORE_INDEX, NUM_CLASSES
+from mtl_seg_depth.system.errors import UserError
+from mtl_seg_depth.tasks.semseg.labels import IGNORE_INDEX, NUM_CLASSES
 
 SPLITS: Final = ("train", "val", "test")
 MAX_PIXELS: Final = 64_000_000

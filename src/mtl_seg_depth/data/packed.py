@@ -34,9 +34,9 @@ from numpy.typing import NDArray
 from rich.console import Console
 from rich.progress import Progress
 
-from mtl_seg_depth.atomic import write_json
 from mtl_seg_depth.data.miniscapes import READERS, DamagedFileError, SplitFiles, check_one_size, read_size
-from mtl_seg_depth.errors import UserError
+from mtl_seg_depth.system.atomic import write_json
+from mtl_seg_depth.system.errors import UserError
 
 log = logging.getLogger(__name__)
 

@@ -7,7 +7,7 @@ from typing import Any
 from mtl_seg_depth.data.miniscapes import list_split, read_size
 from mtl_seg_depth.data.packed import PackedSplit, pack
 from mtl_seg_depth.data.streets import write_streets
-from mtl_seg_depth.depth import DepthStatistics
+from mtl_seg_depth.tasks.depth.codec import DepthStatistics
 
 
 class Miniscapes:

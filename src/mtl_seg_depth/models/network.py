@@ -5,12 +5,12 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 
-from mtl_seg_depth.labels import NUM_CLASSES
 from mtl_seg_depth.models.aspp import ASPP, Projection
 from mtl_seg_depth.models.blocks import upsample
 from mtl_seg_depth.models.decoder import Decoder
 from mtl_seg_depth.models.encoder import ResNetEncoder
 from mtl_seg_depth.models.squeeze_excitation import SqueezeExcitation
+from mtl_seg_depth.tasks.semseg.labels import NUM_CLASSES
 
 TASK_CHANNELS = {"semseg": NUM_CLASSES, "depth": 1}
 """Every task the suite knows and the channels that its prediction has."""

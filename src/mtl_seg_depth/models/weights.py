@@ -15,8 +15,8 @@ from safetensors.torch import load_file
 from torch import Tensor
 from torchvision.models import WeightsEnum, get_model_weights, resnet
 
-from mtl_seg_depth import tensors
-from mtl_seg_depth.errors import UserError
+from mtl_seg_depth.system import tensors
+from mtl_seg_depth.system.errors import UserError
 
 log = logging.getLogger(__name__)
 

@@ -6,14 +6,14 @@ from dataclasses import dataclass
 from functools import partial
 from itertools import accumulate
 
-from mtl_seg_depth.errors import UserError
-from mtl_seg_depth.record import Point
+from mtl_seg_depth.records.record import Point
 from mtl_seg_depth.report.comparison import Comparison, Row, Seed, data_names
 from mtl_seg_depth.report.drawing import Drawing, Line, Panel, draw
 from mtl_seg_depth.report.panels import beside
 from mtl_seg_depth.report.searches import finished, pareto_front
 from mtl_seg_depth.report.store import Study, SweepRow
 from mtl_seg_depth.report.tables import MEASURES, report_figures
+from mtl_seg_depth.system.errors import UserError
 
 LOSSES = {"semseg": "segmentation", "depth": "depth"}
 

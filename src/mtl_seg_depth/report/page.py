@@ -5,9 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import quote
 
-from mtl_seg_depth import atomic
 from mtl_seg_depth.config import Paths, Section
-from mtl_seg_depth.errors import UserError
 from mtl_seg_depth.report.comparison import Comparison, compare
 from mtl_seg_depth.report.document import Document, make_document, section_id
 from mtl_seg_depth.report.drawing import Drawing
@@ -15,6 +13,8 @@ from mtl_seg_depth.report.figures import report_drawings, search_drawings
 from mtl_seg_depth.report.markdown import render_markdown
 from mtl_seg_depth.report.store import Study, choose, read_studies
 from mtl_seg_depth.report.tables import report_tables
+from mtl_seg_depth.system import atomic
+from mtl_seg_depth.system.errors import UserError
 
 FIGURES = "figures"
 """The folder of the figures' files, beside the Markdown."""

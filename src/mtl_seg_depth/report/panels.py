@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from mtl_seg_depth.pictures import Picture, sheet
+from mtl_seg_depth.drawing.pictures import Picture, sheet
 
 COLUMNS = (
     "image", "labels", "predicted labels", "depth (log scale, near is bright)", "predicted depth",

@@ -14,9 +14,10 @@ from typing import Any, Self
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
-from mtl_seg_depth.config import NOT_IDENTITY, nearest
-from mtl_seg_depth.errors import UserError
-from mtl_seg_depth.record import Point, read_points
+from mtl_seg_depth.config import NOT_IDENTITY
+from mtl_seg_depth.records.record import Point, read_points
+from mtl_seg_depth.system.errors import UserError
+from mtl_seg_depth.system.wording import nearest
 from mtl_seg_depth.tracking import redact
 
 VERSION = 1

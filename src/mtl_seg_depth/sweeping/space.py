@@ -11,7 +11,7 @@ from hydra.errors import HydraException
 from hydra_plugins.hydra_optuna_sweeper._impl import OptunaSweeperImpl, create_optuna_distribution_from_override
 from optuna.distributions import BaseDistribution, CategoricalDistribution
 
-from mtl_seg_depth.errors import UserError
+from mtl_seg_depth.system.errors import UserError
 
 Values = Mapping[str, Any]
 """The value of every parameter of one trial."""

@@ -15,8 +15,8 @@ from optuna.storages import RDBStorage
 from sqlalchemy import Engine, create_engine, text
 from sqlalchemy.exc import SQLAlchemyError
 
-from mtl_seg_depth.errors import UserError
-from mtl_seg_depth.interruption import uninterrupted
+from mtl_seg_depth.system.errors import UserError
+from mtl_seg_depth.system.interruption import uninterrupted
 from mtl_seg_depth.tracking import redact, sqlite_file
 
 BEATS_TO_DEATH = 3

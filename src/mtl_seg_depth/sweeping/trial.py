@@ -15,14 +15,14 @@ from rich.console import Console
 from sqlalchemy.exc import SQLAlchemyError
 
 from mtl_seg_depth.config import Settings
-from mtl_seg_depth.evaluation import evaluate_run
-from mtl_seg_depth.metrics import Scores
-from mtl_seg_depth.record import read_points
-from mtl_seg_depth.run import SweepContext, run
+from mtl_seg_depth.inference.evaluation import evaluate_run
+from mtl_seg_depth.records.record import read_points
+from mtl_seg_depth.runs.run import SweepContext, run
+from mtl_seg_depth.scoring.metrics import Scores
 from mtl_seg_depth.sweeping.queue import EndState, own_identity
 from mtl_seg_depth.sweeping.space import label
 from mtl_seg_depth.sweeping.studies import Studies
-from mtl_seg_depth.training import Observer, Pruned
+from mtl_seg_depth.training.loop import Observer, Pruned
 
 log = logging.getLogger(__name__)
 

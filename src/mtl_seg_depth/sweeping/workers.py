@@ -14,9 +14,9 @@ from rich.live import Live
 from rich.table import Table
 from rich.text import Text
 
-from mtl_seg_depth.interruption import AGAIN
-from mtl_seg_depth.record import read_points
+from mtl_seg_depth.records.record import read_points
 from mtl_seg_depth.sweeping.summary import progress
+from mtl_seg_depth.system.interruption import AGAIN
 
 _LOOK_EVERY_S = 1.0
 

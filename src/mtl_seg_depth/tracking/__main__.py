@@ -5,7 +5,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from mtl_seg_depth.errors import UserError
+from mtl_seg_depth.system.errors import UserError
 from mtl_seg_depth.tracking.mirror import mirror_once
 
 

@@ -14,7 +14,7 @@ from typing import Self
 
 from filelock import FileLock, Timeout
 
-from mtl_seg_depth.errors import UserError
+from mtl_seg_depth.system.errors import UserError
 from mtl_seg_depth.tracking.sender import Sender, send_parent
 from mtl_seg_depth.tracking.store import absolute_uri, mlflow_environment, redact
 from mtl_seg_depth.tracking.system import SystemSampler

@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from mtl_seg_depth.errors import UserError
+from mtl_seg_depth.system.errors import UserError
 from mtl_seg_depth.tracking.store import absolute_uri, mlflow_environment, new_client, redact, server_errors
 
 ARTIFACT = "model"

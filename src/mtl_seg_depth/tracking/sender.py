@@ -13,9 +13,9 @@ from typing import TYPE_CHECKING, Any
 
 from filelock import FileLock
 
-from mtl_seg_depth import atomic
-from mtl_seg_depth.errors import UserError
-from mtl_seg_depth.record import parse_point
+from mtl_seg_depth.records.record import parse_point
+from mtl_seg_depth.system import atomic
+from mtl_seg_depth.system.errors import UserError
 from mtl_seg_depth.tracking.store import experiment_id, new_client, prepare_store, redact
 
 if TYPE_CHECKING:

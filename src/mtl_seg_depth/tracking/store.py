@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from filelock import FileLock
 
-from mtl_seg_depth.errors import UserError
+from mtl_seg_depth.system.errors import UserError
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient

@@ -6,7 +6,7 @@
 import logging
 from pathlib import Path
 
-from mtl_seg_depth.record import Points
+from mtl_seg_depth.records.record import Points
 
 log = logging.getLogger(__name__)
 

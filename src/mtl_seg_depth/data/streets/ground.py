@@ -7,7 +7,7 @@ from mtl_seg_depth.data.streets.camera import Floats
 from mtl_seg_depth.data.streets.materials import rgb
 from mtl_seg_depth.data.streets.noise import CLOUDY, GRAINY, sample
 from mtl_seg_depth.data.streets.street import Street, Zone
-from mtl_seg_depth.labels import CLASS_NAMES
+from mtl_seg_depth.tasks.semseg.labels import CLASS_NAMES
 
 LABEL_OF_ZONE = np.array(
     [CLASS_NAMES.index(name) for name in ("road", "sidewalk", "sidewalk", "terrain", "terrain")], np.uint8

@@ -16,7 +16,7 @@ from mtl_seg_depth.data.streets.shapes import Material, Solids
 from mtl_seg_depth.data.streets.sky import Weather, draw_weather
 from mtl_seg_depth.data.streets.street import KERB_HEIGHT, Street, Zone
 from mtl_seg_depth.data.streets.surface import surface
-from mtl_seg_depth.labels import CLASS_NAMES
+from mtl_seg_depth.tasks.semseg.labels import CLASS_NAMES
 
 SPLITS: Final = ("train", "val", "test")
 

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from mtl_seg_depth.data.streets.camera import Floats
 from mtl_seg_depth.data.streets.noise import CLOUDY, GRAINY, sample
-from mtl_seg_depth.labels import CLASS_NAMES
+from mtl_seg_depth.tasks.semseg.labels import CLASS_NAMES
 
 Vector = tuple[float, float, float]
 Colour = tuple[float, float, float]

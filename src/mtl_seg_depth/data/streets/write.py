@@ -19,8 +19,8 @@ from PIL import Image
 from rich.progress import track
 
 from mtl_seg_depth.data.streets.render import SPLITS, render_scene
-from mtl_seg_depth.depth import encode_depth
-from mtl_seg_depth.errors import UserError
+from mtl_seg_depth.system.errors import UserError
+from mtl_seg_depth.tasks.depth.codec import encode_depth
 
 GENERATOR_VERSION: Final = 1
 """Raised whenever the pictures change, so that a folder written by an older generator is not taken for current."""

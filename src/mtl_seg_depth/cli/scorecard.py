@@ -1,0 +1,88 @@
+"""An evaluation in the terminal, as short tables."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from rich import box
+from rich.columns import Columns
+from rich.console import Console, Group, RenderableType
+from rich.markup import escape
+from rich.table import Table
+from rich.text import Text
+
+from mtl_seg_depth.scoring.metrics import distance_names
+
+HEADLINES = {"multitask": "multitask ↑", "semseg": "mean IoU, % ↑", "depth": "SI-log RMSE x 100 ↓"}
+
+ERRORS = {
+    "mae": "MAE, m",
+    "rmse": "RMSE, m",
+    "abs_rel": "abs rel",
+    "sq_rel": "sq rel, m",
+    "log_mae": "log MAE",
+    "log_rmse": "log RMSE",
+    "inverse_mae": "inverse MAE, 1/m",
+    "inverse_rmse": "inverse RMSE, 1/m",
+    "delta1": "within x 1.25",
+    "delta2": "within x 1.25²",
+    "delta3": "within x 1.25³",
+}
+
+
+def show_evaluation(console: Console, result: Mapping[str, Any]) -> None:
+    """Print what `evaluate` returned."""
+    scores: Mapping[str, float] = result["scores"]
+    console.print(
+        f"[bold]{escape(result['name'])}[/] ({result['fingerprint']}), step {result['step']}, "
+        f"on {result['pictures']} pictures of {result['split']}; views: {result['tta_name']}; {result['precision']}",
+        highlight=False,
+        soft_wrap=True,
+    )
+    console.print(_headlines(scores, result["plain"] if result["tta_name"] != "none" else None))
+    if "depth" in scores:
+        console.print(_depth_errors(scores))
+        console.print(_distances(scores))
+    classes = {key.removeprefix("iou/"): value for key, value in scores.items() if key.startswith("iou/")}
+    if classes:
+        console.print(_classes(classes))
+    console.print(f"In the record as {result['key']}/...", highlight=False)
+
+
+def _headlines(scores: Mapping[str, float], plain: Mapping[str, float] | None) -> Table:
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
+    table.add_column("score")
+    table.add_column("value", justify="right", style="bold")
+    if plain is not None:
+        table.add_column("one view", justify="right")
+        table.add_column("gain", justify="right")
+    for key, title in HEADLINES.items():
+        if key in scores:
+            cells = [f"{scores[key]:.2f}"]
+            if plain is not None:
+                cells += [f"{plain[key]:.2f}", f"{scores[key] - plain[key]:+.2f}"]
+            table.add_row(title, *cells)
+    return table
+
+
+def _depth_errors(scores: Mapping[str, float]) -> RenderableType:
+    cells = [Text(f"{title} {scores[f'depth_errors/{key}']:.4g}") for key, title in ERRORS.items()]
+    title = Text("Depth errors, image by image, then averaged", style="bold")
+    return Group(title, Columns(cells, padding=(0, 3)), Text())
+
+
+def _distances(scores: Mapping[str, float]) -> Table:
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False, title="Depth errors by distance", title_justify="left")
+    for heading in ("metres", "MAE, m", "RMSE, m", "abs rel", "within x 1.25", "% of pixels"):
+        table.add_column(heading, justify="left" if heading == "metres" else "right")
+    for band in distance_names():
+        values = (scores.get(f"by_distance/{band}/{key}") for key in ("mae", "rmse", "abs_rel", "delta1"))
+        cells = ["-" if value is None else f"{value:.3g}" for value in values]
+        name = band.replace("-up", " and more").replace("-", " to ")
+        table.add_row(name, *cells, f"{scores.get(f'by_distance/{band}/pixels', 0.0):.1f}")
+    return table
+
+
+def _classes(iou: Mapping[str, float]) -> Group:
+    cells = [Text(f"{name} {value:.1f}") for name, value in sorted(iou.items(), key=lambda item: item[1])]
+    title = Text("IoU by class, from worst to best, %", style="bold")
+    return Group(title, Columns(cells, padding=(0, 3)), Text())

@@ -1,0 +1,157 @@
+"""How every entry point starts: compose with Hydra, run, and answer a mistake with a message, not a stack trace."""
+
+import os
+import re
+import sys
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import hydra
+import yaml
+from hydra.core.hydra_config import HydraConfig
+from hydra.errors import ConfigCompositionException, HydraException, MissingConfigException
+from hydra.types import RunMode
+from omegaconf import DictConfig, OmegaConf
+from omegaconf.errors import OmegaConfBaseException
+
+from mtl_seg_depth.config import flatten
+from mtl_seg_depth.system.errors import UserError
+from mtl_seg_depth.system.machine import settle_memory
+from mtl_seg_depth.system.wording import nearest
+
+ROOT_VARIABLE = "MTL_SEG_DEPTH_ROOT"
+"""Environment variable: the folder that holds conf/; data sets, outputs and the tracking database go there too."""
+
+USER_ERROR = 2
+"""Exit code of a mistake in a command, a config or a file."""
+
+INTERRUPTED = 130
+"""Exit code of a Ctrl-C where there was nothing to save, as shells have it."""
+
+# In a config: a second task weight from the first. Rounded, for floats' sake: 1 - 0.9 is 0.1.
+OmegaConf.register_resolver("one_minus", lambda value: round(1 - value, 12), replace=True)
+
+Main = Callable[[dict[str, Any]], Any]
+
+
+def start(main: Main, *, config: str, root: Path) -> None:
+    """Compose `conf/<config>.yaml` with the command line, and call `main` with it as a plain dictionary.
+
+    What `main` returns is the job's objective in a sweep; alone, an int becomes the exit code. Never returns.
+    """
+    if any(argument.startswith("sweeps=") for argument in sys.argv[1:]):
+        sys.argv.append("--multirun")  # a sweep's file cannot say so itself: Hydra asks before it composes
+    os.environ.setdefault(ROOT_VARIABLE, str(root.resolve()))
+    settle_memory()
+    show_traces = bool(os.environ.get("HYDRA_FULL_ERROR"))
+    os.environ["HYDRA_FULL_ERROR"] = "1"  # makes Hydra raise instead of printing: the messages are ours
+    codes: list[int] = []
+
+    def job(composed: DictConfig) -> Any:
+        _keep_no_secrets()
+        codes.append(USER_ERROR)  # composing is over: what goes wrong from here is not the command line's grammar
+        try:
+            result = main(plain(composed))
+        except UserError as error:
+            if in_sweep() or show_traces:
+                raise
+            _tell(str(error))
+            return None
+        codes[-1] = result if isinstance(result, int) else 0
+        return result
+
+    try:
+        hydra.main(config_path=str(root.resolve() / "conf"), config_name=config)(job)()
+    except KeyboardInterrupt:
+        sys.exit(INTERRUPTED)
+    except Exception as error:
+        if show_traces or (codes and not isinstance(error, HydraException | OmegaConfBaseException | UserError)):
+            raise
+        _tell(message_of(error, config, sys.argv[1:]))
+        sys.exit(USER_ERROR)
+    sys.exit(codes[0] if len(codes) == 1 and not in_sweep() else 0)
+
+
+def _tell(mistake: str) -> None:
+    """Say what is wrong, on one stream and without the passwords that a command line may hold."""
+    from mtl_seg_depth.tracking import redact
+
+    print(f"error: {redact(mistake)}", file=sys.stderr)
+
+
+def in_sweep() -> bool:
+    """Whether this process runs one job of several."""
+    return HydraConfig.initialized() and HydraConfig.get().mode == RunMode.MULTIRUN
+
+
+def in_sweep_of_ours() -> bool:
+    """Whether it is one of `hydra/sweeper=mtl`, which keeps account of its trials."""
+    return in_sweep() and HydraConfig.get().sweeper._target_.startswith("hydra_plugins.mtl_seg_depth.")
+
+
+def _keep_no_secrets() -> None:
+    """Hydra stores the command line of a multirun; take out the password that a tracking server's address may hold."""
+    from mtl_seg_depth.system.atomic import write_text
+    from mtl_seg_depth.tracking import redact
+
+    if in_sweep() and (path := Path(HydraConfig.get().sweep.dir) / "multirun.yaml").exists():
+        text = path.read_text()
+        if redact(text) != text:
+            write_text(path, redact(text))
+
+
+def choices() -> dict[str, str]:
+    """The option chosen in each config group, such as `{"model": "branched", ...}`; empty outside an entry point."""
+    if not HydraConfig.initialized():
+        return {}
+    chosen = HydraConfig.get().runtime.choices
+    return {
+        group: str(option) for group, option in chosen.items() if option and not group.startswith(("hydra", "base"))
+    }
+
+
+def message_of(error: BaseException, config: str, arguments: Sequence[str] = ()) -> str:
+    """What to tell the person at the keyboard, with the nearest names that exist; it names one of their arguments."""
+    message = _explained(error, config)
+    named = any(word.lstrip("+~").partition("=")[0] in message for word in arguments)
+    return message if named or not arguments else f"{message} (in {' '.join(arguments)})"
+
+
+def _explained(error: BaseException, config: str) -> str:
+    if isinstance(error, MissingConfigException) and error.missing_cfg_file and error.options:
+        group, _, option = error.missing_cfg_file.removesuffix(".yaml").rpartition("/")
+        close = nearest(option, error.options)
+        hint = f"did you mean {' or '.join(close)}? " if close else ""
+        return f"{group}={option}: there is no such option; {hint}There are {', '.join(sorted(error.options))}."
+    unknown = re.match(r"Could not (?:override|append to config|delete from config).*?'([^']+)'", str(error), re.DOTALL)
+    if unknown and isinstance(error, ConfigCompositionException):
+        key = unknown[1].lstrip("+~")
+        keys = _valid_keys(Path(os.environ[ROOT_VARIABLE]) / "conf", config)
+        close = [f"{near}{keys[near]}" for near in nearest(key, keys)]
+        hint = f"did you mean {' or '.join(close)}?" if close else "--help lists what there is."
+        return f"{key}: there is no such option; {hint}"
+    return str(error).strip() or type(error).__name__
+
+
+def plain(composed: DictConfig) -> dict[str, Any]:
+    """A composed config as plain values, every interpolation resolved."""
+    tree = OmegaConf.to_container(composed, resolve=True, throw_on_missing=True)
+    assert isinstance(tree, dict)
+    return {str(key): value for key, value in tree.items()}
+
+
+def _valid_keys(conf: Path, config: str) -> dict[str, str]:
+    """Every group and every key of every option, each with a note of the option it needs where not all have it."""
+    own = yaml.safe_load((conf / f"{config}.yaml").read_text())
+    base = yaml.safe_load((conf / "base.yaml").read_text())
+    keys = {key: "" for key, _ in flatten({**own, **base}) if not key.startswith(("defaults", "hydra"))}
+    chosen = {group for entry in own["defaults"] if isinstance(entry, dict) for group in entry}
+    for group in sorted(conf / name for name in chosen if not name.startswith("override")):
+        keys[group.name] = ""
+        options = {path.stem: dict(flatten(yaml.safe_load(path.read_text()))) for path in sorted(group.glob("*.yaml"))}
+        for leaf in sorted(set().union(*options.values()) - {"_target_"}):
+            having = [name for name, leaves in options.items() if leaf in leaves]
+            note = "" if len(having) == len(options) else f" (with {group.name}={' or '.join(having)})"
+            keys[f"{group.name}.{leaf}"] = note
+    return keys

@@ -1,0 +1,259 @@
+"""A trained network scored on a whole split, with or without test-time augmentation, and the scores kept in its run.
+
+    <run folder>/evaluations/<split>-<tta>-<fingerprint>.json      everything that was measured, and how
+    <run folder>/artifacts/evaluations/<the same>.png              the confusion matrix
+    <run folder>/metrics.jsonl                                     the scores as `test/...`, `test_multiscale/...`
+
+The fingerprint is that of what decides the scores, so an evaluation asked for again is read, not repeated.
+"""
+
+import hashlib
+import json
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any, Literal
+
+from filelock import FileLock, Timeout
+from pydantic import PositiveInt
+from rich.console import Console
+from rich.markup import escape
+from rich.progress import track
+
+from mtl_seg_depth.config import Device, Paths, Section, Settings
+from mtl_seg_depth.data.batches import ScoringBatches
+from mtl_seg_depth.data.packed import PackedSplit
+from mtl_seg_depth.data.sources import Miniscapes
+from mtl_seg_depth.drawing import pictures
+from mtl_seg_depth.inference.submission import check_target, write_submission
+from mtl_seg_depth.inference.trained import Reference, Trained, load_trained
+from mtl_seg_depth.nodes import PACKAGE, build, first_name
+from mtl_seg_depth.records.record import Record
+from mtl_seg_depth.runs.assembly import find_device
+from mtl_seg_depth.scoring.metrics import AbsentClass, Scores
+from mtl_seg_depth.scoring.predictor import Predict, Predictor, score
+from mtl_seg_depth.scoring.tta import AveragedViews, Views
+from mtl_seg_depth.system import atomic
+from mtl_seg_depth.system.errors import UserError
+from mtl_seg_depth.system.precision import Precision
+from mtl_seg_depth.tracking import mirror_once
+
+NOT_PICTURES = ("cache", "workers", "crop_size", "depth_mean", "depth_std", "depth_min", "depth_max")
+"""Arguments of a data set that do not say which pictures it has."""
+
+LONGEST_WAIT_S = 60.0
+"""For another evaluation of the same run to finish writing."""
+
+
+class EvaluationSettings(Section):
+    """What `evaluate.py` composes.
+
+    `data` with a `_target_` is another data set than the run's own; without, its values that are not null replace the
+    own one's. A null `absent_classes` and `precision=auto` are the run's own.
+    """
+
+    run: Reference
+    split: Literal["train", "val", "test"]
+    data: dict[str, Any]
+    tta: dict[str, Any]
+    batch_size: PositiveInt
+    absent_classes: AbsentClass | None
+    precision: Literal["auto", "fp32", "bf16"]
+    device: Device
+    submission: str | None
+    rerun: bool
+    paths: Paths
+
+
+@dataclass(frozen=True)
+class Question:
+    """What decides the scores of an evaluation.
+
+    `other_data` names the data set where it is not the one the run was trained on.
+    """
+
+    trained: Trained
+    split: PackedSplit
+    views: Views
+    precision: Precision
+    absent: AbsentClass
+    other_data: str | None
+
+    @property
+    def identity(self) -> dict[str, Any]:
+        """As plain values, the same for equal evaluations however they were written down."""
+        views: dict[str, Any] = json.loads(json.dumps(vars(self.views)))
+        return {
+            "fingerprint": self.trained.fingerprint,
+            "step": self.trained.step,
+            "split": self.split.split,
+            "data": self.split.content_digest,
+            "other_data": self.other_data,
+            "tta": {"_target_": first_name(f"{PACKAGE}.scoring.{type(self.views).__name__}"), **views},
+            "precision": self.precision.name,
+            "absent_classes": self.absent,
+        }
+
+    @property
+    def path(self) -> Path | None:
+        """Where the answer is stored; None for weights outside a run folder."""
+        digest = hashlib.sha256(json.dumps(self.identity, sort_keys=True).encode()).hexdigest()[:16]
+        name = f"{self.split.split}-{self.views.name}-{digest}.json"
+        return None if self.trained.folder is None else self.trained.folder / "evaluations" / name
+
+    @property
+    def key(self) -> str:
+        """What the scores are called in the run's record: the split, and whatever differs from the run's own ways."""
+        settings = self.trained.settings
+        parts = [self.split.split]
+        parts += [self.views.name] if self.views.name != "none" else []
+        parts += ["on", self.other_data, self.split.content_digest[:6]] if self.other_data else []
+        parts += [self.precision.name] if self.precision.name != settings.precision else []
+        parts += ["absent", self.absent] if self.absent != settings.validation.absent_classes else []
+        return "_".join(parts)
+
+    @property
+    def stored(self) -> dict[str, Any] | None:
+        """The answer, where it was given before."""
+        return json.loads(self.path.read_text()) if self.path is not None and self.path.exists() else None
+
+
+def evaluate(settings: EvaluationSettings, console: Console) -> dict[str, Any] | None:
+    """Score what the settings say, or read what is stored; None for a split without labels.
+
+    The result holds how it was measured, `scores` by name, the `confusion` matrix, and as `plain` the scores without
+    test-time augmentation where those are stored. Raises UserError for a mistake in the settings, and for a split
+    that has no labels where no submission is asked for.
+    """
+    device = find_device(settings.device)
+    views: Views = build("tta", settings.tta)
+    submission = None if settings.submission is None else check_target(settings.submission)
+    trained = load_trained(settings.run, Path(settings.paths.outputs), device)
+    own = trained.settings
+    name = own.precision if settings.precision == "auto" else settings.precision
+    precision = Precision("bf16" if name == "bf16" else "fp32")
+    data, other_data = _data(settings.data, own.data)
+    source: Miniscapes = build("data", data)
+    split = source.open(settings.split)
+    absent = settings.absent_classes or own.validation.absent_classes
+    question = Question(trained, split, views, precision, absent, other_data)
+    predict = views.around(Predictor(trained.network, trained.depth_norm, precision))
+
+    result = None
+    if split.semseg is not None:
+        result = None if settings.rerun else question.stored
+        if result is None:
+            batches = ScoringBatches(split, batch_size=settings.batch_size, device=device)
+            result = _answer(question, predict, batches, console)
+        else:
+            console.print("This was evaluated before; rerun=true evaluates it again.")
+        plain = replace(question, views=AveragedViews()).stored
+        result["plain"] = plain and plain["scores"]
+    elif submission is None:
+        raise UserError(
+            f"the {settings.split} pictures have no labels to score against; submission=<file.zip> writes predictions"
+        )
+    if submission is not None:
+        write_submission(submission, predict, split, trained.network.tasks, settings.batch_size, device, console)
+        console.print(f"Labels and disparities of {len(split)} pictures, read back: {submission}", soft_wrap=True)
+    return result
+
+
+def evaluate_run(settings: Settings, folder: Path, console: Console) -> dict[str, Any]:
+    """Score a finished training on the split `settings.score`, with the views `settings.tta`; as `evaluate`."""
+    assert settings.score is not None
+    result = evaluate(
+        EvaluationSettings(
+            run=str(folder),
+            split=settings.score,
+            data={key: settings.data.get(key) for key in ("root", "cache", "workers")},
+            tta=settings.tta,
+            batch_size=settings.validation.batch_size,
+            absent_classes=None,
+            precision="auto",
+            device=settings.device,
+            submission=None,
+            rerun=settings.rerun,
+            paths=settings.paths,
+        ),
+        console,
+    )
+    assert result is not None  # without a submission, a split without labels was refused
+    return result
+
+
+def _data(wanted: Mapping[str, Any], own: Mapping[str, Any]) -> tuple[dict[str, Any], str | None]:
+    """The data set to score on, and its name where it is another than the run's own."""
+    if "_target_" not in wanted:
+        return {**own, **{key: value for key, value in wanted.items() if value is not None}}, None
+    pictures_of, own_pictures = ({k: v for k, v in data.items() if k not in NOT_PICTURES} for data in (wanted, own))
+    return dict(wanted), None if pictures_of == own_pictures else wanted["_target_"].rpartition(".")[2].lower()
+
+
+def _answer(question: Question, predict: Predict, batches: ScoringBatches, console: Console) -> dict[str, Any]:
+    """Score the whole split, and store the scores where the run has a folder."""
+    folder = question.trained.folder
+    if folder is not None:
+        with _locked(folder):  # that its training still runs is better known before the work than after it
+            pass
+    began = time.monotonic()
+    live = console.is_terminal
+    shown = track(batches, question.split.split, len(batches), console=console, transient=True, disable=not live)
+    scores = score(predict, shown, question.absent, by_distance=True)
+    result = {
+        "name": question.trained.name,
+        **question.identity,
+        "tta_name": question.views.name,
+        "key": question.key,
+        "file": None if question.path is None else f"evaluations/{question.path.name}",
+        "pictures": len(question.split),
+        "seconds": time.monotonic() - began,
+        "device": str(batches.decode.device),
+        "scores": {name.removeprefix("/"): value for name, value in scores.flat("").items()},
+        "confusion": None if scores.confusion is None else scores.confusion.tolist(),
+    }
+    if folder is not None and question.path is not None:
+        _store(folder, question.path, question.trained, result, scores)
+        _mirror(folder, question.trained.settings.tracking.checkpoint, console)
+    return result
+
+
+def _store(folder: Path, path: Path, trained: Trained, result: dict[str, Any], scores: Scores) -> None:
+    """Write an evaluation into its run folder; UserError where that cannot be written to."""
+    try:
+        with _locked(folder):
+            path.parent.mkdir(exist_ok=True)
+            record = Record(folder)
+            if scores.confusion is not None:
+                drawn = pictures.confusion(scores.confusion.numpy())
+                pictures.save(drawn, record.artifact_path(f"evaluations/{path.stem}.png"))
+            # On the validation split the training logged most of them itself.
+            known = {name for point in record.points() if point.step == trained.step for name in point.metrics}
+            new = {name: value for name, value in scores.flat(result["key"]).items() if name not in known}
+            record.log(trained.step, new)
+            record.close()
+            atomic.write_json(path, result)  # last: where it is, everything is
+    except OSError as error:
+        raise UserError(f"{error.filename or path}: {error.strerror or error}; the scores are not stored") from error
+
+
+def _mirror(folder: Path, checkpoint: bool, console: Console) -> None:
+    """Send the new scores to where the run is tracked; a server that is away is no reason to fail."""
+    if not (folder / "mlflow.json").exists():
+        return
+    try:
+        mirror_once(folder, checkpoint=checkpoint)
+    except UserError as error:
+        console.print(f"[yellow]Stored, but not on the tracking server:[/] {escape(str(error))}", soft_wrap=True)
+
+
+@contextmanager
+def _locked(folder: Path) -> Iterator[None]:
+    """Keep others from writing into a run; UserError if its training is alive."""
+    try:
+        with FileLock(folder / "lock", timeout=LONGEST_WAIT_S):
+            yield
+    except Timeout:
+        raise UserError(f"{folder}: its training is still running; evaluate it when that has ended") from None

@@ -1,0 +1,236 @@
+"""Trained networks as files for other programs: ONNX, torch.export, and a model that MLflow serves.
+
+Whatever is written was read back and compared with the network before it took its place.
+"""
+
+import importlib.util
+import json
+import logging
+import secrets
+import shutil
+import tempfile
+import warnings
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.export import Dim
+from torch.fx.experimental import _config as shapes
+
+from mtl_seg_depth.config import Paths, Section
+from mtl_seg_depth.inference.deployed import Agreement, Deployed, as_text, compare, describe
+from mtl_seg_depth.inference.trained import Reference, find_checkpoint, load_trained
+from mtl_seg_depth.models.network import Network
+from mtl_seg_depth.system import atomic
+from mtl_seg_depth.system.errors import UserError
+from mtl_seg_depth.tracking import model as mlflow_model
+
+EXAMPLE_SIZE = (70, 100)
+"""Height and width of the picture that a network is traced with; they leave no trace in the result."""
+
+
+class ExportSettings(Section):
+    """What `export.py` composes."""
+
+    run: Reference
+    format: Literal["onnx", "torch_export", "mlflow"]
+    output: str | None
+    """The file, or for `mlflow` the folder, to write; None for one beside the checkpoint."""
+    probabilities: bool
+    """Give the probability of every class too; not in an MLflow model."""
+    log: bool
+    """Send an MLflow model to the run's MLflow run as well."""
+    tracking_uri: str | None
+    """Where that run is; None for where it was sent to."""
+    paths: Paths
+
+
+Writer = Callable[[Path, Deployed, Mapping[str, Any]], Agreement]
+
+
+@dataclass(frozen=True)
+class Format:
+    """One kind of file: how it is called where no output is given, who writes it, and what that takes."""
+
+    name: str
+    write: Writer
+    packages: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Exported:
+    """What was written."""
+
+    path: Path
+    bytes: int
+    agreement: Agreement
+    description: dict[str, Any]
+    logged: str | None
+    """The model's address in MLflow, where it was logged."""
+
+
+def export(settings: ExportSettings) -> Exported:
+    """Export the best weights of a run in fp32, on the CPU.
+
+    Raises UserError for a mistake in the settings, a package that is missing, a place that cannot be written to, a
+    tracking server that is away, and a copy that does not agree with the network.
+    """
+    chosen = FORMATS[settings.format]
+    _check(settings, chosen)
+    outputs = Path(settings.paths.outputs)
+    checkpoint = find_checkpoint(settings.run, outputs)
+    path = Path(settings.output).expanduser() if settings.output else checkpoint.with_name(chosen.name)
+    _check_place(path, chosen)
+
+    trained = load_trained(str(checkpoint), outputs, torch.device("cpu"))
+    run = mlflow_model.find_run(trained.folder, settings.tracking_uri) if settings.log else None
+    trained.network.to(memory_format=torch.contiguous_format)
+    deployed = Deployed(trained.network, trained.depth_norm, settings.probabilities).eval()
+    description = describe(trained, deployed)
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        agreement = chosen.write(path, deployed, description)
+    except OSError as error:
+        raise UserError(f"{error.filename or path}: {error.strerror or error}; nothing was written") from error
+    size = sum(file.stat().st_size for file in [path, *path.rglob("*")] if file.is_file())
+    logged = mlflow_model.log_model(path, *run) if run else None
+    return Exported(path, size, agreement, description, logged)
+
+
+def write_onnx(path: Path, deployed: Deployed, description: Mapping[str, Any]) -> Agreement:
+    """Write an ONNX file: batch, height and width are free, the description is in `metadata_props`.
+
+    ONNX cannot say that pictures have at least 32 pixels a side: below that the answer is worth nothing.
+    """
+    import onnxruntime
+
+    with _tracing():
+        program = torch.onnx.export(
+            deployed,
+            (_example(),),
+            dynamo=True,
+            dynamic_shapes=_free_sizes(),
+            input_names=["rgb"],
+            output_names=list(deployed.outputs),
+            verbose=False,
+        )
+    assert program is not None
+    for node in program.model.graph:
+        node.metadata_props.clear()  # stack traces, with the paths of this machine in them
+    program.model.graph.metadata_props.clear()
+    program.model.metadata_props.update(as_text(description))
+    with atomic.replacing(path) as temporary:
+        program.save(temporary, external_data=False)
+        session = onnxruntime.InferenceSession(temporary, providers=["CPUExecutionProvider"])
+
+        def copy(rgb: Tensor) -> dict[str, Tensor]:
+            answer = session.run(list(deployed.outputs), {"rgb": rgb.numpy()})
+            return {name: torch.from_numpy(values) for name, values in zip(deployed.outputs, answer, strict=True)}
+
+        return compare(deployed, copy)
+
+
+def write_torch_export(path: Path, deployed: Deployed, description: Mapping[str, Any]) -> Agreement:
+    """Write a torch.export file, which torch alone loads; the description is its extra file metadata.json.
+
+    Loaded, it refuses pictures below 32 pixels a side. Nothing in it is pickled but the example picture, which torch
+    reads as weights only; other people's files of this kind can hold code all the same.
+    """
+    with _tracing():
+        program = torch.export.export(deployed, (_example(),), dynamic_shapes=_free_sizes())
+    for node in program.graph.nodes:
+        node.meta.pop("stack_trace", None)  # the paths of this machine
+    with atomic.replacing(path) as temporary:
+        torch.export.save(program, temporary, extra_files={"metadata.json": json.dumps(description)})
+        return compare(deployed, torch.export.load(temporary).module())
+
+
+def write_mlflow(path: Path, deployed: Deployed, description: Mapping[str, Any]) -> Agreement:
+    """Write a folder with an MLflow model, which `mlflow models serve` serves; see tracking/served.py."""
+    staged = path.with_name(f".{path.name}.{secrets.token_hex(4)}.part")
+    earlier = staged.with_suffix(".old")
+    try:
+        with tempfile.TemporaryDirectory() as scratch:
+            program = Path(scratch) / "network.pt2"
+            write_torch_export(program, deployed, description)
+            example = np.random.default_rng(0).integers(0, 256, (64, 96, 3), np.uint8)
+            mlflow_model.save_model(staged, program, description, example)
+
+        def copy(rgb: Tensor) -> dict[str, Tensor]:
+            pictures = (rgb * 255).round().to(torch.uint8).permute(0, 2, 3, 1).numpy()
+            return {name: torch.from_numpy(values) for name, values in mlflow_model.ask(staged, pictures).items()}
+
+        agreement = compare(deployed, copy, resolution=description["depth_range_metres"][1] / 2**16)
+        if path.exists():
+            path.rename(earlier)
+        staged.rename(path)
+        return agreement
+    finally:
+        if earlier.exists() and not path.exists():
+            earlier.rename(path)
+        for remains in (staged, earlier):
+            shutil.rmtree(remains, ignore_errors=True)
+
+
+FORMATS = {
+    "onnx": Format("network.onnx", write_onnx, ("onnx", "onnxscript", "onnxruntime")),
+    "torch_export": Format("network.pt2", write_torch_export),
+    "mlflow": Format("model", write_mlflow),
+}
+
+
+def _check(settings: ExportSettings, chosen: Format) -> None:
+    """Refuse what does not go together, before any work."""
+    if settings.probabilities and settings.format == "mlflow":
+        raise UserError("probabilities=true: a served answer holds classes alone; format=onnx|torch_export take it")
+    if settings.log and settings.format != "mlflow":
+        raise UserError(f"log=true is for format=mlflow, not {settings.format}")
+    if missing := [name for name in chosen.packages if importlib.util.find_spec(name) is None]:
+        raise UserError(f"format={settings.format} needs {', '.join(missing)}: pip install 'mtl_seg_depth[export]'")
+
+
+def _check_place(path: Path, chosen: Format) -> None:
+    """Refuse an output of the wrong kind, before any work."""
+    suffix = Path(chosen.name).suffix
+    if suffix and path.suffix != suffix:
+        raise UserError(f"output={path}: the name of this kind of file ends in {suffix}")
+    if suffix and path.is_dir():
+        raise UserError(f"output={path} is a folder")
+    if not suffix and path.exists() and not (path / "MLmodel").exists():
+        raise UserError(f"output={path} is there and no MLflow model; give the name of a new folder")
+
+
+def _example() -> Tensor:
+    return torch.zeros(2, 3, *EXAMPLE_SIZE)
+
+
+def _free_sizes() -> dict[str, dict[int, Any]]:
+    """Any batch, any height and width that the network takes."""
+    side = Network.SMALLEST_SIDE
+    return {"rgb": {0: Dim("batch", min=1), 2: Dim("height", min=side), 3: Dim("width", min=side)}}
+
+
+@contextmanager
+def _tracing() -> Iterator[None]:
+    """Tracing without its chatter, and without the assumption that no size is ever 1.
+
+    The deepest features of a picture of 32 x 32 are one pixel, and a batch may be one picture; torch's default would
+    make both impossible.
+    """
+    sizes_may_be_1 = shapes.patch(backed_size_oblivious=True)  # type: ignore[attr-defined]
+    chatty = [logging.getLogger(name) for name in ("torch.onnx", "torch.export", "onnxscript", "onnx_ir")]
+    levels = [logger.level for logger in chatty]
+    for logger in chatty:
+        logger.setLevel(logging.ERROR)
+    try:
+        with sizes_may_be_1, warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            yield
+    finally:
+        for logger, level in zip(chatty, levels, strict=True):
+            logger.setLevel(level)

@@ -1,0 +1,112 @@
+"""People's own pictures: which files a command means, what their predictions are called, and how one is read."""
+
+import glob
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image, ImageOps, UnidentifiedImageError
+
+from mtl_seg_depth.data.miniscapes import MAX_PIXELS, DamagedFileError
+from mtl_seg_depth.system.errors import UserError
+from mtl_seg_depth.system.wording import nearest
+
+SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".webp", ".bmp", ".tif", ".tiff", ".gif", ".ppm", ".pgm"})
+"""What counts as a picture in a folder; a file that is named itself may end in anything that Pillow reads."""
+
+_SIXTEEN_BIT = frozenset({"I", "I;16", "I;16L", "I;16B", "I;16N"})
+
+
+@dataclass(frozen=True)
+class Photo:
+    """A picture to predict; `name` is where its predictions go below the output folder, without an ending."""
+
+    path: Path
+    name: Path
+
+
+def find_photos(inputs: str | Sequence[str], output: Path) -> list[Photo]:
+    """The pictures that `inputs` mean: files, folders with all below them, or patterns such as `frames/*.png`.
+
+    Sorted by path; files in an output folder that lies inside an input folder are left out. A name keeps sub-folders
+    and stem, and the ending too where two pictures would share it. Raises UserError where nothing is found, and
+    where predictions would land among the pictures of an input folder.
+    """
+    found: dict[Path, Path] = {}
+    for given in [inputs] if isinstance(inputs, str) else inputs:
+        base, files, many = _meant(given)
+        if many and output.resolve() == base.resolve():
+            raise UserError(f"output={output} is the folder of the pictures; give another, or one inside it")
+        inside = output.resolve().is_relative_to(base.resolve()) and many
+        for path in files:
+            if inside and path.resolve().is_relative_to(output.resolve()):
+                continue
+            relative = path.relative_to(base)
+            if ".." in relative.parts:
+                raise UserError(f"input={given}: after the first wildcard a pattern cannot go up again")
+            found.setdefault(path, relative)
+    if not found:
+        raise UserError(f"input={inputs}: no picture there ({', '.join(sorted(SUFFIXES))})")
+    stems = Counter(relative.with_suffix("") for relative in found.values())
+    photos = [
+        Photo(path, relative if stems[relative.with_suffix("")] > 1 else relative.with_suffix(""))
+        for path, relative in sorted(found.items())
+    ]
+    names = Counter(photo.name for photo in photos)
+    if twice := [str(name) for name, count in names.items() if count > 1]:
+        raise UserError(f"input={inputs}: several pictures are called {twice[0]}; predict their folders one by one")
+    return photos
+
+
+def _meant(given: str) -> tuple[Path, Iterator[Path], bool]:
+    """What one input means: the folder that names are relative to, the files, and whether they were searched for."""
+    path = Path(given).expanduser()
+    if path.is_file():
+        return path.parent, iter([path]), False
+    if path.is_dir():
+        return path, _pictures(path.rglob("*"), path), True
+    if glob.has_magic(given):
+        parts = path.parts
+        fixed = next(index for index, part in enumerate(parts) if glob.has_magic(part))
+        base = Path(*parts[:fixed])
+        return base, _pictures(base.glob(str(Path(*parts[fixed:]))), base), True
+    beside = [other.name for other in path.parent.iterdir()] if path.parent.is_dir() else []
+    close = nearest(path.name, beside)
+    hint = f"; did you mean {' or '.join(close)}?" if close else ""
+    raise UserError(f"input={given}: there is no such file or folder{hint}")
+
+
+def _pictures(paths: Iterator[Path], base: Path) -> Iterator[Path]:
+    for path in paths:
+        hidden = any(part.startswith(".") for part in path.relative_to(base).parts if part != "..")
+        if path.suffix.lower() in SUFFIXES and not hidden and path.is_file():
+            yield path
+
+
+def read_photo(path: Path) -> NDArray[np.uint8]:
+    """Red, green, blue of a picture as a person sees it, uint8 [H, W, 3].
+
+    An EXIF rotation is applied, grey is spread over the colours, 16 bits become 8, transparency is left out, and of
+    several frames the first is taken. Raises DamagedFileError for a file that cannot be read or is too large.
+    """
+    try:
+        with Image.open(path) as image:
+            if image.width * image.height > MAX_PIXELS:
+                size = f"{image.width} x {image.height}"
+                raise DamagedFileError(path, f"is {size} pixels; over {MAX_PIXELS // 1_000_000} million are refused")
+            upright = ImageOps.exif_transpose(image)
+            if upright.mode in _SIXTEEN_BIT:
+                grey = (np.asarray(upright).clip(0, 65535) / 257).round().astype(np.uint8)
+                return np.stack([grey] * 3, axis=-1)
+            if upright.mode == "F":
+                raise DamagedFileError(path, "holds floating-point values; store it with 8 or 16 bits")
+            return np.array(upright.convert("RGB"))
+    except UnidentifiedImageError:
+        raise DamagedFileError(path, "is no picture that can be read") from None
+    except DamagedFileError:
+        raise
+    except Exception as error:  # what Pillow and the libraries below it raise on damaged files is not to be listed
+        raise DamagedFileError(path, f"cannot be read: {error or type(error).__name__}") from error

@@ -1,0 +1,234 @@
+"""Labels and depths of people's own pictures, of any size and without any truth to compare with.
+
+For a picture `<name>` the output folder gets, as far as `write` says so:
+
+    <name>_labels.png        train ids, 8-bit, with the colours of Cityscapes as palette
+    <name>_depth.png|.npy    depth, see `DepthFormat`
+    <name>_depth_colour.png  depth on a logarithmic scale, near is bright
+    <name>_overlay.png       the picture under its labels
+    <name>_sheet.png         all of it side by side, with a legend
+
+All have the picture's own size, the sheet aside.
+"""
+
+from collections import deque
+from collections.abc import Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from PIL import Image
+from PIL.PngImagePlugin import PngInfo
+from pydantic import Field, PositiveFloat
+from rich.console import Console
+from rich.progress import track
+
+from mtl_seg_depth.config import Device, Paths, Section
+from mtl_seg_depth.data.miniscapes import DamagedFileError
+from mtl_seg_depth.drawing import pictures
+from mtl_seg_depth.drawing.prediction_sheet import prediction_sheet
+from mtl_seg_depth.inference.photos import Photo, find_photos, read_photo
+from mtl_seg_depth.inference.trained import Reference, load_trained
+from mtl_seg_depth.nodes import build
+from mtl_seg_depth.runs.assembly import find_device
+from mtl_seg_depth.scoring.predictor import Predict, Predictor
+from mtl_seg_depth.scoring.tta import Views, resize, workable_size
+from mtl_seg_depth.system import atomic
+from mtl_seg_depth.system.errors import UserError
+from mtl_seg_depth.system.precision import Precision, native
+from mtl_seg_depth.tasks.semseg.labels import palette
+
+DepthFormat = Literal["mm", "cm", "kitti", "npy"]
+"""How depth is stored.
+
+`mm`, `cm`, `kitti`: a 16-bit PNG of millimetres, centimetres or 1/256 metres (as KITTI has it), rounded. The largest
+value, 65535, stands for its depth AND ALL BEYOND: 65.535 m, 655.35 m, 255.996 m. Networks of this suite predict up to
+300 m, so only `cm` holds them all; whatever was cut is reported.
+`npy`: float32 metres [H, W] as predicted, nothing cut or rounded.
+"""
+
+PER_METRE = {"mm": 1000, "cm": 100, "kitti": 256}
+LARGEST_VALUE = 65535
+
+Product = Literal["labels", "depth", "depth_colour", "overlay", "sheet"]
+TASK_OF = {"labels": "semseg", "overlay": "semseg", "depth": "depth", "depth_colour": "depth"}
+"""What a product needs; a sheet shows whatever there is."""
+
+
+class PredictionSettings(Section):
+    """What `predict.py` composes.
+
+    `max_side` is the longest side, in pixels, at which the network looks at a picture. `focal_ratio` multiplies
+    depths: the focal length of the pictures in pixels, as the network looks at them, over the training camera's.
+    """
+
+    run: Reference
+    input: str | list[str] | None
+    output: str
+    tta: dict[str, Any]
+    depth: DepthFormat
+    write: tuple[Product, ...] = Field(min_length=1)
+    max_side: int | None = Field(ge=32)
+    focal_ratio: PositiveFloat
+    precision: Literal["auto", "fp32", "bf16"]
+    device: Device
+    paths: Paths
+
+
+@dataclass(frozen=True)
+class Summary:
+    """What came of a prediction: how many pictures, those that failed with the reason, and how much depth was cut.
+
+    `beyond` counts the pictures with depths beyond what the 16-bit file holds.
+    """
+
+    done: int
+    failed: tuple[DamagedFileError, ...]
+    beyond: int
+
+
+def predict(settings: PredictionSettings, console: Console) -> Summary:
+    """Predict every picture that the settings mean; a file that cannot be read is reported, and the others done.
+
+    Raises UserError for a mistake in the settings, and where the output cannot be written.
+    """
+    if settings.input is None:
+        raise UserError("input=<a picture, a folder, or a pattern such as 'frames/*.png'>: which pictures?")
+    output = Path(settings.output).expanduser()
+    device = find_device(settings.device)
+    views: Views = build("tta", settings.tta)
+    photos = find_photos(settings.input, output)
+    trained = load_trained(settings.run, Path(settings.paths.outputs), device)
+    lacking = {product: task for product, task in TASK_OF.items() if task not in trained.network.tasks}
+    write = [product for product in settings.write if product not in lacking]
+    if not write:
+        raise UserError(
+            f"write={list(settings.write)}: this network predicts {' and '.join(trained.network.tasks)} alone"
+        )
+    precision = Precision(native(device) if settings.precision == "auto" else settings.precision)
+    look = views.around(Predictor(trained.network, trained.depth_norm, precision))
+    _refuse_overwriting(photos, output, settings.depth)
+
+    failed: list[DamagedFileError] = []
+    pending: deque[Future[bool]] = deque()
+    beyond = 0
+    try:
+        with ThreadPoolExecutor(2) as executor:  # PNGs are compressed while the network looks at the next picture
+            shown = track(photos, "predicting", console=console, transient=True, disable=not console.is_terminal)
+            for photo in shown:
+                try:
+                    rgb = read_photo(photo.path)
+                    prediction = predict_photo(rgb, look, device, settings.max_side, settings.focal_ratio)
+                except DamagedFileError as error:
+                    failed.append(error)
+                    continue
+                except torch.OutOfMemoryError:
+                    reason = "does not fit into the device's memory; max_side=<pixels> makes it smaller"
+                    failed.append(DamagedFileError(photo.path, reason))
+                    continue
+                target = output / photo.name
+                pending.append(executor.submit(_write, rgb, prediction, target, write, settings.depth))
+                if len(pending) > 2:
+                    beyond += pending.popleft().result()
+            beyond += sum(future.result() for future in pending)
+    except OSError as error:
+        raise UserError(f"{error.filename or output}: {error.strerror or error}") from error
+    return Summary(len(photos) - len(failed), tuple(failed), beyond)
+
+
+def predict_photo(
+    rgb: NDArray[np.uint8],
+    look: Predict,
+    device: torch.device,
+    max_side: int | None = None,
+    focal_ratio: float = 1.0,
+) -> dict[str, NDArray[Any]]:
+    """`semseg` train ids uint8 [H, W] and `depth` metres float32 [H, W] of a picture uint8 [H, W, 3] of any size.
+
+    The network looks at the picture no larger than `max_side`, and no smaller than it can; metres are as it sees
+    them then, times `focal_ratio`.
+    """
+    size = (rgb.shape[0], rgb.shape[1])
+    seen = workable_size(size, min(1.0, (max_side or max(size)) / max(size)))
+    pixels = torch.from_numpy(rgb).to(device).permute(2, 0, 1).unsqueeze(0).float().div_(255)
+    prediction = look(resize(pixels, seen))
+    result: dict[str, NDArray[Any]] = {}
+    if "semseg" in prediction:
+        classes = prediction["semseg"].to(torch.uint8).cpu()[0].numpy()
+        result["semseg"] = np.asarray(Image.fromarray(classes).resize(size[::-1], Image.Resampling.NEAREST))
+    if "depth" in prediction:
+        depth = resize(prediction["depth"].log().unsqueeze(1), size).exp() * focal_ratio if seen != size else None
+        metres = prediction["depth"] * focal_ratio if depth is None else depth[:, 0]
+        result["depth"] = metres[0].float().cpu().numpy()
+    return result
+
+
+def save_labels(classes: NDArray[np.uint8], path: Path) -> None:
+    """Train ids [H, W] as a palette PNG: the values are the ids, and viewers show the colours of Cityscapes."""
+    image = Image.fromarray(classes)
+    image.putpalette(palette().tobytes())
+    pictures.save(image, path)
+
+
+def save_depth(depth: NDArray[np.float32], path: Path, form: DepthFormat) -> bool:
+    """Metres [H, W] in a file as `DepthFormat` has it; whether any of them lay beyond what it holds."""
+    if form == "npy":
+        with atomic.replacing(path) as temporary:
+            np.save(temporary, depth)
+        return False
+    scale = PER_METRE[form]
+    codes = np.rint(depth.astype(np.float64) * scale)
+    image = Image.fromarray(codes.clip(0, LARGEST_VALUE).astype(np.uint16))
+    note = PngInfo()
+    note.add_text(
+        "Description", f"depth in 1/{scale} m; {LARGEST_VALUE} stands for {LARGEST_VALUE / scale:g} m or more"
+    )
+    with atomic.replacing(path) as temporary:
+        image.save(temporary, pnginfo=note)
+    return bool((codes > LARGEST_VALUE).any())
+
+
+def product_path(target: Path, product: str, form: DepthFormat) -> Path:
+    """Where a product of a picture goes; `target` is its name in the output folder."""
+    ending = ".npy" if product == "depth" and form == "npy" else ".png"
+    return target.with_name(f"{target.name}_{product}{ending}")
+
+
+def _write(
+    rgb: NDArray[np.uint8],
+    prediction: dict[str, NDArray[Any]],
+    target: Path,
+    write: Sequence[str],
+    form: DepthFormat,
+) -> bool:
+    """Write the products of one picture; whether depth was cut."""
+    target.parent.mkdir(parents=True, exist_ok=True)
+    beyond = False
+    for product in write:
+        path = product_path(target, product, form)
+        match product:
+            case "labels":
+                save_labels(prediction["semseg"], path)
+            case "depth":
+                beyond = save_depth(prediction["depth"], path, form)
+            case "depth_colour":
+                pictures.save(Image.fromarray(pictures.colour_depth(prediction["depth"])), path)
+            case "overlay":
+                pictures.save(Image.fromarray(pictures.overlay(rgb, prediction["semseg"])), path)
+            case "sheet":
+                pictures.save(prediction_sheet(rgb, prediction, target.name), path)
+    return beyond
+
+
+def _refuse_overwriting(photos: Sequence[Photo], output: Path, form: DepthFormat) -> None:
+    """UserError where a product would take the place of an input."""
+    inputs = {photo.path.resolve() for photo in photos}
+    for photo in photos:
+        for product in (*TASK_OF, "sheet"):
+            path = product_path(output / photo.name, product, form)
+            if path.resolve() in inputs:
+                raise UserError(f"output={output}: {path} is one of the pictures, and would be overwritten")

@@ -1,0 +1,137 @@
+"""Networks that were trained before: found by what people call them, and built again from their own config."""
+
+import json
+from collections.abc import Collection, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Any
+
+import torch
+from pydantic import BeforeValidator
+
+from mtl_seg_depth.config import Settings, parse
+from mtl_seg_depth.data.sources import Miniscapes
+from mtl_seg_depth.models.network import Network
+from mtl_seg_depth.nodes import build
+from mtl_seg_depth.records import checkpoint
+from mtl_seg_depth.runs.assembly import build_network
+from mtl_seg_depth.system.errors import UserError
+from mtl_seg_depth.system.wording import nearest
+from mtl_seg_depth.tasks.depth.norms import DepthNorm
+
+SHORTEST_REFERENCE = 6
+"""Digits of a fingerprint or an MLflow run id that are taken for one."""
+
+
+def _as_written(value: Any) -> Any:
+    """A reference whose digits a command line took for a number, as text again."""
+    if isinstance(value, float):
+        raise ValueError("the command line takes this for a number; write run='\"...\"', or more of it")
+    return str(value) if isinstance(value, int) else value
+
+
+Reference = Annotated[str | None, BeforeValidator(_as_written)]
+"""How people name a run in a command; None where they did not."""
+
+
+@dataclass(frozen=True)
+class Trained:
+    """A network with its best weights, in evaluation mode, and where it comes from."""
+
+    network: Network
+    depth_norm: DepthNorm
+    source: Miniscapes
+    """The data set it was trained on, as configured there; nothing of it is read yet."""
+    settings: Settings
+    fingerprint: str
+    step: int
+    """The optimiser step of these weights."""
+    scores: dict[str, float]
+    """Validation scores of these weights, by name."""
+    name: str
+    """What people call the run; the file's name for a checkpoint that lies elsewhere."""
+    folder: Path | None
+    """The run's folder; None for a checkpoint that lies elsewhere."""
+
+
+def find_checkpoint(reference: str | None, outputs: Path) -> Path:
+    """The best weights of a run that `reference` names.
+
+    A reference is a checkpoint's path, a run folder or its name, a run's name, or the beginning of its fingerprint or
+    of its MLflow run id; of several runs of one config it is the newest. Raises UserError where none, or more than
+    one config, fits.
+    """
+    runs = dict(_runs(outputs))
+    if reference is None:
+        raise UserError(f"run=<which one?> {_listed(runs, outputs)}")
+    path = Path(reference).expanduser()
+    for folder in (path, outputs / reference):
+        if (folder / "best.pt").is_file():
+            return folder / "best.pt"
+        if (folder / "run.json").is_file():
+            raise UserError(f"run={reference}: it has no best weights; it was not validated yet, or diverged before")
+    if path.is_file():
+        return path
+    fitting = {folder: card for folder, card in runs.items() if _fits(reference, card)}
+    if not fitting:
+        close = nearest(reference, {name for folder, card in runs.items() for name in (folder.name, card["name"])})
+        hint = f"did you mean {' or '.join(close)}?" if close else _listed(runs, outputs)
+        raise UserError(f"run={reference}: no run in {outputs} is called so; {hint}")
+    if len({card["fingerprint"] for card in fitting.values()}) > 1:
+        raise UserError(f"run={reference} fits several runs; {_listed(fitting, outputs)}")
+    return max(fitting, key=lambda folder: fitting[folder]["started"]) / "best.pt"
+
+
+def _listed(runs: Collection[Path], outputs: Path, most: int = 8) -> str:
+    names = sorted(folder.name for folder in runs)
+    if not names:
+        return f"no run in {outputs} has best weights"
+    more = f" and {len(names) - most} more in {outputs}" if len(names) > most else ""
+    return f"there are {', '.join(names[:most])}{more}"
+
+
+def _runs(outputs: Path) -> Iterator[tuple[Path, dict[str, Any]]]:
+    """Every run folder with best weights, and its identity card with the MLflow run id where it has one."""
+    for card in sorted(outputs.glob("*/run.json")):
+        folder = card.parent
+        if (folder / "best.pt").is_file():
+            mlflow = folder / "mlflow.json"
+            run_id = json.loads(mlflow.read_text()).get("run_id", "") if mlflow.exists() else ""
+            yield folder, {**json.loads(card.read_text()), "run_id": run_id}
+
+
+def _fits(reference: str, card: dict[str, Any]) -> bool:
+    if reference == card["name"]:
+        return True
+    long_enough = len(reference) >= SHORTEST_REFERENCE
+    return long_enough and (card["fingerprint"].startswith(reference) or card["run_id"].startswith(reference))
+
+
+def load_trained(reference: str | None, outputs: Path, device: torch.device) -> Trained:
+    """Build the network that `reference` names (see `find_checkpoint`) and load its best weights.
+
+    The config inside the checkpoint is data: only classes of this package are built from it.
+    """
+    path = find_checkpoint(reference, outputs)
+    saved = checkpoint.load(path, device)
+    if "config" not in saved:
+        raise UserError(f"{path} holds no config: it is a checkpoint to continue from; name the run's best.pt")
+    settings = parse(saved["config"])
+    # The checkpoint has the encoder's weights: none are fetched.
+    settings = settings.model_copy(update={"encoder": {**settings.encoder, "weights": "none"}})
+    source: Miniscapes = build("data", settings.data)
+    network = build_network(settings)
+    network.load_state_dict(saved["network"])
+    network.to(device, memory_format=torch.channels_last).eval()  # type: ignore[call-overload]
+    card = path.parent / "run.json"
+    return Trained(
+        network=network,
+        depth_norm=build("depth_norm", settings.depth_norm, statistics=source.depth),
+        source=source,
+        settings=settings,
+        fingerprint=saved["identity"]["fingerprint"],
+        step=saved["step"],
+        scores=saved["scores"],
+        name=json.loads(card.read_text())["name"] if card.exists() else path.name,
+        folder=path.parent if card.exists() else None,
+    )

@@ -1,0 +1,108 @@
+"""Checkpoints: `last` to continue exactly, `best` to use. Whole or absent, and nothing in them is executed.
+
+A checkpoint is what `torch.save` writes (so that `torch.load` reads it), followed by a line with the SHA-256 digest of
+it: torch itself reads a flipped bit of a tensor without a word. The digest is taken of what is meant to be written, and
+compared with what the file gives back before the file takes its name, and again every time it is loaded.
+"""
+
+import hashlib
+import io
+import os
+from pathlib import Path
+from typing import Any, BinaryIO
+
+import torch
+
+from mtl_seg_depth.system import atomic, tensors
+from mtl_seg_depth.system.errors import UserError
+
+_SEAL = b"\nsha256 of the above: "
+_SEAL_BYTES = len(_SEAL) + 2 * hashlib.sha256().digest_size + 1
+
+
+class DamagedCheckpointError(UserError):
+    """A file that is not what was once written to it."""
+
+
+def save(path: Path, state: dict[str, Any], previous: Path | None = None) -> None:
+    """Write tensors and plain values to `path`, whole or not at all; what was there before stays until then.
+
+    Args:
+        path: the file.
+        state: what to keep.
+        previous: where to keep the file that `path` was before.
+
+    Raises OSError where the disk is full, or gives back something else than was written.
+    """
+    with atomic.replacing(path) as temporary:
+        with temporary.open("wb") as file:
+            _write(file, state)
+            os.fsync(file.fileno())
+        try:
+            _verify(temporary)
+        except DamagedCheckpointError as error:
+            raise OSError(None, "the disk does not give back what was written to it", str(path)) from error
+        if previous is not None and path.exists():
+            path.replace(previous)
+
+
+def load(path: Path, device: torch.device) -> dict[str, Any]:
+    """Read what `save` wrote, tensors on `device`.
+
+    Raises DamagedCheckpointError for a file of which any byte is another, and UserError for one that holds code.
+    """
+    try:
+        _verify(path)
+    except OSError as error:
+        raise UserError(f"{path} cannot be read: {error.strerror or error}") from error
+    state = tensors.read(path, device)
+    if not isinstance(state, dict):
+        raise UserError(f"{path} is no checkpoint of ours: it holds a {type(state).__name__}")
+    return state
+
+
+class _Hashing(io.RawIOBase):
+    """A file that is written from front to back, the digest of what went into it, and why that failed."""
+
+    def __init__(self, file: BinaryIO) -> None:
+        self.file = file
+        self.sha = hashlib.sha256()
+        self.error: OSError | None = None
+
+    def write(self, data: Any) -> int:
+        """Write and hash; torch makes a RuntimeError of what is raised here, so the reason is kept."""
+        self.sha.update(data)
+        try:
+            return self.file.write(data)
+        except OSError as error:
+            self.error = error
+            raise
+
+
+def _write(file: BinaryIO, state: dict[str, Any]) -> None:
+    sealed = _Hashing(file)
+    try:
+        torch.save(state, sealed)  # type: ignore[arg-type]  # write and flush are what it asks of a file
+    except Exception:
+        if sealed.error is not None:
+            raise sealed.error from None
+        raise
+    file.write(_SEAL + sealed.sha.hexdigest().encode() + b"\n")
+    file.flush()
+
+
+def _verify(path: Path) -> None:
+    """Raise DamagedCheckpointError unless the file's last line is the digest of all before it."""
+    sha = hashlib.sha256()
+    with path.open("rb") as file:
+        left = os.fstat(file.fileno()).st_size - _SEAL_BYTES
+        if left <= 0:
+            raise DamagedCheckpointError(f"{path} is damaged: it is cut short, or no checkpoint of ours")
+        while left and (data := file.read(min(left, 1 << 20))):
+            sha.update(data)
+            left -= len(data)
+        seal = file.read()
+    if not seal.startswith(_SEAL):
+        raise DamagedCheckpointError(f"{path} is damaged: it does not end with its checksum, or no checkpoint of ours")
+    if seal != _SEAL + sha.hexdigest().encode() + b"\n":
+        raise DamagedCheckpointError(f"{path} is damaged: its content is not what its checksum says")

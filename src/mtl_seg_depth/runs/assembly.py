@@ -1,0 +1,189 @@
+"""From settings to the parts of a training: everything is built and checked before a picture is read."""
+
+import logging
+import os
+from contextlib import nullcontext
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import nn, optim
+
+from mtl_seg_depth.config import Settings
+from mtl_seg_depth.data.augmentation import Augmentation
+from mtl_seg_depth.data.batches import ScoringBatches, TrainingBatches, check_sizes
+from mtl_seg_depth.data.packed import PackedSplit
+from mtl_seg_depth.data.sources import Miniscapes
+from mtl_seg_depth.models.network import Network
+from mtl_seg_depth.nodes import build, check
+from mtl_seg_depth.scoring.predictor import NARROW, Predictor
+from mtl_seg_depth.system.errors import UserError
+from mtl_seg_depth.system.precision import Precision, native
+from mtl_seg_depth.tasks.depth.norms import DepthNorm
+from mtl_seg_depth.tasks.semseg.cross_entropy import CrossEntropy
+from mtl_seg_depth.training.averaging import MovingAverage
+from mtl_seg_depth.training.graphed_step import GraphedStep, obstacle
+from mtl_seg_depth.training.learning_rates import LearningRate, Span
+from mtl_seg_depth.training.loop import Plan
+from mtl_seg_depth.training.step import Step
+from mtl_seg_depth.weighting.weighting import Weighting
+
+log = logging.getLogger(__name__)
+
+
+def resolve(settings: Settings) -> tuple[Settings, torch.device]:
+    """The settings with `precision=auto` decided, and the device; UserError for a device that is not there."""
+    device = find_device(settings.device)
+    if settings.precision == "auto":
+        settings = settings.model_copy(update={"precision": native(device)})
+    return settings, device
+
+
+def find_device(name: str) -> torch.device:
+    """The device of a name such as `auto`, `cpu` or `cuda:1`; UserError where it is not there."""
+    device = torch.device(("cuda" if torch.cuda.is_available() else "cpu") if name == "auto" else name)
+    if device.type == "cuda" and (device.index or 0) >= torch.cuda.device_count():
+        raise UserError(f"device={name}: this machine has {torch.cuda.device_count()} CUDA devices")
+    return device
+
+
+@dataclass(frozen=True)
+class Parts:
+    """What a training is made of, before any picture is read."""
+
+    source: Miniscapes
+    augmentation: Augmentation
+    network: Network
+    depth_norm: DepthNorm
+    step: Step
+    learning_rate: LearningRate
+    plan: Plan
+    predictor: Predictor
+    parameters: int
+    """Trainable numbers in the network."""
+
+
+def assemble(settings: Settings, device: torch.device, *, dry: bool = False) -> Parts:
+    """Build every part; the initial weights are a function of the seed.
+
+    With `dry`, the network has shapes and no numbers: enough to find mistakes, for less time and memory.
+
+    Raises UserError, with the key at fault, for whatever does not fit: an argument, a pair of choices, a batch larger
+    than the data, a crop larger than the pictures.
+    """
+    torch.manual_seed(settings.seed)
+    if settings.deterministic:  # cuBLAS asks for it, before its first use
+        os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
+    torch.use_deterministic_algorithms(settings.deterministic)
+    torch.backends.cuda.matmul.allow_tf32 = True  # where fp32 is asked for, as convolutions have it by default
+    torch.backends.cudnn.benchmark = not settings.deterministic  # pays where shapes stay the same, and they do
+    source: Miniscapes = build("data", settings.data)
+    augmentation: Augmentation = build("augment", settings.augment)
+    depth_norm: DepthNorm = build("depth_norm", settings.depth_norm, statistics=source.depth)
+    depth_loss: nn.Module = build("loss", settings.loss, depth_norm=depth_norm)
+    # Cheap checks before anything that takes a second.
+    check("task_weights", settings.task_weights, ["tasks", "steps_per_epoch"])
+    check("optimizer", settings.optimizer, ["parameters"])
+    check("model", settings.model, ["encoder"])
+    schedule, validation = settings.schedule, settings.validation
+    count, picture = source.describe("train")
+    check_sizes(count, picture, schedule.batch_size, source.crop_size)
+    source.describe("val")
+    if device.type == "cpu" and settings.precision == "bf16" and min(source.crop_size) < NARROW:
+        raise UserError(
+            f"precision=bf16: on a CPU it takes crops of at least {NARROW} pixels a side, and data.crop_size is "
+            f"{list(source.crop_size)}; take precision=fp32"
+        )
+    span = Span(schedule.epochs, count // schedule.batch_size)
+    learning_rate: LearningRate = build("lr", settings.lr, span=span)
+
+    with torch.device("meta") if dry else nullcontext():
+        network = build_network(settings)
+    if schedule.batch_size == 1 and network.aspp:
+        raise UserError("schedule.batch_size=1 leaves the ASPP's image pooling one value to normalise; take 2 or more")
+    if not dry:
+        network.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+    weighting: Weighting = build(
+        "task_weights", settings.task_weights, tasks=network.tasks, steps_per_epoch=span.steps_per_epoch
+    )
+    weighting.to(device)
+    parameters: list[dict[str, Any]] = [{"params": list(network.parameters())}]
+    if learned := list(weighting.parameters()):
+        # Decay would pull what a weighting learns towards its own zero, which no paper means.
+        parameters.append({"params": learned, "weight_decay": 0.0})
+    optimizer: optim.Optimizer = build("optimizer", settings.optimizer, parameters=parameters)
+    losses = {"semseg": CrossEntropy(), "depth": depth_loss}
+    precision = Precision("bf16" if settings.precision == "bf16" else "fp32")
+    reason = obstacle(device, optimizer, weighting)
+    if settings.step == "graph" and reason is not None:
+        raise UserError(f"step=graph: {reason}; take step=auto")
+    if settings.step != "eager" and device.type == "cuda" and reason is not None:
+        log.warning("steps are launched one operation at a time, not as a CUDA graph: %s", reason)
+    captured = settings.step != "eager" and reason is None
+    step = (GraphedStep if captured else Step)(
+        network,
+        {task: losses[task] for task in network.tasks},
+        weighting,
+        optimizer,
+        precision,
+        settings.clip_norm,
+        None if settings.ema is None else MovingAverage(network, settings.ema),
+    )
+    if settings.step == "compile":
+        step.forward = torch.compile(network)
+    return Parts(
+        source=source,
+        augmentation=augmentation,
+        network=network,
+        depth_norm=depth_norm,
+        step=step,
+        learning_rate=learning_rate,
+        plan=Plan(
+            steps=min(span.steps, schedule.max_steps or span.steps),
+            validate_every=validation.every_steps or validation.every_epochs * span.steps_per_epoch,
+            log_every=settings.tracking.log_every,
+            save_every_seconds=60 * settings.checkpoint.every_minutes,
+        ),
+        predictor=Predictor(step.scored_network, depth_norm, precision),
+        parameters=sum(p.numel() for p in network.parameters() if p.requires_grad),
+    )
+
+
+def build_network(settings: Settings) -> Network:
+    """The network alone, with its initial weights, on the CPU."""
+    flags = settings.dilation.replace_stride_with_dilation
+    encoder = build("encoder", settings.encoder, replace_stride_with_dilation=flags)
+    network: Network = build("model", settings.model, encoder=encoder)
+    return network
+
+
+def training_batches(settings: Settings, parts: Parts, split: PackedSplit, device: torch.device) -> TrainingBatches:
+    """The batch of every step; UserError where the split has no labels."""
+    return TrainingBatches(
+        split,
+        parts.augmentation,
+        batch_size=settings.schedule.batch_size,
+        crop_size=parts.source.crop_size,
+        depth_range=parts.source.depth,
+        seed=settings.seed,
+        device=device,
+    )
+
+
+def scoring_batches(settings: Settings, split: PackedSplit, device: torch.device) -> ScoringBatches:
+    """The whole split in order."""
+    return ScoringBatches(split, batch_size=settings.validation.batch_size, device=device)
+
+
+def automatic_name(settings: Settings) -> str:
+    """A name made of the choices that people compare first, such as `streets-joint-resnet18-adam-l2`."""
+    nodes = (settings.data, settings.model)
+    data, model = (node["_target_"].rpartition(".")[2].lower() for node in nodes)
+    rest = (node["_target_"].rpartition(".")[2].lower() for node in (settings.optimizer, settings.loss))
+    return "-".join([data, model, settings.encoder["name"], *rest])
+
+
+def folder_name(settings: Settings, fingerprint: str) -> Path:
+    """The run folder's name: for people first, then the fingerprint that makes it this run's own."""
+    return Path(f"{automatic_name(settings)}-{fingerprint}")

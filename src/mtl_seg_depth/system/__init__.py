@@ -1,0 +1,1 @@
+"""What any program needs: whole files, errors, devices, number formats, interruption."""

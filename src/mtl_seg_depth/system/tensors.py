@@ -1,0 +1,28 @@
+"""Files of tensors, read without running anything that is in them."""
+
+import pickle
+from pathlib import Path
+
+import torch
+
+from mtl_seg_depth.system.errors import UserError
+
+
+def read(path: Path, device: torch.device | str = "cpu") -> object:
+    """What `torch.save` wrote to `path`, as long as it is tensors and plain values; tensors on `device`.
+
+    Raises UserError for any other file. A damaged one can make `torch.load` raise nearly anything.
+    """
+    try:
+        return torch.load(path, map_location=device, weights_only=True)
+    except torch.OutOfMemoryError:
+        raise
+    except Exception as error:
+        raise UserError(f"{path} is damaged or no file of tensors ({reason(error)})") from error
+
+
+def reason(error: BaseException) -> str:
+    """What to tell a person of an error that `torch.load` raised, in a line."""
+    if isinstance(error, pickle.UnpicklingError):
+        return "it holds more than tensors and plain values"  # torch's own advice is to load it all the same
+    return str(error).partition("\n")[0] or type(error).__name__

@@ -1,0 +1,13 @@
+"""Squared error."""
+
+from torch import Tensor
+
+from mtl_seg_depth.tasks.depth.losses.depth_loss import DepthLoss
+
+
+class L2(DepthLoss):
+    """Mean squared error of normalised depth."""
+
+    def penalty(self, residual: Tensor, valid: Tensor) -> Tensor:  # noqa: ARG002
+        """The residual squared."""
+        return residual.square()

@@ -1,0 +1,1 @@
+"""Semantic segmentation: classes, cross-entropy."""

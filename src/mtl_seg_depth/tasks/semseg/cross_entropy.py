@@ -1,0 +1,23 @@
+"""The segmentation loss."""
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from mtl_seg_depth.tasks.semseg.labels import IGNORE_INDEX
+
+
+class CrossEntropy(nn.Module):
+    """Mean cross-entropy over the pixels of the batch that are not ignored; zero where all of them are."""
+
+    def __init__(self, ignore_index: int = IGNORE_INDEX) -> None:
+        super().__init__()
+        self.ignore_index = ignore_index
+
+    def forward(self, logits: Tensor, labels: Tensor) -> Tensor:
+        """Scalar from logits [B, C, H, W] and labels [B, H, W] int64."""
+        # Pixel by pixel, as channels-last logits lie in memory: torch's own operator would first turn them around.
+        log_probabilities = F.log_softmax(logits.float().permute(0, 2, 3, 1), dim=-1)
+        counted = labels != self.ignore_index
+        of_label = log_probabilities.gather(-1, torch.where(counted, labels, 0).unsqueeze(-1)).squeeze(-1)
+        return -torch.where(counted, of_label, 0).sum() / counted.sum().clamp(min=1)

@@ -1,0 +1,100 @@
+"""One optimiser step as one callable: forward, losses, backward, update."""
+
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+
+import torch
+from torch import Tensor, nn, optim
+
+from mtl_seg_depth.data.batches import Batch
+from mtl_seg_depth.models.network import Network, Predictions
+from mtl_seg_depth.system.precision import Precision
+from mtl_seg_depth.training.averaging import MovingAverage
+from mtl_seg_depth.weighting.weighting import Weighting
+
+
+class Step:
+    """Trains a network on one batch at a time; nothing in it waits for the device.
+
+    Args:
+        network: in training mode.
+        losses: per task, maps one prediction and the batch's target of that name to a scalar.
+        weighting: makes one gradient out of the tasks' losses.
+        optimizer: over the parameters of network and weighting.
+        precision: what the network computes in; losses are float32.
+        clip_norm: largest norm of the network's gradient, longer ones are shortened to it; None for no limit.
+        average: follows the network; None for none.
+    """
+
+    def __init__(
+        self,
+        network: Network,
+        losses: Mapping[str, nn.Module],
+        weighting: Weighting,
+        optimizer: optim.Optimizer,
+        precision: Precision,
+        clip_norm: float | None = None,
+        average: MovingAverage | None = None,
+    ) -> None:
+        if set(losses) != set(network.tasks):
+            raise ValueError(f"the network predicts {sorted(network.tasks)}, the losses are for {sorted(losses)}")
+        self.network = network
+        self.forward: Callable[[Tensor], Predictions] = network
+        """The network, or a compiled form of it on the same parameters."""
+        self.losses = losses
+        self.weighting = weighting
+        self.optimizer = optimizer
+        self.precision = precision
+        self.clip_norm = clip_norm
+        self.average = average
+
+    @property
+    def scored_network(self) -> Network:
+        """What is to be scored and kept: the average of the network where there is one, else the network."""
+        return self.network if self.average is None else self.average.network
+
+    def __call__(self, batch: Batch, learning_rate: float | Tensor) -> dict[str, Tensor]:
+        """Update the parameters once; each task's loss, before the update, as a scalar on the device."""
+        losses = self._losses(batch)
+        self.optimizer.zero_grad(set_to_none=True)
+        self.weighting.backward(losses, self.network)
+        for group in self.optimizer.param_groups:
+            group["lr"] = learning_rate
+        if self.clip_norm is not None:
+            nn.utils.clip_grad_norm_(self.network.parameters(), self.clip_norm)
+        self.optimizer.step()
+        self.weighting.after_step(lambda: self._recompute(batch))
+        if self.average is not None:
+            self.average.update(self.network)
+        return {task: loss.detach() for task, loss in losses.items()}
+
+    def _losses(self, batch: Batch) -> dict[str, Tensor]:
+        """Each task's loss, the mean over its predictions."""
+        with self.precision.autocast(batch.rgb.device):
+            outputs = self.forward(batch.rgb)
+        return {
+            task: torch.stack([loss(prediction, getattr(batch, task)) for prediction in outputs[task]]).mean()
+            for task, loss in self.losses.items()
+        }
+
+    def _recompute(self, batch: Batch) -> dict[str, Tensor]:
+        """The losses as the parameters are now, to compare with those before the update."""
+        with torch.no_grad(), running_statistics_untouched(self.network):
+            return self._losses(batch)
+
+
+@contextmanager
+def running_statistics_untouched(network: nn.Module) -> Iterator[None]:
+    """Normalise by the batch's own statistics, as training does, without adding them to the running ones.
+
+    A second pass over a batch would otherwise count it twice in what validation normalises by.
+    """
+    layers = [module for module in network.modules() if isinstance(module, nn.modules.batchnorm._BatchNorm)]
+    tracking = [layer.track_running_stats for layer in layers]
+    for layer in layers:
+        layer.track_running_stats = False
+    try:
+        yield
+    finally:
+        for layer, track in zip(layers, tracking, strict=True):
+            layer.track_running_stats = track

@@ -1,0 +1,257 @@
+"""Evaluating a tiny trained run: equal to its own validation, to the field's own scorer, stored and found again."""
+
+import json
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from helpers.composing import ROOT, options, tiny
+from helpers.tiny_data import write_tiny_miniscapes
+from helpers.trained_runs import HEIGHT, WIDTH, evaluate, only_run, quiet, settings_of
+from PIL import Image
+
+from mtl_seg_depth.cli.scorecard import show_evaluation
+from mtl_seg_depth.inference import evaluation
+from mtl_seg_depth.inference.trained import load_trained
+from mtl_seg_depth.records.record import read_points
+from mtl_seg_depth.runs.run import run
+from mtl_seg_depth.scoring.metrics import ConfusionMatrix, DistanceErrors, distance_names, mean_iou
+from mtl_seg_depth.system.errors import UserError
+
+CPU = torch.device("cpu")
+
+
+def test_the_validation_split_scores_what_it_scored_in_training(folder: Path) -> None:
+    result = evaluate(folder)
+    own = json.loads((only_run(folder, "first") / "result.json").read_text())["best"]
+    assert own
+    assert {name: result["scores"][name.removeprefix("val/")] for name in own} == own
+    assert result["pictures"] == 3
+    # Only what the training had not logged itself is new in the record.
+    points = list(read_points(only_run(folder, "first") / "metrics.jsonl"))
+    assert set(points[-1].metrics) == {f"val/{name}" for name in result["scores"] if name.startswith("by_distance")}
+
+
+@pytest.mark.parametrize("tta", options("tta"))
+def test_every_way_to_augment_is_stored_under_its_own_name(folder: Path, tta: str) -> None:
+    result = evaluate(folder, "split=test", f"tta={tta}")
+    assert (result["tta_name"], result["split"], result["pictures"]) == (tta, "test", 2)
+    assert result["key"] == ("test" if tta == "none" else f"test_{tta}")
+    run_folder = only_run(folder, "first")
+    (stored,) = (run_folder / "evaluations").iterdir()
+    assert stored.name.startswith(f"test-{tta}-")
+    with Image.open(run_folder / "artifacts" / "evaluations" / f"{stored.stem}.png") as picture:
+        assert picture.width > 500
+    logged = {name for point in read_points(run_folder / "metrics.jsonl") for name in point.metrics}
+    assert {f"{result['key']}/multitask", f"{result['key']}/depth_errors/rmse"} <= logged
+
+
+def test_the_same_evaluation_is_read_and_not_repeated(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    first = evaluate(folder, "tta=flip")
+    counted: list[int] = []
+    monkeypatch.setattr(evaluation, "score", lambda *_, **__: counted.append(1))
+    again = evaluate(folder, "tta=none", "tta.flip=true", "batch_size=1")
+    assert again == first | {"plain": None}
+    assert not counted
+    monkeypatch.undo()
+    plain = evaluate(folder)
+    assert evaluate(folder, "tta=flip")["plain"] == plain["scores"]
+    rerun = evaluate(folder, "tta=flip", "rerun=true")
+    assert rerun["scores"] == pytest.approx(first["scores"])
+
+
+def test_changed_data_are_another_evaluation(folder: Path, tmp_path: Path) -> None:
+    write_tiny_miniscapes(tmp_path / "moved", {"train": 1, "val": 3}, height=HEIGHT, width=WIDTH, seed=5)
+    here = evaluate(folder)
+    moved = evaluate(folder, f"data.root={tmp_path}/moved", f"data.cache={tmp_path}/packed")
+    other = evaluate(folder, "data=miniscapes", f"data.root={tmp_path}/moved")
+    same = evaluate(
+        folder, "data=miniscapes", f"data.root={load_trained('first', folder / 'outputs', CPU).source.root}"
+    )
+    assert moved["scores"] != here["scores"]
+    assert moved["key"] == here["key"] == "val"
+    assert other["key"] == f"val_on_miniscapes_{other['data'][:6]}"
+    assert other["scores"] == moved["scores"]
+    assert same == here
+
+
+def test_scores_of_another_precision_or_rule_have_keys_of_their_own(folder: Path) -> None:
+    assert evaluate(folder, "precision=bf16")["key"] == "val_bf16"
+    assert evaluate(folder, "absent_classes=zero")["key"] == "val_absent_zero"
+
+
+def test_scores_go_to_where_the_run_is_tracked(folder: Path, trained_folder: Path) -> None:
+    from mlflow import MlflowClient
+
+    client = MlflowClient(f"sqlite:///{trained_folder}/mlflow.db")
+    run_id = json.loads((only_run(folder, "first") / "mlflow.json").read_text())["run_id"]
+    before = client.get_run(run_id).info
+    result = evaluate(folder, "split=test", "tta=multiscale")
+    after = client.get_run(run_id)
+    assert after.data.metrics["test_multiscale/multitask"] == result["scores"]["multitask"]
+    assert after.data.metrics["test_multiscale/by_distance/10-20/mae"] == result["scores"]["by_distance/10-20/mae"]
+    assert (after.info.status, after.info.end_time) == (before.status, before.end_time)
+    assert [file.path for file in client.list_artifacts(run_id, "evaluations")]
+
+
+def test_a_server_that_is_away_costs_no_scores(folder: Path) -> None:
+    path = only_run(folder, "first") / "mlflow.json"
+    state = json.loads(path.read_text())
+    path.write_text(json.dumps(state | {"tracking_uri": f"sqlite:///{folder}/file/that/cannot/be.db"}))
+    (folder / "file").write_text("")
+    console = quiet()
+    result = evaluation.evaluate(settings_of(folder, "split=test"), console)
+    assert result is not None
+    assert "not on the tracking server" in console.file.getvalue()  # type: ignore[attr-defined]
+
+
+def test_a_training_that_is_alive_is_left_alone(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from filelock import FileLock
+
+    monkeypatch.setattr(evaluation, "LONGEST_WAIT_S", 0.1)
+    with (
+        FileLock(only_run(folder, "first") / "lock", is_singleton=False),
+        pytest.raises(UserError, match="its training is still running"),
+    ):
+        evaluate(folder)
+
+
+def test_mean_iou_is_that_of_the_cityscapes_projects_own_scorer(folder: Path, tmp_path: Path) -> None:
+    scorer = pytest.importorskip("cityscapesscripts.evaluation.evalPixelLevelSemanticLabeling")
+    from cityscapesscripts.helpers.labels import trainId2label
+
+    def to_ids(train_ids: np.ndarray) -> np.ndarray:
+        table = np.zeros(256, np.uint8)  # ignored pixels become "unlabeled"
+        for train_id in range(19):
+            table[train_id] = trainId2label[train_id].id
+        return table[train_ids]
+
+    generator = np.random.default_rng(0)
+    matrix = ConfusionMatrix(CPU)
+    files: dict[str, list[str]] = {"truth": [], "predicted": []}
+    for number in range(3):
+        labels = generator.integers(0, 19, (37, 53)).astype(np.uint8)
+        labels[labels == 17] = 255  # one class is nowhere
+        predicted = np.where(generator.random(labels.shape) < 0.6, labels, generator.integers(0, 17, labels.shape))
+        predicted = np.where(predicted == 255, 3, predicted).astype(np.uint8)
+        matrix.update(torch.from_numpy(predicted)[None].long(), torch.from_numpy(labels)[None].long())
+        for kind, pixels in (("truth", labels), ("predicted", predicted)):
+            path = tmp_path / f"{kind}_{number}.png"
+            Image.fromarray(to_ids(pixels)).save(path)
+            files[kind].append(str(path))
+    arguments = scorer.args
+    arguments.evalInstLevelScore, arguments.quiet, arguments.JSONOutput = False, True, False
+    theirs = scorer.evaluateImgLists(files["predicted"], files["truth"], arguments)
+    assert mean_iou(matrix.iou()) / 100 == pytest.approx(theirs["averageScoreClasses"], abs=1e-6)
+    ours = matrix.iou().tolist()
+    for train_id in range(19):
+        score = theirs["classScores"][trainId2label[train_id].name]
+        assert ours[train_id] == pytest.approx(score, abs=1e-6, nan_ok=True)
+
+
+def test_errors_by_distance_against_numpy() -> None:
+    generator = np.random.default_rng(1)
+    depth = generator.uniform(4, 120, (3, 11, 13)).astype(np.float32)
+    depth.flat[:4] = 10, 20, 40, 80  # a band begins with its first metre
+    predicted = (depth * generator.uniform(0.6, 1.6, depth.shape)).astype(np.float32)
+    depth[generator.random(depth.shape) < 0.2] = np.nan
+    errors = DistanceErrors(CPU)
+    for index in range(3):
+        errors.update(torch.from_numpy(predicted[index : index + 1]), torch.from_numpy(depth[index : index + 1]))
+    computed = errors.compute()
+    assert list(computed) == distance_names() == ["0-10", "10-20", "20-40", "40-80", "80-up"]
+    valid = ~np.isnan(depth)
+    for (low, high), values in zip(
+        [(0, 10), (10, 20), (20, 40), (40, 80), (80, np.inf)], computed.values(), strict=True
+    ):
+        inside = valid & (depth >= low) & (depth < high)
+        d, p = depth[inside].astype(np.float64), predicted[inside].astype(np.float64)
+        expected = {
+            "mae": np.abs(p - d).mean(),
+            "rmse": np.sqrt(((p - d) ** 2).mean()),
+            "abs_rel": (np.abs(p - d) / d).mean(),
+            "delta1": (np.maximum(p / d, d / p) < 1.25).mean(),
+            "pixels": 100 * inside.sum() / valid.sum(),
+        }
+        assert values == pytest.approx(expected, rel=1e-5)
+
+
+def test_a_band_without_a_pixel_has_no_errors() -> None:
+    errors = DistanceErrors(CPU)
+    errors.update(torch.full((1, 2, 2), 12.0), torch.full((1, 2, 2), 15.0))
+    computed = errors.compute()
+    assert computed["10-20"] == pytest.approx({"mae": 3, "rmse": 3, "abs_rel": 0.2, "delta1": 0, "pixels": 100})
+    assert computed["0-10"]["pixels"] == 0
+    assert np.isnan(computed["0-10"]["mae"])
+
+
+def test_the_tables_say_what_was_measured(folder: Path) -> None:
+    evaluate(folder)
+    result = evaluate(folder, "tta=flip")
+    console = quiet()
+    show_evaluation(console, result)
+    text = console.file.getvalue()  # type: ignore[attr-defined]
+    for part in ("first", "one view", "gain", "SI-log", "80 and more", "% of pixels", "vegetation", "val_flip/..."):
+        assert part in text
+
+
+def test_a_checkpoint_elsewhere_is_scored_and_nothing_stored(folder: Path, tmp_path: Path) -> None:
+    shutil.copy(only_run(folder, "first") / "best.pt", tmp_path / "mine.pt")
+    result = evaluate(folder, f"run={tmp_path}/mine.pt")
+    assert result["name"] == "mine.pt"
+    assert result["scores"] == evaluate(folder)["scores"]
+    assert not (tmp_path / "evaluations").exists()
+
+
+@pytest.mark.parametrize(
+    ("override", "message"),
+    [
+        ("run=frist", r"run=frist: no run in .*outputs is called so; did you mean first\?"),
+        ("run=null", r"run=<which one\?> there are miniscapes-"),
+        ("run=zzzzzz", "there are miniscapes-"),
+        ("run=1234e567", "run=inf: the command line takes this for a number"),
+        ("run=conf", "run=conf: no run in"),
+        ("split=trian", "split=trian: should be 'train', 'val' or 'test'"),
+        ("+spilt=val", "spilt: there is no such option; did you mean split"),
+        ("submission=here.txt", "submission=here.txt: a file ending in .zip"),
+        ("submission=/nowhere/here.zip", "in a folder that exists"),
+        ("tta.scales=[0]", "tta: scales are one or more numbers above 0"),
+        ("data.root=/nowhere", "/nowhere: is not a folder"),
+        ("device=cuda:7", "device=cuda:7: this machine has"),
+    ],
+)
+def test_a_mistake_is_a_message(folder: Path, override: str, message: str) -> None:
+    with pytest.raises(UserError, match=message):
+        evaluate(folder, override)
+
+
+def test_a_single_task_network_is_scored_on_its_task_and_hands_in_nothing(folder: Path, tmp_path: Path) -> None:
+    run(tiny(folder, "schedule.epochs=1", "model=single", "model.task=depth", "name=depth"), quiet())
+    result = evaluate(folder, "run=depth")
+    assert result["confusion"] is None
+    assert {name.partition("/")[0] for name in result["scores"]} == {
+        "depth", "multitask", "depth_errors", "by_distance",
+    }  # fmt: skip
+    show_evaluation(quiet(), result)
+    with pytest.raises(UserError, match="this network predicts depth alone"):
+        evaluate(folder, "run=depth", f"submission={tmp_path}/out.zip")
+
+
+def test_from_the_command_line_and_in_a_sweep(folder: Path) -> None:
+    def command(*arguments: str) -> subprocess.CompletedProcess[str]:
+        places = [f"paths.outputs={folder}/outputs", "run=first", "device=cpu", "split=test"]
+        line = [sys.executable, str(ROOT / "evaluate.py"), *arguments, *places]
+        return subprocess.run(line, capture_output=True, text=True, check=False)
+
+    done = command()
+    assert done.returncode == 0, done.stderr
+    assert "mean IoU, % ↑" in done.stdout
+    assert "was evaluated before" in command().stdout
+    done = command("-m", "tta.scales=[1],[1,1.5]")
+    assert done.returncode == 0, done.stderr
+    stored = (only_run(folder, "first") / "evaluations").iterdir()
+    assert sorted(path.name.rpartition("-")[0] for path in stored) == ["test-none", "test-scales_1_1.5"]

@@ -1,0 +1,163 @@
+"""The MLflow model: what it answers when it is loaded, and when MLflow serves it."""
+
+import base64
+import io
+import json
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import mlflow
+import pandas as pd
+import pytest
+import torch
+from helpers.exported import Make, assert_same, exporter, load, one_thread, random_rgb, trainer, truth
+from PIL import Image
+from torch import Tensor
+
+from mtl_seg_depth.system.errors import UserError
+from mtl_seg_depth.tracking import mirror_once
+from mtl_seg_depth.tracking import model as mlflow_model
+
+
+@pytest.fixture(scope="module", autouse=True)
+def quick() -> Iterator[None]:
+    with one_thread():
+        yield
+
+
+@pytest.fixture(scope="module")
+def runs(tmp_path_factory: pytest.TempPathFactory) -> Make:
+    return trainer(tmp_path_factory.mktemp("runs"))
+
+
+@pytest.fixture(scope="module")
+def served(runs: Make, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """An MLflow model of the network `joint`."""
+    path, said = exporter(runs, tmp_path_factory.mktemp("exported"))("joint", "format=mlflow")
+    assert f"mlflow models serve -m {path} --env-manager local" in said
+    return path
+
+
+def encode(rgb: Tensor, format: str = "PNG", **options: Any) -> str:
+    """The picture [1, 3, H, W] as a base64 encoded file."""
+    file = io.BytesIO()
+    pixels = (rgb[0] * 255).round().to(torch.uint8).permute(1, 2, 0).numpy()
+    Image.fromarray(pixels).save(file, format, **options)
+    return base64.b64encode(file.getvalue()).decode()
+
+
+def test_the_mlflow_model_answers_pictures_of_any_size(runs: Make, served: Path, tmp_path: Path) -> None:
+    # A model is served elsewhere: by its own copy of the code, from its own folder.
+    moved = shutil.copytree(served, tmp_path / "moved")
+    code = moved / "served.py"
+    code.write_text(code.read_text() + "\nSMALLEST_SIDE = 40\n")
+    model = mlflow.pyfunc.load_model(str(moved))
+    trained = load(runs("joint"))
+    small, large = random_rgb(1, 40, 52), random_rgb(1, 97, 65)
+    rows = model.predict(pd.DataFrame({"image": [encode(small), encode(large)]})).to_dict("records")
+    for rgb, row in zip((small, large), rows, strict=True):
+        assert_same(mlflow_model.decode_answer([row]), truth(trained, rgb), step=row["depth_scale"])
+    for picture, reason in (
+        ("holiday", "base64 encoded JPEG or PNG"),
+        (base64.b64encode(b"GIF89a").decode(), "cannot identify image"),
+        (encode(random_rgb(1, 39, 52)), "52 x 39 pixels"),
+    ):
+        with pytest.raises(mlflow.MlflowException, match=reason):
+            model.predict(pd.DataFrame({"image": [picture]}))
+    sideways = Image.Exif()
+    sideways[0x0112] = 6  # turn by 90 degrees to the right
+    [row] = model.predict(pd.DataFrame({"image": [encode(large, exif=sideways)]})).to_dict("records")
+    turned = truth(trained, large.rot90(-1, (2, 3)).contiguous())
+    assert_same(mlflow_model.decode_answer([row]), turned, step=row["depth_scale"])
+
+    information = mlflow.models.get_model_info(str(moved))
+    assert information.signature.inputs.input_names() == ["image"]
+    assert information.signature.outputs.input_names() == ["semseg", "depth", "depth_scale"]
+    assert information.metadata["fingerprint"] == trained.fingerprint
+    required = {line.partition("==")[0] for line in (moved / "requirements.txt").read_text().splitlines()}
+    assert required == {"mlflow", "torch", "numpy", "pandas", "pillow"}
+
+
+def test_a_model_goes_into_the_run_it_comes_from(runs: Make, served: Path, tmp_path: Path) -> None:
+    folder = runs("joint")
+    with pytest.raises(UserError, match="has no MLflow run"):
+        mlflow_model.find_run(folder, None)
+    uri = f"sqlite:///{tmp_path}/mlflow.db"
+    run_id = mirror_once(folder, uri, checkpoint=False)
+    assert mlflow_model.find_run(folder, None) == (uri, run_id)
+    with pytest.raises(UserError, match="did not take the model"):
+        mlflow_model.log_model(served, uri, "0" * 32)
+    address = mlflow_model.log_model(served, uri, run_id)
+    before = mlflow.get_tracking_uri()
+    mlflow.set_tracking_uri(uri)
+    try:
+        model = mlflow.pyfunc.load_model(address)
+    finally:
+        mlflow.set_tracking_uri(before)
+    assert "semseg" in model.predict(pd.DataFrame({"image": [encode(random_rgb(1, 32, 32))]})).columns
+
+
+@pytest.fixture
+def server(served: Path, tmp_path: Path) -> Iterator[str]:
+    """The address of a real server, killed with all its processes at the end."""
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    command = ["models", "serve", "-m", str(served), "--env-manager", "local", "--port", str(port)]
+    said = tmp_path / "server.log"
+    environment = {
+        **os.environ,
+        "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}",
+        "MLFLOW_DISABLE_TELEMETRY": "true",
+        "OMP_NUM_THREADS": "1",
+    }
+    with said.open("wb") as log:
+        process = subprocess.Popen(
+            [sys.executable, "-m", "mlflow", *command],
+            cwd=tmp_path,
+            env=environment,
+            stdout=log,
+            stderr=subprocess.STDOUT,
+            start_new_session=True,
+        )
+    address = f"http://127.0.0.1:{port}"
+    try:
+        deadline = time.monotonic() + 120
+        while True:
+            try:
+                urllib.request.urlopen(f"{address}/ping", timeout=5).close()
+                break
+            except OSError:
+                assert process.poll() is None and time.monotonic() < deadline, said.read_text()
+                time.sleep(0.2)
+        yield address
+    finally:
+        os.killpg(process.pid, signal.SIGKILL)
+        process.wait()
+
+
+def test_mlflow_serves_it(server: str, runs: Make) -> None:
+    """Takes about 10 s: MLflow and torch start twice."""
+
+    def post(picture: str) -> Any:
+        body = json.dumps({"dataframe_split": {"columns": ["image"], "data": [[picture]]}}).encode()
+        request = urllib.request.Request(f"{server}/invocations", body, {"Content-Type": "application/json"})
+        with urllib.request.urlopen(request, timeout=60) as response:
+            return json.load(response)["predictions"]
+
+    rgb = random_rgb(1, 64, 97)
+    rows = post(encode(rgb))
+    assert_same(mlflow_model.decode_answer(rows), truth(load(runs("joint")), rgb), step=rows[0]["depth_scale"])
+    with pytest.raises(urllib.error.HTTPError) as refused:
+        post("no picture")
+    assert refused.value.code == 400

@@ -1,0 +1,364 @@
+"""All of a captured step but CUDA's own part: a stand-in records nothing and runs the step's function again."""
+
+import copy
+import functools
+import itertools
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from helpers.composing import compose, options, tiny
+from helpers.tiny_data import write_tiny_miniscapes
+from helpers.two_tasks import batch, configured, state_of, step_with
+from torch._subclasses.fake_tensor import FakeTensorMode
+from torch.utils._python_dispatch import TorchDispatchMode
+
+from mtl_seg_depth.config import parse
+from mtl_seg_depth.data.batches import Batch
+from mtl_seg_depth.models.branched import Branched
+from mtl_seg_depth.models.distilled import Distilled
+from mtl_seg_depth.models.encoder import ResNetEncoder
+from mtl_seg_depth.models.joint import Joint
+from mtl_seg_depth.models.single import Single
+from mtl_seg_depth.nodes import build
+from mtl_seg_depth.runs.assembly import assemble
+from mtl_seg_depth.system.errors import UserError
+from mtl_seg_depth.system.precision import Precision
+from mtl_seg_depth.tasks.depth.codec import DepthStatistics
+from mtl_seg_depth.tasks.semseg.cross_entropy import CrossEntropy
+from mtl_seg_depth.training import optimizers
+from mtl_seg_depth.training.averaging import MovingAverage
+from mtl_seg_depth.training.graphed_step import Backend, CudaGraphs, GraphedStep, obstacle
+from mtl_seg_depth.training.step import Step
+
+WEIGHTINGS = options("task_weights")
+OPTIMIZERS = options("optimizer")
+CUDA = torch.device("cuda")
+RATE = 2.0**-7
+"""Exact in the float32 of a rate on the device."""
+needs_cuda = pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
+
+
+class Rerun:
+    """A backend whose replay runs the function on the very tensors that a graph would have recorded."""
+
+    def __init__(self, empty: bool = False) -> None:
+        self.empty = empty
+        self.warm_ups = self.replays = 0
+
+    def warm_up(self, function: Callable[[], None]) -> None:
+        for _ in range(CudaGraphs.WARM_UP_STEPS):
+            self.warm_ups += 1
+            function()
+
+    def capture(self, function: Callable[[], None]) -> Callable[[], None]:
+        def replay() -> None:
+            self.replays += 1
+            if not self.empty:
+                function()
+
+        return replay
+
+
+def pair(
+    weighting: str, optimizer: str = "adam", backend: Backend | None = None, device: str = "cpu", **arguments: Any
+) -> tuple[Step, GraphedStep]:
+    """An eager step and a captured one from the same start."""
+    steps = []
+    for kind in (Step, GraphedStep):
+        like = step_with(configured(f"task_weights={weighting}"), device)
+        parameters = [{"params": list(part.parameters())} for part in (like.network, like.weighting)]
+        method = getattr(optimizers, optimizer)(parameters[: 1 + bool(parameters[1]["params"])])
+        extra = {"backend": backend} if kind is GraphedStep else {}
+        steps.append(kind(like.network, like.losses, like.weighting, method, Precision("fp32"), **arguments, **extra))
+    eager, graphed = steps
+    assert isinstance(graphed, GraphedStep)
+    return eager, graphed
+
+
+def tensors(tree: Any) -> Iterator[torch.Tensor]:
+    """Every tensor of a state, in order."""
+    if isinstance(tree, torch.Tensor):
+        yield tree
+    elif isinstance(tree, dict | list):
+        for value in tree.values() if isinstance(tree, dict) else tree:
+            yield from tensors(value)
+
+
+def assert_same_state(one: Step, other: Step, **tolerance: float) -> None:
+    first, second = (list(tensors(state_of(step))) for step in (one, other))
+    assert len(first) == len(second)
+    for left, right in zip(first, second, strict=True):
+        torch.testing.assert_close(left, right, **({"rtol": 0, "atol": 0} | tolerance))
+    rates = [[group["lr"] for group in step.optimizer.param_groups] for step in (one, other)]
+    assert rates[0] == rates[1]
+
+
+@pytest.mark.parametrize("clip_norm", [None, 0.01])
+@pytest.mark.parametrize("weighting", WEIGHTINGS)
+def test_replaying_is_stepping_eagerly(weighting: str, clip_norm: float | None) -> None:
+    """The warm-up leaves no trace: parameters, statistics, moments and weights are equal after every step."""
+    eager, graphed = pair(weighting, backend=Rerun(), clip_norm=clip_norm)
+    for step in (eager, graphed):
+        step.average = MovingAverage(step.network, 0.5)
+    for number in range(7):
+        rate = RATE / 2**number
+        expected, replayed = eager(batch(number), rate), graphed(batch(number), rate)
+        assert all(expected[task].equal(replayed[task]) for task in expected)
+        assert_same_state(eager, graphed)
+
+
+@pytest.mark.parametrize("optimizer", OPTIMIZERS)
+def test_every_optimiser_starts_as_if_there_had_been_no_warm_up(optimizer: str) -> None:
+    eager, graphed = pair("equal", optimizer, Rerun())
+    for number in range(3):
+        eager(batch(number), RATE)
+        graphed(batch(number), RATE)
+    assert_same_state(eager, graphed)
+
+
+@pytest.mark.parametrize("optimizer", OPTIMIZERS)
+def test_a_training_continues_from_eager_steps_into_captured_ones(optimizer: str) -> None:
+    eager, graphed = pair("uncertainty", optimizer, Rerun())
+    for number in range(4):
+        eager(batch(number), RATE)
+    state = copy.deepcopy(state_of(eager))
+    graphed.network.load_state_dict(state["network"])
+    graphed.weighting.load_state_dict(state["weighting"])
+    graphed.optimizer.load_state_dict(state["optimizer"])
+    for number in range(4, 8):
+        eager(batch(number), RATE)
+        graphed(batch(number), RATE)
+    assert_same_state(eager, graphed)
+
+
+def test_a_checkpoint_does_not_show_how_steps_were_made() -> None:
+    eager, graphed = pair("famo", backend=Rerun())
+    eager(batch(0), RATE)
+    graphed(batch(0), RATE)
+    assert state_of(eager)["optimizer"]["param_groups"] == state_of(graphed)["optimizer"]["param_groups"]
+
+
+def test_every_step_is_one_replay_after_one_warm_up() -> None:
+    backend = Rerun()
+    _, graphed = pair("equal", backend=backend)
+    for number in range(5):
+        graphed(batch(number), RATE)
+    assert (backend.warm_ups, backend.replays) == (CudaGraphs.WARM_UP_STEPS, 5)
+
+
+def test_random_numbers_are_put_back() -> None:
+    _, graphed = pair("equal", backend=Rerun())
+
+    def draw(*_: Any) -> None:
+        torch.rand(3)
+
+    graphed.network.register_forward_pre_hook(draw)
+    before = torch.get_rng_state()
+    data = batch(0)
+    graphed._capture(data)
+    assert torch.get_rng_state().equal(before)
+
+
+def test_the_batch_is_read_when_it_is_given_and_left_alone() -> None:
+    eager, graphed = pair("equal", backend=Rerun())
+    data = batch(0)
+    graphed(data, RATE)
+    eager(data, RATE)
+    kept = data.rgb.clone()
+    graphed(batch(1), RATE)
+    eager(batch(1), RATE)
+    assert data.rgb.equal(kept)
+    assert_same_state(eager, graphed)
+
+
+def test_an_empty_capture_is_noticed_at_the_first_step() -> None:
+    _, graphed = pair("equal", backend=Rerun(empty=True))
+    with pytest.raises(RuntimeError, match="nothing was captured"):
+        graphed(batch(0), RATE)
+
+
+def test_a_batch_of_another_shape_is_refused() -> None:
+    _, graphed = pair("equal", backend=Rerun())
+    graphed(batch(0), RATE)
+    small = batch(1)
+    with pytest.raises(ValueError, match=r"captured for pictures of \(4, 3, 6, 6\), not \(2, 3, 6, 6\)"):
+        graphed(Batch(small.rgb[:2], small.semseg[:2], small.depth[:2], small.ids[:2]), 0.01)
+
+
+class TestChoice:
+    def test_on_a_cpu_steps_are_eager(self, tmp_path: Path) -> None:
+        write_tiny_miniscapes(tmp_path / "data")
+        assert type(assemble(tiny(tmp_path), torch.device("cpu")).step) is Step
+
+    def test_a_graph_on_a_cpu_is_refused_with_the_reason(self, tmp_path: Path) -> None:
+        write_tiny_miniscapes(tmp_path / "data")
+        with pytest.raises(UserError, match="step=graph: CUDA graphs need a CUDA device, and this is cpu; take step="):
+            assemble(tiny(tmp_path, "step=graph"), torch.device("cpu"))
+
+    @pytest.mark.parametrize(("weighting", "optimizer"), list(itertools.product(WEIGHTINGS, OPTIMIZERS)))
+    def test_every_option_can_be_captured_on_a_gpu(self, weighting: str, optimizer: str) -> None:
+        step, _ = pair(weighting, optimizer)
+        assert obstacle(CUDA, step.optimizer, step.weighting) is None
+
+    def test_an_optimiser_that_reads_its_rate_on_the_host_is_an_obstacle(self) -> None:
+        step, _ = pair("equal")
+        plain = torch.optim.SGD(step.network.parameters(), lr=0.1)
+        assert "SGD reads its learning rate on the host" in (obstacle(CUDA, plain, step.weighting) or "")
+
+    def test_a_weighting_that_says_so_is_an_obstacle(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        step, _ = pair("equal")
+        monkeypatch.setattr(type(step.weighting), "capturable", False)
+        assert "Fixed does depends on the values" in (obstacle(CUDA, step.optimizer, step.weighting) or "")
+
+    def test_a_compiled_step_is_on_the_same_parameters(self, tmp_path: Path) -> None:
+        write_tiny_miniscapes(tmp_path / "data")
+        parts = assemble(tiny(tmp_path, "step=compile"), torch.device("cpu"))
+        assert parts.step.forward is not parts.network
+        compiled: Any = parts.step.forward
+        own = {id(parameter) for parameter in parts.network.parameters()}
+        assert {id(parameter) for parameter in compiled.parameters()} == own
+
+
+class NothingFromTheHost(TorchDispatchMode):
+    """Refuses tensors made of host values in the middle of a step: on a GPU each is a copy that the host waits for."""
+
+    def __torch_dispatch__(self, function: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        assert "lift_fresh" not in str(function), "a tensor was made of host values"
+        return function(*args, **(kwargs or {}))
+
+
+ARCHITECTURES: dict[str, Callable[[ResNetEncoder], Any]] = {
+    "baseline": lambda encoder: Joint(encoder, aspp=False, skip=False),
+    "joint": Joint,
+    "branched, squeeze-and-excitation": lambda encoder: Branched(encoder, aspp_se=True, decoder_se=True),
+    "distilled": Distilled,
+    "distilled, two gates": lambda encoder: Distilled(encoder, gate="per_task"),
+    "semseg alone": lambda encoder: Single(encoder, task="semseg"),
+    "depth alone": lambda encoder: Single(encoder, task="depth"),
+}
+
+
+def fake_step(network: Any, *overrides: str, clip_norm: float | None = None) -> None:
+    """One step, as it would be captured, on tensors without values: asking for one raises, and so do shapes of them."""
+    settings = parse(composed(*overrides))
+    norm = build("depth_norm", settings.depth_norm, statistics=DepthStatistics(mean=27, std=29))
+    losses = {"semseg": CrossEntropy(), "depth": build("loss", settings.loss, depth_norm=norm)}
+    weighting = build("task_weights", settings.task_weights, tasks=network.tasks, steps_per_epoch=3)
+    optimizer = build("optimizer", settings.optimizer, parameters=[*network.parameters(), *weighting.parameters()])
+    chosen = {task: losses[task] for task in network.tasks}
+    step = Step(network, chosen, weighting, optimizer, Precision("bf16"), clip_norm)
+    shape = (2, 64, 64)
+    data = Batch(torch.rand(2, 3, 64, 64), torch.zeros(shape, dtype=torch.int64), torch.rand(shape), [0, 1])
+    rate = torch.zeros(())
+    with NothingFromTheHost():
+        step(data, rate)
+
+
+@functools.cache
+def composed(*overrides: str) -> dict[str, Any]:
+    return compose(*overrides)
+
+
+class TestNothingWaitsForTheDevice:
+    @pytest.mark.parametrize("architecture", ARCHITECTURES)
+    @pytest.mark.parametrize("weighting", ["equal", "famo", "cagrad"])
+    def test_with_every_architecture(self, architecture: str, weighting: str) -> None:
+        """With one weighting of each kind: of the losses, of the gradients, and with a second forward pass."""
+        with FakeTensorMode():
+            network = ARCHITECTURES[architecture](ResNetEncoder("resnet18"))
+            fake_step(network, f"task_weights={weighting}", clip_norm=1.0)
+
+    @pytest.mark.parametrize("clip_norm", [None, 1.0])
+    @pytest.mark.parametrize("loss", options("loss"))
+    @pytest.mark.parametrize("weighting", WEIGHTINGS)
+    def test_with_every_loss_and_weighting(self, weighting: str, loss: str, clip_norm: float | None) -> None:
+        with FakeTensorMode():
+            network = Shallow()
+            fake_step(network, f"task_weights={weighting}", f"loss={loss}", clip_norm=clip_norm)
+
+    @pytest.mark.parametrize("optimizer", OPTIMIZERS)
+    @pytest.mark.parametrize("depth_norm", options("depth_norm"))
+    def test_with_every_optimiser_and_depth_normalisation(self, depth_norm: str, optimizer: str) -> None:
+        with FakeTensorMode():
+            fake_step(Shallow(), f"optimizer={optimizer}", f"depth_norm={depth_norm}", "loss=silog")
+
+    def test_with_an_average_of_the_weights(self) -> None:
+        network: Any = Shallow()
+        average = MovingAverage(network, 0.9)
+        with FakeTensorMode(allow_non_fake_inputs=True), NothingFromTheHost():
+            average.update(network)
+        with FakeTensorMode(allow_non_fake_inputs=True), pytest.raises(Exception, match="_local_scalar_dense"):
+            float(average.updates)
+
+    @pytest.mark.parametrize(
+        "waits",
+        [
+            lambda x: x * x.sum().item(),
+            lambda x: x[x > 0.5],
+            lambda x: x * float(x.mean()),
+            lambda x: x * torch.tensor(2.0),
+            lambda x: x if x.sum() > 0 else -x,
+        ],
+        ids=["item", "boolean index", "float", "host value", "decision"],
+    )
+    def test_what_would_wait_is_noticed(self, waits: Callable[[torch.Tensor], torch.Tensor]) -> None:
+        with FakeTensorMode():
+            network = Shallow()
+            network.waits = waits
+            with pytest.raises(Exception, match=r"_local_scalar_dense|nonzero|host values"):
+                fake_step(network)
+
+
+class Shallow(torch.nn.Module):
+    """A convolution for both tasks with batch normalisation."""
+
+    tasks = ("semseg", "depth")
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.layers = torch.nn.Sequential(torch.nn.Conv2d(3, 20, 1), torch.nn.BatchNorm2d(20))
+        self.waits: Callable[[torch.Tensor], Any] = lambda _: None
+
+    def forward(self, rgb: torch.Tensor) -> dict[str, list[torch.Tensor]]:
+        out = self.layers(rgb)
+        self.waits(out)
+        return {"semseg": [out[:, :19]], "depth": [out[:, 19]]}
+
+
+@pytest.mark.cuda
+@needs_cuda
+class TestOnCuda:
+    @pytest.mark.parametrize("weighting", WEIGHTINGS)
+    def test_captured_and_eager_fp32_have_the_same_losses_for_50_steps(self, weighting: str) -> None:
+        eager, graphed = pair(weighting, device="cuda", clip_norm=1.0)
+        for step in (eager, graphed):
+            step.average = MovingAverage(step.network, 0.9)
+        for number in range(50):
+            expected = eager(batch(number, "cuda"), 0.01)
+            replayed = graphed(batch(number, "cuda"), 0.01)
+            for task in expected:
+                torch.testing.assert_close(replayed[task], expected[task], rtol=1e-4, atol=1e-5)
+        assert_same_state(eager, graphed, rtol=1e-3, atol=1e-4)
+
+    @pytest.mark.parametrize("optimizer", OPTIMIZERS)
+    def test_every_optimiser_is_captured(self, optimizer: str) -> None:
+        eager, graphed = pair("equal", optimizer, device="cuda")
+        for number in range(10):
+            expected = eager(batch(number, "cuda"), 0.01 / (number + 1))
+            replayed = graphed(batch(number, "cuda"), 0.01 / (number + 1))
+        for task in expected:
+            torch.testing.assert_close(replayed[task], expected[task], rtol=1e-4, atol=1e-5)
+
+    def test_the_host_never_waits_for_a_replay(self) -> None:
+        _, graphed = pair("famo", device="cuda")
+        batches = [batch(number, "cuda") for number in range(3)]
+        graphed(batches[0], 0.01)
+        torch.cuda.set_sync_debug_mode("error")
+        try:
+            for data in batches:
+                graphed(data, RATE)
+        finally:
+            torch.cuda.set_sync_debug_mode("default")

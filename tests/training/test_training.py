@@ -1,0 +1,396 @@
+"""A training through its own entry point, on tiny data: what it leaves, how it continues, how it fails."""
+
+import errno
+import io
+import json
+import math
+import os
+import re
+import signal
+import subprocess
+import sys
+import time
+from collections import namedtuple
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from helpers.comparing import assert_same_run, damage, scores, weights
+from helpers.composing import HELPERS, TINY, places, tiny
+from helpers.tiny_data import write_tiny_miniscapes
+from PIL import Image
+from rich.console import Console
+
+from mtl_seg_depth.records import checkpoint
+from mtl_seg_depth.runs.run import run
+from mtl_seg_depth.system.errors import UserError
+from mtl_seg_depth.system.interruption import Interrupted
+from mtl_seg_depth.training.step import Step
+
+COUNTS = {"train": 8, "val": 3}
+STEPS = 8
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    write_tiny_miniscapes(tmp_path / "data", COUNTS)
+    return tmp_path
+
+
+def quiet() -> Console:
+    return Console(file=io.StringIO(), width=200)
+
+
+def train(folder: Path, *overrides: str) -> dict[str, Any]:
+    return run(tiny(folder, *overrides), quiet())
+
+
+@pytest.fixture
+def steps_taken(monkeypatch: pytest.MonkeyPatch) -> list[int]:
+    taken: list[int] = []
+    original = Step.__call__
+
+    def counting(self: Step, *arguments: Any) -> Any:
+        taken.append(1)
+        return original(self, *arguments)
+
+    monkeypatch.setattr(Step, "__call__", counting)
+    return taken
+
+
+def test_a_training_leaves_everything_it_promises(folder: Path, steps_taken: list[int]) -> None:
+    result = train(folder, "tracking.log_every=2")
+    assert len(steps_taken) == STEPS
+    assert result["status"] == "finished"
+    assert result["steps"] == STEPS
+    left = Path(result["folder"])
+    assert {path.name for path in left.iterdir()} >= {
+        "config.yaml", "run.json", "metrics.jsonl", "result.json", "last.pt", "best.pt", "artifacts",
+    }  # fmt: skip
+    for picture in ("panels/step_000004.png", "panels/step_000008.png", "confusion.png"):
+        with Image.open(left / "artifacts" / picture) as image:
+            assert min(image.size) > 50
+    assert json.loads((left / "result.json").read_text()) == json.loads(json.dumps(result))
+    logged = {name for _, values in scores(left) for name in values}
+    assert {"train/loss/semseg", "train/loss/depth", "train/learning_rate", "val/multitask", "val/semseg"} <= logged
+    assert {"val/depth", "val/iou/road", "val/depth_errors/rmse", "best/multitask", "best/step"} <= logged
+    assert [step for step, values in scores(left) if "train/loss/depth" in values] == [2, 4, 6, 8]
+    card = json.loads((left / "run.json").read_text())
+    assert card["fingerprint"] == result["fingerprint"]
+    assert card["params"]["lr.value"] == "0.0001"
+    assert card["params"]["model"] == "mtl_seg_depth.models.joint.Joint"
+    assert set(result["baseline"]) >= {"val/semseg", "val/depth", "val/multitask"}
+
+
+def test_the_best_epoch_is_the_best_on_validation_and_its_weights_are_kept(folder: Path) -> None:
+    result = train(folder, "lr.value=1e-2", "schedule.epochs=4")
+    validations = {step: values for step, values in scores(result["folder"]) if "val/multitask" in values}
+    assert sorted(validations) == [4, 8, 12, 16]
+
+    def rank(step: int) -> tuple[float, float]:
+        values = validations[step]
+        return values["val/multitask"], values["val/semseg"] - values["val/depth"]
+
+    assert result["best_step"] == max(validations, key=rank)
+    assert result["best"]["val/semseg"] == validations[result["best_step"]]["val/semseg"]
+    assert torch.load(Path(result["folder"]) / "best.pt", weights_only=True)["step"] == result["best_step"]
+    last = validations[16]
+    assert (result["last"]["val/depth"], last["best/step"]) == (last["val/depth"], result["best_step"])
+
+
+def test_a_finished_run_is_not_trained_twice(folder: Path, steps_taken: list[int]) -> None:
+    first = train(folder)
+    assert train(folder) == json.loads(json.dumps(first))
+    assert train(folder, "tracking.log_every=3", "checkpoint.every_minutes=1")["folder"] == first["folder"]
+    assert len(steps_taken) == STEPS
+
+
+def test_rerun_trains_again_beside_the_old_with_the_same_result(folder: Path, steps_taken: list[int]) -> None:
+    first = train(folder)
+    second = train(folder, "rerun=true")
+    assert len(steps_taken) == 2 * STEPS
+    assert second["folder"] == first["folder"] + ".2"
+    assert_same_run(first["folder"], second["folder"])
+    assert train(folder)["folder"] == second["folder"]  # the newest stands for the config
+
+
+def test_another_seed_is_another_result(folder: Path) -> None:
+    first, second = train(folder), train(folder, "seed=1")
+    assert first["folder"] != second["folder"]
+    assert not weights(first["folder"])["encoder.stem.0.weight"].equal(
+        weights(second["folder"])["encoder.stem.0.weight"]
+    )
+
+
+class Stopping:
+    """Lets a step send this process a signal."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch, at: int, number: int) -> None:
+        original = Step.__call__
+        self.count = 0
+
+        def stopping(step: Step, *arguments: Any) -> Any:
+            self.count += 1
+            if self.count == at:
+                os.kill(os.getpid(), number)
+            return original(step, *arguments)
+
+        monkeypatch.setattr(Step, "__call__", stopping)
+
+
+def test_an_average_of_the_weights_is_what_is_scored_and_kept(folder: Path) -> None:
+    plain, averaged = train(folder, "schedule.epochs=1"), train(folder, "schedule.epochs=1", "ema=0.5")
+    last = torch.load(Path(averaged["folder"]) / "last.pt", weights_only=True)
+    best = weights(averaged["folder"], "best.pt")
+    for name, value in weights(plain["folder"]).items():
+        assert value.equal(last["network"][name]), "training goes on as without it"
+        assert best[name].equal(last["average"][f"network.{name}"])
+    moved = "encoder.stem.0.weight"
+    assert not best[moved].equal(last["network"][moved])
+    assert averaged["last"]["val/depth"] != plain["last"]["val/depth"]
+
+
+@pytest.mark.parametrize(
+    ("number", "ema"), [(signal.SIGINT, "null"), (signal.SIGTERM, "null"), (signal.SIGTERM, "0.9")]
+)
+def test_a_run_asked_to_stop_saves_and_continues_as_if_nothing_had_been(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, number: int, ema: str
+) -> None:
+    whole = train(folder, "tracking.log_every=4", "seed=0", f"ema={ema}")
+    with monkeypatch.context() as patched:
+        Stopping(patched, at=3, number=number)
+        with pytest.raises(Interrupted, match="stopped at step 3 of 8"):
+            train(folder, "tracking.log_every=4", "rerun=true", f"ema={ema}")
+    # In the middle of an epoch and between two log points: sums, order and views have to go on where they were.
+    again = train(folder, "tracking.log_every=4", "rerun=true", f"ema={ema}")
+    assert again["folder"].endswith(".2")
+    assert_same_run(whole["folder"], again["folder"])
+
+
+def test_resume_false_starts_anew_beside_what_was_interrupted(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with monkeypatch.context() as patched:
+        Stopping(patched, at=3, number=signal.SIGTERM)
+        with pytest.raises(Interrupted):
+            train(folder)
+    assert train(folder, "resume=false")["folder"].endswith(".2")
+
+
+def test_a_killed_run_continues_bit_for_bit(
+    folder: Path, extent: Callable[[int, int], int], observed: Callable[..., None]
+) -> None:
+    """Ended at random moments, the same command each time: weights and scores as of the uninterrupted run."""
+    kills = extent(10, 100)
+    overrides = [*TINY, *places(folder), "checkpoint.every_minutes=0.003", "schedule.epochs=6", "tracking.log_every=3"]
+    command = [sys.executable, str(HELPERS / "killing.py"), str(kills), str(folder), *overrides]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=60 + 60 * kills, check=False)
+    assert done.returncode == 0, done.stderr
+    report = json.loads(done.stdout.splitlines()[-1])
+    assert len(report["started_from"]) == kills
+    assert any(report["started_from"]), "the kills all fell before the first checkpoint"
+    for killed in report["killed"]:
+        assert_same_run(report["whole"], killed)
+        assert not list(Path(killed).rglob(".*.tmp*")), "a continued run clears away what a kill left behind"
+    observed(
+        "a run ended at any moment, by SIGKILL, loss of power, SIGTERM or Ctrl-C, continues to bit-identical weights "
+        "and scores",
+        kills=kills,
+        stops=report["stops"],
+        power_failures=report["power_failures"],
+        torn_checkpoints=report["torn"],
+        runs_compared=len(report["killed"]),
+        lost=0,
+    )
+
+
+def test_a_loss_that_is_no_number_ends_the_run_as_diverged(folder: Path, steps_taken: list[int]) -> None:
+    result = train(folder, "optimizer=sgd", "lr.value=1e12", "tracking.log_every=1", "validation.every_steps=1")
+    assert result["status"] == "diverged"
+    assert 1 <= len(steps_taken) == result["steps"] < STEPS
+    assert all(math.isfinite(value) for value in result["last"].values())
+    last_loss = [values for _, values in scores(result["folder"]) if "train/loss/depth" in values][-1]
+    assert not math.isfinite(last_loss["train/loss/depth"] + last_loss["train/loss/semseg"])
+    assert train(folder, "optimizer=sgd", "lr.value=1e12", "tracking.log_every=1", "validation.every_steps=1")
+    assert len(steps_taken) == result["steps"]
+
+
+def test_other_data_under_the_same_name_is_not_continued(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with monkeypatch.context() as patched:
+        Stopping(patched, at=3, number=signal.SIGTERM)
+        with pytest.raises(Interrupted):
+            train(folder)
+    write_tiny_miniscapes(folder / "data", COUNTS, seed=1)
+    with pytest.raises(UserError, match=r"another training data; resume=false trains anew"):
+        train(folder)
+
+
+def stopped_twice(folder: Path, monkeypatch: pytest.MonkeyPatch, *overrides: str) -> Path:
+    """The folder of a run that was saved at the steps 4 and 6 of 8, and stopped then."""
+    with monkeypatch.context() as patched:
+        Stopping(patched, at=6, number=signal.SIGTERM)
+        with pytest.raises(Interrupted):
+            train(folder, *overrides)
+    return max((folder / "outputs").iterdir())
+
+
+@pytest.mark.parametrize("how", ["flipped", "cut", "missing"])
+def test_a_damaged_checkpoint_falls_back_to_the_one_before_with_the_same_result(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, steps_taken: list[int], how: str
+) -> None:
+    whole = train(folder, "tracking.log_every=3")
+    steps_taken.clear()
+    left = stopped_twice(folder, monkeypatch, "tracking.log_every=3", "rerun=true")
+    last = left / "last.pt"
+    if how == "flipped":
+        damage(last)
+    elif how == "cut":
+        os.truncate(last, last.stat().st_size // 2)
+    else:  # killed between two renames
+        last.unlink()
+    again = train(folder, "tracking.log_every=3", "rerun=true")
+    assert again["folder"] == str(left)
+    assert len(steps_taken) == 6 + 4
+    assert re.search(r"last\.pt is (damaged|missing).*; going on from the checkpoint before, of step 4", caplog.text)
+    assert_same_run(whole["folder"], left)
+
+
+def test_the_damaged_one_does_not_take_the_place_of_the_one_before(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    left = stopped_twice(folder, monkeypatch)
+    damage(left / "last.pt")
+    with monkeypatch.context() as patched:
+        Stopping(patched, at=1, number=signal.SIGTERM)
+        with pytest.raises(Interrupted, match="step 5"):
+            train(folder)
+    kept = [checkpoint.load(left / name, torch.device("cpu")) for name in ("last.pt", "last.previous.pt")]
+    assert [saved["state"]["step"] for saved in kept] == [5, 4]
+
+
+def test_with_both_checkpoints_damaged_it_says_what_to_do(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    left = stopped_twice(folder, monkeypatch)
+    damage(left / "last.pt")
+    damage(left / "last.previous.pt")
+    with pytest.raises(UserError, match=r"last\.pt is .*last\.previous\.pt is .* nothing is left .* resume=false"):
+        train(folder)
+    assert train(folder, "resume=false")["status"] == "finished"
+
+
+@pytest.mark.parametrize("how", ["damaged", "missing"])
+def test_best_weights_that_are_lost_are_not_passed_over(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, how: str
+) -> None:
+    left = stopped_twice(folder, monkeypatch)
+    if how == "damaged":
+        damage(left / "best.pt")
+    else:
+        (left / "best.pt").unlink()
+    with pytest.raises(UserError, match=r"best\.pt .*; the best weights so far are lost\. resume=false trains anew"):
+        train(folder)
+
+
+def test_best_weights_of_a_later_step_stay_unless_they_are_beaten(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A GPU that does not repeat its sums exactly: the second life scores less than the first did."""
+    whole = train(folder, "validation.every_steps=2")
+    left = stopped_twice(folder, monkeypatch, "validation.every_steps=2", "rerun=true")
+    later = checkpoint.load(left / "best.pt", torch.device("cpu"))
+    later = {**later, "step": 8, "rank": (99.0, 99.0), "scores": {**later["scores"], "val/multitask": 99.0}}
+    checkpoint.save(left / "best.pt", later)
+    with monkeypatch.context() as patched:  # nothing beats what the state knows
+        patched.setattr("mtl_seg_depth.scoring.metrics.Scores.rank", (-99.0, -99.0))
+        result = train(folder, "validation.every_steps=2", "rerun=true")
+    assert whole["best"]["val/multitask"] != 99
+    assert (result["best_step"], result["best"]["val/multitask"]) == (8, 99.0)
+    assert torch.load(left / "best.pt", weights_only=True)["step"] == 8
+
+
+def test_no_room_for_checkpoints_is_known_before_the_first_step(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, steps_taken: list[int]
+) -> None:
+    train(folder, "schedule.max_steps=1")  # so that packing is done
+    usage = namedtuple("usage", "total used free")
+    monkeypatch.setattr("mtl_seg_depth.runs.run.shutil.disk_usage", lambda _: usage(2**30, 2**30, 2**20))
+    with pytest.raises(UserError, match=r"take up to \d+ MiB, and 1 MiB are free; paths\.outputs=<folder>"):
+        train(folder)
+    assert len(steps_taken) == 1
+
+
+def test_a_disk_that_fills_up_leaves_the_checkpoint_before(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    original, saves = torch.save, []
+
+    def full(state: Any, file: Any) -> None:
+        saves.append("optimizer" in state)
+        if sum(saves) == 2:
+            file.write(b"half")
+            raise OSError(errno.ENOSPC, "No space left on device")
+        original(state, file)
+
+    monkeypatch.setattr("mtl_seg_depth.records.checkpoint.torch.save", full)
+    with pytest.raises(UserError, match="No space left on device; what was saved before is untouched"):
+        train(folder, "lr.value=1e-5")
+    monkeypatch.undo()
+    left = next((folder / "outputs").iterdir())
+    assert torch.load(left / "last.pt", weights_only=True)["state"]["step"] == 4
+    assert not list(left.glob(".*.tmp*"))
+    assert train(folder, "lr.value=1e-5")["status"] == "finished"
+
+
+def test_a_folder_that_cannot_be_written_is_a_message(folder: Path) -> None:
+    (folder / "outputs").write_text("a file where a folder should be")
+    with pytest.raises(UserError, match=r"outputs.*what was saved before is untouched"):
+        train(folder)
+
+
+def test_two_identical_commands_at_once_train_once(folder: Path) -> None:
+    settings = tiny(folder)
+    script = f"""
+import io, time
+from pathlib import Path
+from rich.console import Console
+from helpers.composing import tiny
+from mtl_seg_depth.runs import run as module
+original = module._train
+def slow(*arguments):
+    Path({str(folder)!r}, "inside").touch()
+    time.sleep(6)
+    return original(*arguments)
+module._train = slow
+module.run(tiny(Path({str(folder)!r})), Console(file=io.StringIO()))
+"""
+    other = subprocess.Popen([sys.executable, "-c", script])
+    while not (folder / "inside").exists():
+        assert other.poll() is None
+        time.sleep(0.05)
+    with pytest.raises(UserError, match="another process is training this very run"):
+        run(settings, quiet())
+    assert other.wait(timeout=60) == 0
+    assert run(settings, quiet())["status"] == "finished"
+
+
+def test_a_single_task_network_is_scored_on_its_task_alone(folder: Path) -> None:
+    result = train(folder, "model=single", "model.task=depth")
+    assert "val/depth" in result["best"]
+    assert "val/semseg" not in result["best"]
+    assert result["best"]["val/multitask"] == max(50 - result["best"]["val/depth"], 0)
+    assert "val/semseg" not in result["baseline"]
+
+
+def test_max_steps_ends_early_and_still_validates(folder: Path) -> None:
+    result = train(folder, "schedule.max_steps=3")
+    assert (result["steps"], result["best_step"]) == (3, 3)
+
+
+def test_validation_at_a_step_interval(folder: Path) -> None:
+    result = train(folder, "validation.every_steps=3")
+    assert [step for step, values in scores(result["folder"]) if "val/depth" in values] == [3, 6, 8]
+
+
+def test_scores_do_not_depend_on_the_size_of_validation_batches(folder: Path) -> None:
+    one = train(folder, "validation.batch_size=1")["best"]
+    many = train(folder, "validation.batch_size=3", "rerun=true")["best"]
+    assert one.keys() == many.keys()
+    np.testing.assert_allclose(list(one.values()), list(many.values()), rtol=1e-6)
