@@ -1,0 +1,5 @@
+"""What segmentation is judged by."""
+
+from mtl_seg_depth.tasks.headline import Headline
+
+MEAN_IOU = Headline("semseg", "mean IoU", "mIoU", "%", higher_is_better=True, pivot=50.0)
