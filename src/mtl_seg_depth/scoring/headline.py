@@ -1,8 +1,8 @@
 """Every score that runs are chosen and compared by, and which of two runs is better: nobody else decides that.
 
 `multitask` is the report's grade of all tasks together: what each headline score has beyond its pivot, added up. Short
-trainings often stand at its floor of 0, where `margin` still tells two of them apart: the headline scores added up, each
-turned so that higher is better (mean IoU less SI-log). A score that is missing or nan is worse than any.
+trainings often stand at its floor of 0, where `margin` still tells two of them apart: the headline scores added up,
+each turned so that higher is better (mean IoU less SI-log). A score that is missing or nan is worse than any.
 """
 
 import math
