@@ -6,7 +6,7 @@ each turned so that higher is better (mean IoU less SI-log). A score that is mis
 """
 
 import math
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import Literal
 
 from mtl_seg_depth.tasks import HEADLINES
@@ -69,6 +69,17 @@ def gain(key: str, found: float | None) -> float:
 def rank(scores: Mapping[str, float | None], tasks: Iterable[str] | None = None) -> Rank:
     """For choosing the best of several trainings or validations of the same tasks (of all by default)."""
     return multitask(scores), gain(MARGIN.key, margin(scores, tasks))
+
+
+def pareto_front(points: Sequence[Sequence[float]]) -> list[int]:
+    """The places of the points that no other beats in one value without losing in another; higher is better."""
+
+    def beaten(point: Sequence[float]) -> bool:
+        return any(
+            all(a >= b for a, b in zip(other, point, strict=True)) and tuple(other) != tuple(point) for other in points
+        )
+
+    return [place for place, point in enumerate(points) if not beaten(point)]
 
 
 def _finite(scores: Mapping[str, float | None]) -> dict[str, float]:
