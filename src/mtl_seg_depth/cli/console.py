@@ -10,7 +10,8 @@ from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
 from rich.text import Text
 
-from mtl_seg_depth.scoring.metrics import Scores
+from mtl_seg_depth.scoring.headline import shown
+from mtl_seg_depth.scoring.scores import Scores
 
 
 class LiveLine:
@@ -55,23 +56,14 @@ class LiveLine:
 
     def on_validation(self, step: int, scores: Scores, is_best: bool) -> None:
         """Leave one line standing for every validation."""
-        parts = [
-            self._epoch(step - 1).removeprefix(self.headline),
-            f"loss {self.losses}",
-            f"validation multitask {scores.multitask:.2f}",
-        ]
-        if scores.semseg is not None:
-            parts.append(f"mIoU {scores.semseg:.2f} %")
-        if scores.depth is not None:
-            parts.append(f"SI-log {scores.depth:.2f}")
+        parts = [self._epoch(step - 1).removeprefix(self.headline), f"loss {self.losses}", "validation"]
+        for each in shown(scores.measured):
+            parts.append(f"{each.short} {scores.headlines[each.key]:.2f}{f' {each.unit}' if each.unit else ''}")
         line = "  ".join(parts) + ("  [green]best so far[/]" if is_best else "")
         self.console.print(line, highlight=False, soft_wrap=True)
 
     def _epoch(self, step: int) -> str:
         return f"{self.headline}epoch {step // self.steps_per_epoch + 1:>2}/{self.epochs}"
-
-
-ARROWS = {"semseg": ("mean IoU, % ↑", 2), "depth": ("SI-log RMSE x 100 ↓", 2), "multitask": ("multitask ↑", 2)}
 
 
 def show_result(console: Console, result: Mapping[str, Any], ui_command: str | None) -> None:
@@ -107,10 +99,10 @@ def _scores(best: Mapping[str, float], baseline: Mapping[str, float], step: int)
     table.add_column("validation split")
     table.add_column(f"best, step {step}", justify="right", style="bold")
     table.add_column("most frequent class, mean depth", justify="right")
-    for key, (title, digits) in ARROWS.items():
-        if f"val/{key}" in best:
-            values = (scores.get(f"val/{key}") for scores in (best, baseline))
-            table.add_row(title, *("-" if value is None else f"{value:.{digits}f}" for value in values))
+    for each in shown():
+        if f"val/{each.key}" in best:
+            values = (scores.get(f"val/{each.key}") for scores in (best, baseline))
+            table.add_row(each.heading, *("-" if value is None else f"{value:.2f}" for value in values))
     return table
 
 

@@ -90,7 +90,7 @@ def export(settings: ExportSettings) -> Exported:
     trained = load_trained(str(checkpoint), outputs, torch.device("cpu"))
     run = mlflow_model.find_run(trained.folder, settings.tracking_uri) if settings.log else None
     trained.network.to(memory_format=torch.contiguous_format)
-    deployed = Deployed(trained.network, trained.depth_norm, settings.probabilities).eval()
+    deployed = Deployed(trained.network, trained.tasks, settings.probabilities).eval()
     description = describe(trained, deployed)
     try:
         path.parent.mkdir(parents=True, exist_ok=True)

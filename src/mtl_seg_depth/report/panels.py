@@ -6,7 +6,8 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from mtl_seg_depth.drawing.pictures import Picture, sheet
+from mtl_seg_depth.drawing.sheet import sheet
+from mtl_seg_depth.tasks.task import Image as Picture
 
 COLUMNS = (
     "image", "labels", "predicted labels", "depth (log scale, near is bright)", "predicted depth",

@@ -22,7 +22,8 @@ from rich.markup import escape
 from mtl_seg_depth.cli.console import LiveLine
 from mtl_seg_depth.config import Settings, fingerprint, flatten, identity
 from mtl_seg_depth.data.batches import ScoringBatches
-from mtl_seg_depth.drawing import pictures
+from mtl_seg_depth.drawing.confusion import confusion
+from mtl_seg_depth.drawing.sheet import panel_rows, save, sheet
 from mtl_seg_depth.records.record import Record
 from mtl_seg_depth.runs.assembly import (
     Parts,
@@ -31,11 +32,12 @@ from mtl_seg_depth.runs.assembly import (
     folder_name,
     resolve,
     scoring_batches,
+    settle_torch,
     training_batches,
 )
 from mtl_seg_depth.scoring.baseline import Constant
-from mtl_seg_depth.scoring.metrics import Scores
-from mtl_seg_depth.scoring.predictor import Predictor, score
+from mtl_seg_depth.scoring.predictor import Predictor
+from mtl_seg_depth.scoring.scores import Scores, score
 from mtl_seg_depth.system import atomic
 from mtl_seg_depth.system.errors import OutOfMemoryError, UserError
 from mtl_seg_depth.system.interruption import Interrupted
@@ -127,6 +129,7 @@ def run(
     if folder.result is not None:
         console.print("This very config was trained before" + ("." if sweep else "; rerun=true trains it again."))
         return folder.result
+    settle_torch(settings)
     parts = assemble(settings, device)  # finds mistakes before anything is written
     with _plain_errors(folder.path), _plain_memory_errors(settings, device), folder.locked(wait=sweep is not None):
         return folder.result or _train(settings, device, folder, parts, console, choices, sweep)
@@ -145,15 +148,15 @@ def _train(
     (folder.path / "result.json").unlink(missing_ok=True)  # of a run that was pruned, and goes on
     _require_space(folder.path, parts.parameters * BYTES_PER_PARAMETER)
     train = parts.source.open("train")
-    val = scoring_batches(settings, parts.source.open("val"), device)
+    val = scoring_batches(settings, parts, parts.source.open("val"), device)
     batches = training_batches(settings, parts, train, device)
-    absent = settings.validation.absent_classes
     record = Record(folder.path)
     training = Training(
         parts.step,
+        parts.advance,
         batches,
         parts.learning_rate,
-        lambda: score(parts.predictor, val, absent),
+        lambda: score(parts.predictor, val, parts.tasks),
         parts.plan,
         record,
         {"fingerprint": folder.fingerprint, "training data": train.content_digest},
@@ -189,7 +192,7 @@ def _train(
         training.observers = (line, pictures_of, *(sweep.observe(folder.path) if sweep else ()))
         status = training.run()
         result = _result(settings, folder, parts, training, status, device)
-        result["baseline"] = score(Constant(train, parts.network.tasks), val, absent).flat("val")
+        result["baseline"] = score(Constant(train, parts.tasks), val, parts.tasks).flat("val")
         record.log(training.state.step, _cost_metrics(result["cost"]))
         atomic.write_json(folder.path / "result.json", result)
     return result
@@ -211,16 +214,10 @@ class Pictures:
     def on_validation(self, step: int, scores: Scores, is_best: bool) -> None:
         """Draw what the network sees now."""
         if self.batch is not None:
-            prediction = {task: values.cpu().numpy() for task, values in self.predictor(self.batch.rgb).items()}
-            rgb = self.batch.rgb.permute(0, 2, 3, 1).cpu().numpy()
-            semseg, depth = self.batch.semseg.cpu().numpy(), self.batch.depth.cpu().numpy()
-            rows = [
-                pictures.panel_row(rgb[i], semseg[i], depth[i], {task: p[i] for task, p in prediction.items()})
-                for i in range(len(rgb))
-            ]
-            pictures.save(pictures.sheet(rows), self.record.artifact_path(f"panels/step_{step:06}.png"))
+            rows = panel_rows(self.batch, self.predictor(self.batch.image), self.predictor.tasks)
+            save(sheet(rows), self.record.artifact_path(f"panels/step_{step:06}.png"))
         if is_best and scores.confusion is not None:
-            pictures.save(pictures.confusion(scores.confusion.numpy()), self.record.artifact_path("confusion.png"))
+            save(confusion(scores.confusion), self.record.artifact_path("confusion.png"))
 
 
 def _write_card(

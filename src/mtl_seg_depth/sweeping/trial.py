@@ -18,7 +18,7 @@ from mtl_seg_depth.config import Settings
 from mtl_seg_depth.inference.evaluation import evaluate_run
 from mtl_seg_depth.records.record import read_points
 from mtl_seg_depth.runs.run import SweepContext, run
-from mtl_seg_depth.scoring.metrics import Scores
+from mtl_seg_depth.scoring.scores import Scores
 from mtl_seg_depth.sweeping.queue import EndState, own_identity
 from mtl_seg_depth.sweeping.space import label
 from mtl_seg_depth.sweeping.studies import Studies
