@@ -17,7 +17,7 @@ from torch.nn import functional as F
 from torch.utils.data import DataLoader, Dataset
 
 from mtl_seg_depth.data.batches import Batch
-from mtl_seg_depth.data.miniscapes import SplitFiles
+from mtl_seg_depth.data.files import SplitFiles
 from mtl_seg_depth.models import decoder, network
 from mtl_seg_depth.models.network import Network, Predictions
 from mtl_seg_depth.tasks.depth.norms import DepthNorm
@@ -87,12 +87,14 @@ class Step:
         return predictions
 
     def __call__(self, batch: Batch, learning_rate: float) -> dict[str, float]:
-        outputs = self.forward(batch.rgb)
+        outputs = self.forward(batch.image)
         losses = {}
         if "semseg" in outputs:
-            losses["semseg"] = torch.stack([self.cross_entropy(p, batch.semseg) for p in outputs["semseg"]]).mean()
+            losses["semseg"] = torch.stack(
+                [self.cross_entropy(p, batch.targets["semseg"]) for p in outputs["semseg"]]
+            ).mean()
         if "depth" in outputs:
-            losses["depth"] = torch.stack([self._depth(p, batch.depth) for p in outputs["depth"]]).mean()
+            losses["depth"] = torch.stack([self._depth(p, batch.targets["depth"]) for p in outputs["depth"]]).mean()
         for group in self.optimizer.param_groups:
             group["lr"] = learning_rate
         self.optimizer.zero_grad()

@@ -42,12 +42,14 @@ def measure(arguments: argparse.Namespace) -> dict[str, Any]:
             ]
 
         assert split.semseg is not None and split.depth is not None
-        pixels = HostPixels((split.rgb, split.semseg, split.depth), torch.device("cpu"), split.check)
+        pixels = HostPixels(
+            (split.images, split.targets["semseg"], split.targets["depth"]), torch.device("cpu"), split.check
+        )
         loaders = {workers: classic.loader(files, (size, size), 4, workers) for workers in (0, os.cpu_count() or 1)}
 
         def torchvision_decode() -> None:
             for index in range(count):
-                for kind, paths in files.by_kind.items():
+                for kind, paths in files.paths.items():
                     mode = ImageReadMode.RGB if kind == "rgb" else ImageReadMode.UNCHANGED
                     decode_image(str(paths[index]), mode)[:, :size, :size].float().contiguous()
 

@@ -82,7 +82,7 @@ def test_a_malicious_pickle_in_the_packed_cache_is_not_run(tmp_path: Path, obser
     root = write_tiny_miniscapes(tmp_path / "data")
     split = pack(list_split(root, "train"), tmp_path / "cache", progress=False)
     index = json.loads((split.folder / "index.json").read_text())
-    whole, path, size = np.array(split.rgb), split.folder / "rgb.npy", index["file_sizes"]["rgb"]
+    whole, path, size = np.array(split.images), split.folder / "rgb.npy", index["file_sizes"]["rgb"]
     np.save(path, np.array([Malicious(tmp_path / "harm")], object), allow_pickle=True)
     os.truncate(path, size)
     again = pack(list_split(root, "train"), tmp_path / "cache", progress=False)

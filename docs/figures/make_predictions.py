@@ -8,10 +8,10 @@ import sys
 from pathlib import Path
 
 import torch
+from mtl_seg_depth.drawing.pictures import panel_row, save, sheet
 
 from mtl_seg_depth.cli.start import ROOT_VARIABLE
 from mtl_seg_depth.data.batches import ScoringBatches
-from mtl_seg_depth.drawing.pictures import panel_row, save, sheet
 from mtl_seg_depth.inference.trained import load_trained
 from mtl_seg_depth.scoring.predictor import Predictor
 from mtl_seg_depth.system.precision import Precision
@@ -28,8 +28,12 @@ def main() -> None:
     predictor = Predictor(trained.network, trained.depth_norm, Precision("fp32"))
     val = ScoringBatches(trained.source.open("val"), batch_size=len(ROWS), device=torch.device("cpu"))
     batch = val.rows(ROWS)
-    prediction = {task: values.numpy() for task, values in predictor(batch.rgb).items()}
-    rgb, semseg, depth = batch.rgb.permute(0, 2, 3, 1).numpy(), batch.semseg.numpy(), batch.depth.numpy()
+    prediction = {task: values.numpy() for task, values in predictor(batch.image).items()}
+    rgb, semseg, depth = (
+        batch.image.permute(0, 2, 3, 1).numpy(),
+        batch.targets["semseg"].numpy(),
+        batch.targets["depth"].numpy(),
+    )
     rows = [
         panel_row(rgb[i], semseg[i], depth[i], {task: values[i] for task, values in prediction.items()})
         for i in range(len(ROWS))

@@ -12,7 +12,6 @@ from PIL import Image
 
 from mtl_seg_depth.data.streets import render_scene
 from mtl_seg_depth.tasks.depth.codec import MIN_DEPTH
-from mtl_seg_depth.tasks.semseg.labels import palette
 
 ROWS, COLUMNS, GAP = 8, 2, 6
 

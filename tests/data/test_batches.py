@@ -1,6 +1,7 @@
 import numpy as np
 import pytest
 import torch
+from helpers.facts import IGNORE_INDEX, depth_of_code, encode_depth
 from helpers.tiny_data import write_tiny_miniscapes
 from helpers.tiny_split import split_of, tiny_split
 
@@ -9,8 +10,7 @@ from mtl_seg_depth.data.batches import ScoringBatches, TrainingBatches
 from mtl_seg_depth.data.miniscapes import list_split
 from mtl_seg_depth.data.packed import pack
 from mtl_seg_depth.system.errors import UserError
-from mtl_seg_depth.tasks.depth.codec import DepthStatistics, depth_of_code, encode_depth
-from mtl_seg_depth.tasks.semseg.labels import IGNORE_INDEX
+from mtl_seg_depth.tasks.depth.codec import DepthStatistics
 
 CPU = torch.device("cpu")
 RANGE = DepthStatistics(mean=27, std=29)
@@ -77,9 +77,9 @@ class TestViews:
                 top, left = int(views.top[2 * step + i]), int(views.left[2 * step + i])
                 part = (row, slice(top, top + 32), slice(left, left + 40))
                 assert batch.ids[i] == row + 10
-                np.testing.assert_allclose(batch.rgb[i].permute(1, 2, 0), split.rgb[part] / 255, atol=1e-7)
-                np.testing.assert_array_equal(batch.semseg[i], split.semseg[part])
-                np.testing.assert_array_equal(batch.depth[i], depth_of_code()[split.depth[part]])
+                np.testing.assert_allclose(batch.image[i].permute(1, 2, 0), split.images[part] / 255, atol=1e-7)
+                np.testing.assert_array_equal(batch.targets["semseg"][i], split.targets["semseg"][part])
+                np.testing.assert_array_equal(batch.targets["depth"][i], depth_of_code()[split.targets["depth"][part]])
 
     @pytest.mark.parametrize("augmentation", [{}, {"zoom": (1.5, 1.5)}], ids=["slices", "resampled"])
     def test_flip_mirrors_all_three_and_changes_nothing_else(self, augmentation):
@@ -92,35 +92,43 @@ class TestViews:
     @pytest.mark.parametrize("augmentation", [{}, FULL, {"brightness": 0.5}], ids=["crop", "full", "colour"])
     def test_types_shapes_and_ranges(self, augmentation):
         batch = training(**augmentation)[0]
-        assert batch.rgb.shape == (2, 3, 32, 40)
-        assert batch.semseg.shape == batch.depth.shape == (2, 32, 40)
-        assert (batch.rgb.dtype, batch.semseg.dtype, batch.depth.dtype) == (torch.float32, torch.int64, torch.float32)
-        assert batch.rgb.is_contiguous(memory_format=torch.channels_last)
-        assert batch.rgb.min() >= 0
-        assert batch.rgb.max() <= 1
-        assert ((batch.semseg < 19) | (batch.semseg == 255)).all()
-        valid = batch.depth[~batch.depth.isnan()]
+        assert batch.image.shape == (2, 3, 32, 40)
+        assert batch.targets["semseg"].shape == batch.targets["depth"].shape == (2, 32, 40)
+        assert (batch.image.dtype, batch.targets["semseg"].dtype, batch.targets["depth"].dtype) == (
+            torch.float32,
+            torch.int64,
+            torch.float32,
+        )
+        assert batch.image.is_contiguous(memory_format=torch.channels_last)
+        assert batch.image.min() >= 0
+        assert batch.image.max() <= 1
+        assert ((batch.targets["semseg"] < 19) | (batch.targets["semseg"] == 255)).all()
+        valid = batch.targets["depth"][~batch.targets["depth"].isnan()]
         assert valid.min() >= 4
         assert valid.max() <= 300
 
     def test_colour_changes_no_labels(self):
         plain, changed = training()[0], training(brightness=0.5, contrast=0.5, saturation=0.5)[0]
-        assert_equal(plain, type(plain)(plain.rgb, changed.semseg, changed.depth, changed.ids))
-        assert not torch.equal(plain.rgb, changed.rgb)
+        assert_equal(plain, type(plain)(plain.image, changed.targets["semseg"], changed.targets["depth"], changed.ids))
+        assert not torch.equal(plain.image, changed.image)
 
     @pytest.mark.parametrize("augmentation", [{}, FULL], ids=["crop", "full"])
     def test_ignored_pixels_and_missing_depth_stay_so_and_values_come_from_the_source(self, augmentation):
         arrays = tiny_split()
-        semseg = np.where(arrays.semseg < 9, 3, np.where(arrays.semseg < 19, 17, 255)).astype(np.uint8)
-        codes = np.where(arrays.semseg < 9, 40, np.where(arrays.semseg < 19, 60, 0)).astype(np.uint8)
-        batches = training(split_of(arrays.rgb, semseg, codes), **augmentation, rescale_depth=False)
+        semseg = np.where(arrays.targets["semseg"] < 9, 3, np.where(arrays.targets["semseg"] < 19, 17, 255)).astype(
+            np.uint8
+        )
+        codes = np.where(arrays.targets["semseg"] < 9, 40, np.where(arrays.targets["semseg"] < 19, 60, 0)).astype(
+            np.uint8
+        )
+        batches = training(split_of(arrays.images, semseg, codes), **augmentation, rescale_depth=False)
         seen = [batches[step] for step in range(3)]
         for batch in seen:
             near, far = depth_of_code()[[60, 40]]
-            expected = torch.full(batch.depth.shape, torch.nan)
-            expected[batch.semseg == 3], expected[batch.semseg == 17] = far.item(), near.item()
-            torch.testing.assert_close(batch.depth, expected, rtol=0, atol=0, equal_nan=True)
-        assert {3, 17, 255} == set(torch.cat([batch.semseg.unique() for batch in seen]).tolist())
+            expected = torch.full(batch.targets["depth"].shape, torch.nan)
+            expected[batch.targets["semseg"] == 3], expected[batch.targets["semseg"] == 17] = far.item(), near.item()
+            torch.testing.assert_close(batch.targets["depth"], expected, rtol=0, atol=0, equal_nan=True)
+        assert {3, 17, 255} == set(torch.cat([batch.targets["semseg"].unique() for batch in seen]).tolist())
 
 
 class Street:
@@ -159,7 +167,11 @@ class Street:
 
 def wall_depths(batch):
     """The depths of all pixels that show the wall of a street."""
-    return batch.depth[(batch.semseg == Street.DARK) | (batch.semseg == Street.LIGHT)].unique().tolist()
+    return (
+        batch.targets["depth"][(batch.targets["semseg"] == Street.DARK) | (batch.targets["semseg"] == Street.LIGHT)]
+        .unique()
+        .tolist()
+    )
 
 
 class TestZoom:
@@ -181,10 +193,10 @@ class TestZoom:
             principal = [zoom * (centre - offset) for centre, offset in zip(self.PRINCIPAL, corner, strict=True)]
             nearer = Street(self.WALL / zoom, (64, 96), principal)
             compared = nearer.away_from_edges(width=2)
-            labels, found = batch.semseg[0].numpy()[compared], batch.depth[0].numpy()[compared]
-            np.testing.assert_array_equal(labels, nearer.semseg[compared])
+            labels, found = batch.targets["semseg"][0].numpy()[compared], batch.targets["depth"][0].numpy()[compared]
+            np.testing.assert_array_equal(labels, nearer.targets["semseg"][compared])
             # Only the sky has no depth, and the ground that comes nearer than 4 m.
-            expected, known = nearer.depth[compared], ~np.isnan(found)
+            expected, known = nearer.targets["depth"][compared], ~np.isnan(found)
             np.testing.assert_array_equal(known | (expected < 4.5), ~np.isnan(expected))
             # In disparity: the codec floors by up to 0.00097 / m, and on the ground the nearest source pixel is up to
             # half a row off, each row being 1 / (height * focal) / m. Depths divided by s have both s times.
@@ -230,17 +242,20 @@ class TestScoring:
         found = list(batches)
         assert len(found) == len(batches) == -(-7 // batch_size)
         assert [number for batch in found for number in batch.ids] == list(range(10, 17))
-        assert all(len(batch.ids) == len(batch.rgb) == len(batch.semseg) == len(batch.depth) for batch in found)
+        assert all(
+            len(batch.ids) == len(batch.image) == len(batch.targets["semseg"]) == len(batch.targets["depth"])
+            for batch in found
+        )
         assert [batch.ids for batch in batches] == [batch.ids for batch in found]  # again
 
     def test_pictures_are_cropped_from_the_top_left_to_multiples_of_32(self):
         split = tiny_split(height=70, width=100)
         (batch,) = scoring(split, 7)
-        assert batch.rgb.shape == (7, 3, 64, 96)
-        assert batch.rgb.is_contiguous(memory_format=torch.channels_last)
-        np.testing.assert_allclose(batch.rgb.permute(0, 2, 3, 1), split.rgb[:, :64, :96] / 255, atol=1e-7)
-        np.testing.assert_array_equal(batch.semseg, split.semseg[:, :64, :96])
-        np.testing.assert_array_equal(batch.depth, depth_of_code()[split.depth[:, :64, :96]])
+        assert batch.image.shape == (7, 3, 64, 96)
+        assert batch.image.is_contiguous(memory_format=torch.channels_last)
+        np.testing.assert_allclose(batch.image.permute(0, 2, 3, 1), split.images[:, :64, :96] / 255, atol=1e-7)
+        np.testing.assert_array_equal(batch.targets["semseg"], split.targets["semseg"][:, :64, :96])
+        np.testing.assert_array_equal(batch.targets["depth"], depth_of_code()[split.targets["depth"][:, :64, :96]])
 
     def test_the_report_s_pictures_become_704_by_352(self):
         split = tiny_split(count=1, height=360, width=720)
@@ -249,22 +264,22 @@ class TestScoring:
     def test_a_split_without_labels_is_ignored_and_has_no_depth(self):
         split = tiny_split(labels=False)
         batch = next(iter(scoring(split)))
-        assert (batch.semseg == IGNORE_INDEX).all()
-        assert batch.depth.isnan().all()
-        assert batch.semseg.shape == batch.depth.shape == (4, 32, 64)
-        np.testing.assert_allclose(batch.rgb.permute(0, 2, 3, 1), split.rgb[:4, :32, :64] / 255, atol=1e-7)
+        assert (batch.targets["semseg"] == IGNORE_INDEX).all()
+        assert batch.targets["depth"].isnan().all()
+        assert batch.targets["semseg"].shape == batch.targets["depth"].shape == (4, 32, 64)
+        np.testing.assert_allclose(batch.image.permute(0, 2, 3, 1), split.images[:4, :32, :64] / 255, atol=1e-7)
 
     def test_chosen_pictures_come_as_one_batch(self):
         split = tiny_split()
         batch = scoring(split).rows([5, 2])
         assert batch.ids == [15, 12]
-        np.testing.assert_array_equal(batch.semseg, split.semseg[[5, 2], :32, :64])
+        np.testing.assert_array_equal(batch.targets["semseg"], split.targets["semseg"][[5, 2], :32, :64])
 
     def test_the_packed_arrays_are_read_as_they_are(self, tmp_path):
         files = list_split(write_tiny_miniscapes(tmp_path / "data"), "train")
         split = pack(files, tmp_path / "cache", progress=False)
         (batch,) = scoring(split)
-        np.testing.assert_array_equal(batch.depth, depth_of_code()[split.depth])
+        np.testing.assert_array_equal(batch.targets["depth"], depth_of_code()[split.targets["depth"]])
         assert sorted(training(split, batch_size=3, crop_size=(32, 32), **FULL)[0].ids) == batch.ids == [0, 1, 2]
 
 

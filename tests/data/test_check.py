@@ -131,7 +131,7 @@ def test_damaged_packs_are_found(root: Path, tmp_path: Path, capsys: pytest.Capt
     assert f"as it was packed: {split.folder}" in capsys.readouterr().out
     with (split.folder / "rgb.npy").open("r+b") as file:
         file.seek(-1, os.SEEK_END)
-        file.write(bytes([split.rgb[-1, -1, -1, -1] ^ 255]))
+        file.write(bytes([split.images[-1, -1, -1, -1] ^ 255]))
     assert check(Console(), root, None, cache=cache) == 1
     assert "rgb.npy is damaged" in capsys.readouterr().out
 

@@ -34,7 +34,7 @@ def test_ids_are_found_in_the_order_of_numbers(tmp_path: Path) -> None:
     root = write_tiny_miniscapes(tmp_path, {"train": 12}, 8, 8)
     files = list_split(root, "train")
     assert files.ids == tuple(range(12))
-    for kind, paths in files.by_kind.items():
+    for kind, paths in files.paths.items():
         assert [path.stem for path in paths] == [str(number) for number in range(12)]
         assert {path.parent.name for path in paths} == {kind}
 

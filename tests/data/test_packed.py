@@ -60,11 +60,11 @@ def test_arrays_equal_what_the_files_hold(root: Path, cache: Path, monkeypatch: 
     files = list_split(root, "train")
     split = pack(root, cache, workers=3)
     assert len(split) == 5
-    assert split.rgb.shape == (5, 32, 64, 3)
-    assert split.semseg.shape == split.depth.shape == (5, 32, 64)
+    assert split.images.shape == (5, 32, 64, 3)
+    assert split.targets["semseg"].shape == split.targets["depth"].shape == (5, 32, 64)
     assert split.ids.tolist() == [0, 1, 2, 3, 4]
     assert split.ids.dtype == np.int64
-    for kind, paths in files.by_kind.items():
+    for kind, paths in files.paths.items():
         array = getattr(split, kind)
         assert array.dtype == np.uint8
         for pixels, path in zip(array, paths, strict=True):
@@ -85,7 +85,7 @@ def test_a_split_without_labels(root: Path, cache: Path) -> None:
     split = pack(root, cache, "test")
     assert split.semseg is None
     assert split.depth is None
-    assert split.rgb.shape == (2, 32, 64, 3)
+    assert split.images.shape == (2, 32, 64, 3)
     assert split.content_digest != with_labels.content_digest
 
 
@@ -108,7 +108,7 @@ def test_touched_sources_are_packed_again(root: Path, cache: Path, decoded: list
     assert second.content_digest == first.content_digest
     # The superseded pack is gone, yet a run that maps it reads on; the pack of the other split stays.
     assert folders(cache) == sorted([second.folder.name, other_split.folder.name])
-    np.testing.assert_array_equal(first.rgb, second.rgb)
+    np.testing.assert_array_equal(first.images, second.images)
 
 
 def test_a_changed_pixel_changes_the_content(root: Path, cache: Path) -> None:
@@ -119,7 +119,7 @@ def test_a_changed_pixel_changes_the_content(root: Path, cache: Path) -> None:
     Image.fromarray(labels).save(path)
     second = pack(root, cache)
     assert second.content_digest != first.content_digest
-    np.testing.assert_array_equal(second.semseg[2], labels)
+    np.testing.assert_array_equal(second.targets["semseg"][2], labels)
 
 
 def test_content_depends_on_neither_place_nor_time(root: Path, cache: Path, tmp_path: Path) -> None:

@@ -83,7 +83,7 @@ def test_a_small_split_is_checked_and_read_once(
 def test_pixels_are_uploaded_piece_by_piece_and_all_of_them(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(placement, "UPLOAD_BYTES", 2 * 48 * 72 * 3)
     split = tiny_split()
-    np.testing.assert_array_equal(placement._upload(split.rgb, CPU).numpy(), split.rgb)
+    np.testing.assert_array_equal(placement._upload(split.images, CPU).numpy(), split.images)
 
 
 class TestWhere:
@@ -96,9 +96,9 @@ class TestWhere:
     ) -> None:
         split = tiny_split()
         assert split.semseg is not None
-        arrays = (split.rgb, split.semseg)
+        arrays = (split.images, split.targets["semseg"])
         monkeypatch.setattr(placement, "_upload", lambda array, device: torch.from_numpy(array))
-        total = split.rgb.nbytes + split.semseg.nbytes
+        total = split.images.nbytes + split.targets["semseg"].nbytes
         assert type(place(arrays, CUDA, free=int(free * total))) is expected
 
 
@@ -144,9 +144,11 @@ class TestOnCuda:
     def test_crops_are_those_of_a_cpu(self) -> None:
         for step in range(4):
             one, other = training("device", CUDA, flip=0.5)[step], training("host", flip=0.5)[step]
-            assert one.semseg.cpu().equal(other.semseg)
-            torch.testing.assert_close(one.depth.cpu(), other.depth, rtol=0, atol=0, equal_nan=True)
-            torch.testing.assert_close(one.rgb.cpu(), other.rgb, rtol=1e-6, atol=0)
+            assert one.targets["semseg"].cpu().equal(other.targets["semseg"])
+            torch.testing.assert_close(
+                one.targets["depth"].cpu(), other.targets["depth"], rtol=0, atol=0, equal_nan=True
+            )
+            torch.testing.assert_close(one.image.cpu(), other.image, rtol=1e-6, atol=0)
 
     @pytest.mark.parametrize("views", VIEWS)
     def test_within_an_epoch_the_host_never_waits(self, views: str) -> None:

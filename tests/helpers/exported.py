@@ -14,12 +14,12 @@ from rich.console import Console
 from torch import Tensor
 
 from helpers.composing import ROOT, compose, tiny
+from helpers.facts import NUM_CLASSES
 from helpers.tiny_data import write_tiny_miniscapes
 from mtl_seg_depth.inference import exporting
 from mtl_seg_depth.inference.trained import Trained, load_trained
 from mtl_seg_depth.records import checkpoint
 from mtl_seg_depth.runs.run import run
-from mtl_seg_depth.tasks.semseg.labels import NUM_CLASSES
 
 CPU = torch.device("cpu")
 FULL = ("model.aspp=true", "model.skip=true", "dilation=os16")

@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from mtl_seg_depth.tasks.semseg.labels import IGNORE_INDEX, NUM_CLASSES
+from helpers.facts import IGNORE_INDEX, NUM_CLASSES
 
 COUNTS: Mapping[str, int] = {"train": 3, "val": 2, "test": 2}
 

@@ -4,8 +4,8 @@ from pathlib import Path
 
 import numpy as np
 
+from helpers.facts import IGNORE_INDEX, NUM_CLASSES
 from mtl_seg_depth.data.packed import PackedSplit
-from mtl_seg_depth.tasks.semseg.labels import IGNORE_INDEX, NUM_CLASSES
 
 
 def tiny_split(count: int = 7, height: int = 48, width: int = 72, labels: bool = True, seed: int = 0) -> PackedSplit:

@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 import torch
 from helpers.composing import ROOT, compose
+from helpers.facts import palette
 from helpers.photographs import picture, save
 from helpers.trained_runs import quiet
 from PIL import Image
@@ -21,7 +22,6 @@ from mtl_seg_depth.inference import prediction
 from mtl_seg_depth.inference.prediction import PredictionSettings, Summary, predict_photo, save_depth
 from mtl_seg_depth.system.errors import UserError
 from mtl_seg_depth.system.quoting import quote_names
-from mtl_seg_depth.tasks.semseg.labels import palette
 
 PRODUCTS = ("labels.png", "depth.png", "depth_colour.png", "overlay.png", "sheet.png")
 

@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from helpers.facts import encode_depth
 from helpers.trained_runs import HEIGHT, WIDTH, evaluate, quiet, settings_of
 from PIL import Image
 
@@ -16,7 +17,6 @@ from mtl_seg_depth.inference.trained import load_trained
 from mtl_seg_depth.scoring.predictor import Predictor
 from mtl_seg_depth.system.errors import UserError
 from mtl_seg_depth.system.precision import Precision
-from mtl_seg_depth.tasks.depth.codec import encode_depth
 
 CPU = torch.device("cpu")
 

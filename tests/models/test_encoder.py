@@ -3,7 +3,7 @@ import torch
 from torchvision.models import resnet
 from torchvision.models._utils import IntermediateLayerGetter
 
-from mtl_seg_depth.models.encoder import ResNetEncoder
+from mtl_seg_depth.models.resnet import ResNetEncoder
 from mtl_seg_depth.models.squeeze_excitation import SqueezeExcitation
 
 NAMES = ["resnet18", "resnet34", "resnet50", "resnet101"]

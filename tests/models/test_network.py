@@ -5,8 +5,8 @@ import torch
 
 from mtl_seg_depth.models.branched import Branched
 from mtl_seg_depth.models.distilled import Distilled
-from mtl_seg_depth.models.encoder import ResNetEncoder
 from mtl_seg_depth.models.joint import Joint
+from mtl_seg_depth.models.resnet import ResNetEncoder
 from mtl_seg_depth.models.single import Single
 
 OS16 = (False, False, True)

@@ -1,10 +1,10 @@
 import numpy as np
 import pytest
 import torch
+from helpers.facts import depth_of_code
 from helpers.tiny_split import split_of, tiny_split
 
 from mtl_seg_depth.scoring.baseline import SAMPLE, Constant
-from mtl_seg_depth.tasks.depth.codec import depth_of_code
 
 
 def test_the_most_frequent_class_and_the_mean_depth_everywhere():
@@ -21,8 +21,10 @@ def test_the_most_frequent_class_and_the_mean_depth_everywhere():
 def test_values_agree_with_the_arrays():
     split = tiny_split()
     values = Constant(split, ("semseg", "depth")).values
-    assert values["semseg"] == np.bincount(split.semseg[split.semseg < 19]).argmax()
-    assert values["depth"] == pytest.approx(depth_of_code()[split.depth[split.depth > 0]].mean(dtype=np.float64))
+    assert values["semseg"] == np.bincount(split.targets["semseg"][split.targets["semseg"] < 19]).argmax()
+    assert values["depth"] == pytest.approx(
+        depth_of_code()[split.targets["depth"][split.targets["depth"] > 0]].mean(dtype=np.float64)
+    )
 
 
 def test_only_the_tasks_asked_for_are_predicted():

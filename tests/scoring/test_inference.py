@@ -67,7 +67,7 @@ def test_scores_do_not_depend_on_the_batch_size():
     split = tiny_split(count=17)
     one, sixteen = (score(predictor(), ScoringBatches(split, batch_size=size, device=CPU)) for size in (1, 16))
     assert torch.equal(one.confusion, sixteen.confusion)
-    assert one.confusion.sum() == (split.semseg[:, :32, :64] != 255).sum()
+    assert one.confusion.sum() == (split.targets["semseg"][:, :32, :64] != 255).sum()
     assert sixteen.flat("") == pytest.approx(one.flat(""), rel=1e-6)
 
 

@@ -10,9 +10,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch import Tensor
 
-from mtl_seg_depth.models.encoder import ResNetEncoder
 from mtl_seg_depth.models.joint import Joint
 from mtl_seg_depth.models.network import Network
+from mtl_seg_depth.models.resnet import ResNetEncoder
 from mtl_seg_depth.nodes import build
 from mtl_seg_depth.scoring.predictor import Predictor
 from mtl_seg_depth.scoring.tta import MULTISCALE, AveragedViews, ReportViews, Votes, resize, workable_size

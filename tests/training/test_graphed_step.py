@@ -19,8 +19,8 @@ from mtl_seg_depth.config import parse
 from mtl_seg_depth.data.batches import Batch
 from mtl_seg_depth.models.branched import Branched
 from mtl_seg_depth.models.distilled import Distilled
-from mtl_seg_depth.models.encoder import ResNetEncoder
 from mtl_seg_depth.models.joint import Joint
+from mtl_seg_depth.models.resnet import ResNetEncoder
 from mtl_seg_depth.models.single import Single
 from mtl_seg_depth.nodes import build
 from mtl_seg_depth.runs.assembly import assemble

@@ -8,8 +8,8 @@ from helpers.two_tasks import GIVEN, TASKS, Tiny, batch
 from torch import Tensor, nn
 
 from mtl_seg_depth.models.branched import Branched
-from mtl_seg_depth.models.encoder import ResNetEncoder
 from mtl_seg_depth.models.joint import Joint
+from mtl_seg_depth.models.resnet import ResNetEncoder
 from mtl_seg_depth.weighting.aligned_mtl import AlignedMTL
 from mtl_seg_depth.weighting.cagrad import CAGrad
 from mtl_seg_depth.weighting.gradients import GradientWeighting

