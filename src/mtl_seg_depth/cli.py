@@ -9,6 +9,7 @@ from typing import Any
 
 import hydra
 import yaml
+from hydra.core.global_hydra import GlobalHydra
 from hydra.core.hydra_config import HydraConfig
 from hydra.errors import ConfigCompositionException, HydraException, MissingConfigException
 from hydra.types import RunMode
@@ -42,6 +43,7 @@ def start(main: Main, *, config: str, root: Path) -> None:
     if any(argument.startswith("sweeps=") for argument in sys.argv[1:]):
         sys.argv.append("--multirun")  # a sweep's file cannot say so itself: Hydra asks before it composes
     os.environ.setdefault(ROOT_VARIABLE, str(root.resolve()))
+    OmegaConf.register_resolver("help_tables", lambda name: _help_tables(root.resolve() / "conf", name), replace=True)
     settle_memory()
     show_traces = bool(os.environ.get("HYDRA_FULL_ERROR"))
     os.environ["HYDRA_FULL_ERROR"] = "1"  # makes Hydra raise instead of printing: the messages are ours
@@ -77,6 +79,13 @@ def _tell(mistake: str) -> None:
     from mtl_seg_depth.tracking import redact
 
     print(f"error: {redact(mistake)}", file=sys.stderr)
+
+
+def _help_tables(conf: Path, config: str) -> str:
+    """What --help says of groups and keys; `$$` as Hydra, whose template it goes into, takes a `$`."""
+    from mtl_seg_depth.help_text import help_tables
+
+    return help_tables(conf, config, GlobalHydra.instance().config_loader()).replace("$", "$$")
 
 
 def in_sweep() -> bool:
