@@ -106,6 +106,21 @@ def test_a_preset_begins_with_its_command_and_the_report_s_scores(preset: str) -
         assert score not in row or str(row[score]) in comment
 
 
+@pytest.mark.parametrize("preset", ROWS)
+def test_a_preset_leads_back_to_the_protocol(preset: str) -> None:
+    """Row by row, each named first in the defaults of the next: what all of them share is said once."""
+    seen = []
+    while preset != "protocol":
+        seen.append(preset)
+        parent = yaml.safe_load((CONF / "experiment" / f"{preset}.yaml").read_text())["defaults"][0]
+        preset = parent.removeprefix("/experiment/")
+        assert preset not in seen
+
+
+def test_the_protocol_alone_is_where_the_tables_start() -> None:
+    assert settings_of("protocol") == settings_of("pretrained/none")
+
+
 def test_the_39_rows_are_28_trainings() -> None:
     """Rows that repeat another table's training have its fingerprint, and so are not trained again."""
     assert len({fingerprint(settings_of(preset)) for preset in ROWS}) == 28

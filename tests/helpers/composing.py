@@ -55,7 +55,8 @@ def places(folder: Path) -> list[str]:
 
 def options(group: str) -> list[str]:
     """The options of a config group."""
-    return sorted(path.stem for path in (CONF / group).glob("*.yaml"))
+    folder = ROOT / "sweeps" if group == "sweeps" else CONF / group
+    return sorted(path.stem for path in folder.glob("*.yaml"))
 
 
 def groups() -> list[str]:
