@@ -128,7 +128,8 @@ class TrainingBatches:
             codes = dict(zip(self.tasks, planes, strict=True))
         batch = to_batch(image, codes, self.tasks, ids)
         follows = augmentation.resamples and augmentation.rescale_depth
-        view = ViewGeometry(views.flip, views.zoom if follows else None)
+        tilt = views.tilt if augmentation.resamples else None
+        view = ViewGeometry(views.flip, views.zoom if follows else None, tilt)
         targets = {name: task.seen(batch.targets[name], view) for name, task in self.tasks.items()}
         return Batch(jitter(batch.image, views) if augmentation.changes_colour else batch.image, targets, ids)
 

@@ -1,5 +1,6 @@
 """What a data set says of itself; stored with every checkpoint and result that was made of it."""
 
+import json
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
@@ -21,6 +22,6 @@ class DataSpec:
     source: str = ""
 
     def as_dict(self) -> dict[str, Any]:
-        """As plain values."""
-        targets = {task: asdict(spec) for task, spec in self.targets.items()}
-        return {"name": self.name, "targets": targets, "licence": self.licence, "source": self.source}
+        """As plain values, such as a JSON file holds."""
+        plain: dict[str, Any] = json.loads(json.dumps({task: asdict(spec) for task, spec in self.targets.items()}))
+        return {"name": self.name, "targets": plain, "licence": self.licence, "source": self.source}

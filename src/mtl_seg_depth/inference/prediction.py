@@ -40,8 +40,10 @@ from mtl_seg_depth.scoring.tta import TestTimeAugmentation, workable_size
 from mtl_seg_depth.system import atomic
 from mtl_seg_depth.system.errors import UserError
 from mtl_seg_depth.system.precision import Precision, native
+from mtl_seg_depth.tasks.depth.task import Depth
 from mtl_seg_depth.tasks.resize import resize
 from mtl_seg_depth.tasks.semseg.overlay import overlay
+from mtl_seg_depth.tasks.semseg.task import Semseg
 from mtl_seg_depth.tasks.task import Task
 
 DepthFormat = Literal["mm", "cm", "kitti", "npy"]
@@ -122,7 +124,9 @@ def predict(settings: PredictionSettings, console: Console) -> Summary:
             for photo in shown:
                 try:
                     rgb = read_photo(photo.path)
-                    prediction = predict_photo(rgb, look, device, settings.max_side, settings.focal_ratio)
+                    prediction = predict_photo(
+                        rgb, look, trained.tasks, device, settings.max_side, settings.focal_ratio
+                    )
                 except DamagedFileError as error:
                     failed.append(error)
                     continue
@@ -143,27 +147,26 @@ def predict(settings: PredictionSettings, console: Console) -> Summary:
 def predict_photo(
     rgb: NDArray[np.uint8],
     look: Predict,
+    tasks: Mapping[str, Task],
     device: torch.device,
     max_side: int | None = None,
     focal_ratio: float = 1.0,
 ) -> dict[str, NDArray[Any]]:
-    """`semseg` train ids uint8 [H, W] and `depth` metres float32 [H, W] of a picture uint8 [H, W, 3] of any size.
+    """Every task's prediction of an image uint8 [H, W, 3] of any size: class ids uint8, metres float32 [H, W], ...
 
-    The network looks at the picture no larger than `max_side`, and no smaller than it can; metres are as it sees
-    them then, times `focal_ratio`.
+    The network looks at the image no larger than `max_side`, and no smaller than it can; metres are as it sees them
+    then, times `focal_ratio`.
     """
     size = (rgb.shape[0], rgb.shape[1])
     seen = workable_size(size, min(1.0, (max_side or max(size)) / max(size)))
     pixels = torch.from_numpy(rgb).to(device).permute(2, 0, 1).unsqueeze(0).float().div_(255)
-    prediction = look(resize(pixels, seen))
     result: dict[str, NDArray[Any]] = {}
-    if "semseg" in prediction:
-        classes = prediction["semseg"].to(torch.uint8).cpu()[0].numpy()
-        result["semseg"] = np.asarray(Image.fromarray(classes).resize(size[::-1], Image.Resampling.NEAREST))
-    if "depth" in prediction:
-        depth = resize(prediction["depth"].log().unsqueeze(1), size).exp() * focal_ratio if seen != size else None
-        metres = prediction["depth"] * focal_ratio if depth is None else depth[:, 0]
-        result["depth"] = metres[0].float().cpu().numpy()
+    for name, values in look(resize(pixels, seen)).items():
+        task = tasks[name]
+        full = task.enlarged(values, size)[0]
+        if isinstance(task, Depth):
+            full = full * focal_ratio
+        result[name] = (full.to(torch.uint8) if isinstance(task, Semseg) else full).cpu().numpy()
     return result
 
 

@@ -2,8 +2,6 @@
 
 from collections.abc import Mapping
 
-import numpy as np
-import torch
 from torch import Tensor
 
 from mtl_seg_depth.data.packed import PackedSplit
@@ -20,13 +18,9 @@ class Constant:
         """Count the codes of the training split."""
         step = -(-len(train) // SAMPLE)
         train.check(range(0, len(train), step))
-        self.values: dict[str, int | float] = {}
-        for name, task in tasks.items():
-            codes = train.targets[name][::step]
-            counts = np.bincount(codes.reshape(-1), minlength=np.iinfo(codes.dtype).max + 1)
-            self.values[name] = task.constant(counts)
+        self.values = {name: task.constant(train.targets[name][::step]) for name, task in tasks.items()}
 
     def __call__(self, image: Tensor) -> dict[str, Tensor]:
         """The constants in the shape of a prediction for images [B, 3, H, W]."""
         shape = (image.shape[0], *image.shape[2:])
-        return {task: torch.full(shape, value, device=image.device) for task, value in self.values.items()}
+        return {task: value.to(image.device).expand(*shape, *value.shape) for task, value in self.values.items()}

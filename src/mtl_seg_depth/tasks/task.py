@@ -10,8 +10,9 @@ from dataclasses import dataclass, field
 from typing import Any, ClassVar, Protocol, Self
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
-from torch import Tensor, device
+from torch import Tensor
 
 from mtl_seg_depth.tasks import HEADLINES
 from mtl_seg_depth.tasks.headline import Headline
@@ -28,10 +29,12 @@ class ViewGeometry:
     Attributes:
         flip: [B], above 0 for a mirror image.
         zoom: [B], the factor by which the camera came nearer; None if targets are not to follow it.
+        tilt: [B], by which the camera was turned about its axis, in radians; None for not at all.
     """
 
     flip: Tensor
     zoom: Tensor | None
+    tilt: Tensor | None
 
 
 @dataclass(frozen=True)
@@ -132,7 +135,7 @@ class Task(ABC):
         """The prediction that a raw one [B, C, H, W] means: classes or metres [B, H, W], ..."""
 
     @abstractmethod
-    def meter(self, device: device, detailed: bool = False) -> Meter:
+    def meter(self, device: torch.device, detailed: bool = False) -> Meter:
         """A new meter; a `detailed` one measures what takes more time, too."""
 
     @abstractmethod
@@ -140,8 +143,16 @@ class Task(ABC):
         """A new pool for test-time augmentation of images of this size; `how` chooses if a task has several ways."""
 
     @abstractmethod
-    def constant(self, counts: NDArray[np.int64]) -> int | float:
-        """The best prediction that looks at nothing, from the number of pixels [2^bits] of each stored code."""
+    def constant(self, codes: NDArray[Any]) -> Tensor:
+        """One pixel's prediction that looks at nothing, [...], from many images' stored codes [N, H, W, ...]."""
+
+    def enlarged(self, prediction: Tensor, size: Size) -> Tensor:
+        """A prediction [B, H, W, ...] in another size: by default that of the nearest pixel."""
+        rows, columns = (
+            ((2 * torch.arange(new, device=prediction.device) + 1) * old).div(2 * new, rounding_mode="floor")
+            for new, old in zip(size, prediction.shape[1:3], strict=True)
+        )
+        return prediction[:, rows][:, :, columns]
 
     @abstractmethod
     def paint(self, values: NDArray[Any]) -> Image:

@@ -18,7 +18,7 @@ from mtl_seg_depth.tasks.depth.meter import DepthMeter
 from mtl_seg_depth.tasks.depth.norms import DepthNorm, Standard
 from mtl_seg_depth.tasks.depth.painting import paint_depth, paint_error
 from mtl_seg_depth.tasks.depth.pools import GeometricMean
-from mtl_seg_depth.tasks.resize import Size
+from mtl_seg_depth.tasks.resize import Size, resize
 from mtl_seg_depth.tasks.task import Image, Pool, Task, ViewGeometry
 
 
@@ -79,11 +79,17 @@ class Depth(Task):
         """The geometric mean."""
         return GeometricMean(size, self.norm)
 
-    def constant(self, counts: NDArray[np.int64]) -> float:
+    def constant(self, codes: NDArray[Any]) -> Tensor:
         """The mean depth."""
         table = self.spec.codec.table()
-        valid = np.where(np.isnan(table), 0, counts)
-        return float(np.nansum(valid * table) / max(1, valid.sum()))
+        counts = np.where(np.isnan(table), 0, np.bincount(codes.reshape(-1), minlength=len(table)))
+        return torch.tensor(float(np.nansum(counts * table) / max(1, counts.sum())))
+
+    def enlarged(self, prediction: Tensor, size: Size) -> Tensor:
+        """Bilinear in the logarithm of metres."""
+        if prediction.shape[1:] == size:
+            return prediction
+        return resize(prediction.log().unsqueeze(1), size).exp().squeeze(1)
 
     def paint(self, values: NDArray[Any]) -> Image:
         """On a logarithmic scale over the valid range, near ones bright."""

@@ -73,9 +73,9 @@ class Semseg(Task):
         """The class of the highest mean probability, or with `how="votes"` the one that most views vote for."""
         return (Votes if how == "votes" else Probabilities)(size)
 
-    def constant(self, counts: NDArray[np.int64]) -> int:
+    def constant(self, codes: NDArray[Any]) -> Tensor:
         """The most frequent class."""
-        return int(counts[: len(self.classes)].argmax())
+        return torch.tensor(np.bincount(codes.reshape(-1), minlength=256)[: len(self.classes)].argmax())
 
     def paint(self, values: NDArray[Any]) -> Image:
         """The classes' colours; ignored pixels are black."""
