@@ -82,7 +82,7 @@ def assemble(settings: Settings, device: torch.device, *, dry: bool = False) -> 
     depth_norm: DepthNorm = build("depth_norm", settings.depth_norm, statistics=source.depth)
     depth_loss: nn.Module = build("loss", settings.loss, depth_norm=depth_norm)
     # Cheap checks before anything that takes a second.
-    check("task_weights", settings.task_weights, ["tasks", "steps_per_epoch"])
+    check("task_weights", settings.task_weights, ["tasks", "steps_per_epoch", "noise_factors"])
     check("optimizer", settings.optimizer, ["parameters"])
     check("model", settings.model, ["encoder"])
     schedule, validation = settings.schedule, settings.validation
@@ -104,7 +104,11 @@ def assemble(settings: Settings, device: torch.device, *, dry: bool = False) -> 
     if not dry:
         network.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
     weighting: Weighting = build(
-        "task_weights", settings.task_weights, tasks=network.tasks, steps_per_epoch=span.steps_per_epoch
+        "task_weights",
+        settings.task_weights,
+        tasks=network.tasks,
+        steps_per_epoch=span.steps_per_epoch,
+        noise_factors={"semseg": 1.0, "depth": 0.5},  # of a classification and of a regression
     )
     weighting.to(device)
     parameters: list[dict[str, Any]] = [{"params": list(network.parameters())}]

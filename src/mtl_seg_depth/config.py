@@ -238,7 +238,11 @@ def check(path: str, node: Mapping[str, Any], given: Iterable[str] = ()) -> dict
         UserError: an unknown, missing or wrongly typed argument, each with what would be right.
     """
     target = target_of(path, node)
-    parameters = {name: spec for name, spec in _parameters(target).items() if name not in given}
+    arguments = {key: value for key, value in node.items() if key != "_target_"}
+    named, free = _parameters(target)
+    if free is not None:
+        named |= {key: (free, ...) for key in arguments if key not in named}
+    parameters = {name: spec for name, spec in named.items() if name not in given}
     model = create_model(
         path,
         __config__=ConfigDict(extra="forbid", arbitrary_types_allowed=True, protected_namespaces=()),
@@ -248,7 +252,6 @@ def check(path: str, node: Mapping[str, Any], given: Iterable[str] = ()) -> dict
             for name, (annotation, default) in parameters.items()
         },
     )  # type: ignore[call-overload]
-    arguments = {key: value for key, value in node.items() if key != "_target_"}
     try:
         validated = model.model_validate(arguments)
     except ValidationError as error:
@@ -268,24 +271,29 @@ def build(path: str, node: Mapping[str, Any], **given: Any) -> Any:
         raise UserError(f"{path}: {error}") from error
 
 
-def _parameters(target: Any) -> dict[str, tuple[Any, Any]]:
-    """Name -> (annotation, default or ...) of a callable; a constructor's `**kwargs` stand for its base's arguments."""
+def _parameters(target: Any) -> tuple[dict[str, tuple[Any, Any]], Any]:
+    """Name -> (annotation, default or ...) of a callable, and the type of the arguments that it takes by any name.
+
+    A constructor's `**kwargs: Any` stand for its base's arguments; `**kwargs` of another type are arguments of that
+    type whose names it leaves to the config. Where there are none of those, the type is None.
+    """
     functions = [target]
     if inspect.isclass(target):
         functions = [base.__dict__["__init__"] for base in target.__mro__ if "__init__" in base.__dict__]
     found: dict[str, tuple[Any, Any]] = {}
     for function in functions:
         hints = typing.get_type_hints(function)
-        open_ended = False
+        open_ended, free = False, None
         for name, parameter in inspect.signature(function).parameters.items():
             if parameter.kind is inspect.Parameter.VAR_KEYWORD:
-                open_ended = True
+                annotation = hints.get(name, Any)
+                open_ended, free = annotation is Any, None if annotation is Any else annotation
             elif name != "self":
                 default = ... if parameter.default is inspect.Parameter.empty else parameter.default
                 found.setdefault(name, (hints[name], default))
         if not open_ended:
             break
-    return found
+    return found, free
 
 
 def nearest(word: str, choices: Iterable[str]) -> list[str]:
