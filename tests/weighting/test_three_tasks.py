@@ -93,6 +93,16 @@ def test_an_interrupted_training_continues_bit_by_bit(option: str) -> None:
     assert not training.parameters().equal(start)
 
 
+def test_pcgrads_order_is_that_of_the_step_after_a_checkpoint_too() -> None:
+    training, other = Training("pcgrad"), Training("pcgrad")
+    for number in range(3):
+        training.step(number)
+    other.weighting.load_state_dict(training.weighting.state_dict())
+    assert other.weighting.get_buffer("steps") == 3
+    # Two tasks have no order, and their checkpoints stay what they were.
+    assert not of("pcgrad", TASKS[:2]).state_dict()
+
+
 @pytest.mark.parametrize("option", OPTIONS)
 def test_all_losses_fall(option: str) -> None:
     training = Training(option)

@@ -71,23 +71,25 @@ class CAGrad(GradientWeighting):
         """
         size = len(gram)
         to_average = gram.mean(dim=1) / gram.mean().clamp(min=1e-16).sqrt()
-        x = torch.cat([torch.full_like(to_average, 1 / size), torch.ones_like(to_average[:1])])
+        one = torch.ones_like(to_average[:1])
+        linear = torch.cat([to_average, self.c / 2 * one])
+        in_sum = torch.cat([torch.ones_like(to_average), 0 * one])
+        part = (1 + in_sum) / 2  # the half of the function, which its derivative by w loses to the square
+        x = torch.cat([torch.full_like(to_average, 1 / size), one])
         z = torch.ones_like(x)
-        in_sum = torch.cat([torch.ones_like(to_average), torch.zeros_like(to_average[:1])])
+        eye = torch.eye(size, dtype=gram.dtype, device=gram.device)
         for _ in range(self.ITERATIONS):
-            w, s = x[:size], x[size]
-            along = gram @ w / s
-            square = (w @ along / s)[None]  # of |g_w| / s
-            slope = torch.cat([to_average + self.c * along, self.c / 2 * (1 - square)])
-            curvature = torch.cat([torch.cat([gram, -along[None]]), torch.cat([-along, square])[:, None]], dim=1)
-            curvature = self.c / s * curvature
-            barrier = (self.CENTRING * (x @ z) / (size + 1)).clamp(min=self.LOWEST_BARRIER)
+            s = x[size]
+            lift = torch.cat([eye, -x[None, :size] / s])
+            curvature = self.c / s * (lift @ gram @ lift.T)
+            slope = linear - s * part * curvature[size]
+            barrier = (self.CENTRING / (size + 1) * (x @ z)).clamp(min=self.LOWEST_BARRIER)
+            target, ratio = barrier / x, z / x
             rounding = 1e-13 + 1e-14 * curvature.trace()  # of the curvature, which has flat directions
-            newton = solve(curvature + torch.diag(z / x + rounding), torch.stack([barrier / x - slope, in_sum], dim=1))
-            free, constrained = newton.T
-            dx = free - (in_sum @ free) / (in_sum @ constrained) * constrained
-            dz = barrier / x - z - z / x * dx
-            to_boundary = torch.maximum(-dx / x, -dz / z).max()
+            newton = solve(curvature + torch.diag(ratio + rounding), torch.stack([target - slope, in_sum], dim=1))
+            in_plane = newton[:, 0] - newton[:size, 0].sum() / newton[:size, 1].sum() * newton[:, 1]
+            change = target - z - ratio * in_plane
+            to_boundary = torch.maximum(-in_plane / x, -change / z).max()
             step = (self.REACH / to_boundary.clamp(min=DIVISOR)).clamp(max=1)
-            x, z = x + step * dx, z + step * dz
+            x, z = x + step * in_plane, z + step * change
         return x[:size] / x[:size].sum()
