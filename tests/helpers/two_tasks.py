@@ -14,7 +14,7 @@ from mtl_seg_depth.training.step import Step
 from mtl_seg_depth.weighting.weighting import Weighting
 
 TASKS = ("semseg", "depth")
-GIVEN = {"tasks": TASKS, "steps_per_epoch": 3}
+GIVEN = {"tasks": TASKS, "steps_per_epoch": 3, "noise_factors": {"semseg": 1.0, "depth": 0.5}}
 """What assembly gives to every weighting."""
 
 

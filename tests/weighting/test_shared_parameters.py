@@ -98,3 +98,84 @@ def test_frozen_parameters_stay_without_gradient() -> None:
     assert all(parameter.grad is None for parameter in network.trunk.parameters())
     assert all(parameter.grad is not None for parameter in network.heads.parameters())
     assert weighting.weights.tolist() == [1, 1]
+
+
+ABC = ("a", "b", "c")
+
+
+class Sharing(nn.Module):
+    """A vector for each name, which is made of the tasks that it serves; each task pulls at its vectors its own way."""
+
+    def __init__(self, *names: str) -> None:
+        super().__init__()
+        torch.manual_seed(0)
+        self.vectors = nn.ParameterDict({name: nn.Parameter(torch.randn(5)) for name in names})
+
+    def losses(self, tasks: tuple[str, ...] = ABC) -> dict[str, Tensor]:
+        pulls = torch.randn(len(tasks), 5, generator=torch.Generator().manual_seed(1))
+        return {
+            task: sum(
+                ((vector - pull).square().sum() for name, vector in self.vectors.items() if task in name), pull[0]
+            )
+            for task, pull in zip(tasks, pulls, strict=True)
+        }
+
+
+def whole_vectors(network: Sharing, losses: dict[str, Tensor], names: list[str]) -> Tensor:
+    """Each task's gradient over these vectors as a row, zeros where it does not reach."""
+    rows = []
+    for loss in losses.values():
+        found = gradients(network, loss)
+        present = [found[f"vectors.{name}"] for name in names]
+        rows.append(torch.cat([torch.zeros(5) if gradient is None else gradient for gradient in present]))
+    return torch.stack(rows).double()
+
+
+def check_combined(network: Sharing, weights: Tensor, losses: dict[str, Tensor]) -> None:
+    """Every shared vector has the weighted sum over the tasks that reach it; every other one its task's gradient."""
+    own = [gradients(network, loss) for loss in losses.values()]
+    expected = {}
+    for name in network.vectors:
+        found = [(weight, task[f"vectors.{name}"]) for weight, task in zip(weights, own, strict=True)]
+        present = [(weight, gradient) for weight, gradient in found if gradient is not None]
+        alone = len(present) == 1
+        expected[name] = sum((gradient if alone else weight * gradient for weight, gradient in present), torch.zeros(5))
+    torch.testing.assert_close({name: vector.grad for name, vector in network.vectors.items()}, expected)
+
+
+@pytest.mark.parametrize("method", METHODS)
+@pytest.mark.parametrize("names", [["abc", "ab", "c"], ["abc"], ["ab", "bc", "a"], ["ab", "bc", "ac"], ["ac", "bc"]])
+def test_parameters_of_some_tasks_are_combined_over_those(method: type[GradientWeighting], names: list[str]) -> None:
+    """With one set of weights, from the inner products over whatever more than one task reaches."""
+    network = Sharing(*names)
+    losses = network.losses()
+    rows = whole_vectors(network, losses, [name for name in names if len(name) > 1])
+    weighting = method(tasks=ABC, steps_per_epoch=3)
+    expected = weighting.combine(rows @ rows.T).float()
+    weighting.backward(losses, network)
+    torch.testing.assert_close(weighting.weights, expected, rtol=1e-4, atol=1e-5)
+    check_combined(network, weighting.weights, network.losses())
+    cosines = torch.nn.functional.normalize(rows) @ torch.nn.functional.normalize(rows).T
+    logged = weighting.logged()
+    assert set(logged) == {f"weight/{task}" for task in ABC} | {
+        f"gradient_cosine/{two}" for two in ("a-b", "a-c", "b-c")
+    }
+    assert logged["gradient_cosine/a-c"].item() == pytest.approx(cosines[0, 2].item(), abs=1e-6)
+    assert logged["gradient_cosine/b-c"].item() == pytest.approx(cosines[1, 2].item(), abs=1e-6)
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_a_task_that_shares_nothing_has_no_part_in_it(method: type[GradientWeighting]) -> None:
+    """The other two are weighed as if they were alone."""
+    network = Sharing("ac", "a", "b")
+    losses = network.losses()
+    pair = copy.deepcopy(network)
+    weighting, of_two = method(tasks=ABC, steps_per_epoch=3), method(tasks=("a", "c"), steps_per_epoch=3)
+    weighting.backward(losses, network)
+    of_two.backward({task: loss for task, loss in pair.losses().items() if task != "b"}, pair)
+    assert weighting.weights.tolist() == [of_two.weights[0], 1.0, of_two.weights[1]]
+    assert network.vectors["ac"].grad is not None
+    assert network.vectors["ac"].grad.equal(pair.vectors["ac"].grad)
+    assert weighting.logged()["gradient_cosine/a-c"] == of_two.logged()["gradient_cosine"]
+    assert weighting.logged()["gradient_cosine/a-b"] == 0
+    check_combined(network, weighting.weights, network.losses())
