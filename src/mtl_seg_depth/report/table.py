@@ -1,6 +1,13 @@
 """A table as data."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+
+from mtl_seg_depth.tasks.headline import Headline
+
+
+def heading(score: Headline) -> str:
+    """A score as a column or an axis with little room names it: `mIoU, % ↑`."""
+    return replace(score, title=score.short).heading
 
 
 @dataclass(frozen=True)
