@@ -125,7 +125,9 @@ def test_memory_is_that_of_the_busiest_gpu_and_else_of_the_machine(store: Store)
 def test_the_validation_scores_stand_for_a_loss_that_nobody_records(store: Store) -> None:
     store.study("pretrained", report_rows("pretrained"))
     drawing = drawings(store)[9]
-    assert "No validation loss is recorded: the scores instead. Lines are labelled by ImageNet weights." in drawing.caption
+    assert (
+        "No validation loss is recorded: the scores instead. Lines are labelled by ImageNet weights." in drawing.caption
+    )
     for part in ("mIoU", "SI-log", "yes", "no"):
         assert part in text_of(drawing)
 
@@ -146,9 +148,8 @@ def test_rows_that_cannot_be_matched_draw_nothing(store: Store) -> None:
 
 def test_panels_before_and_after_stand_one_above_the_other(store: Store) -> None:
     store.study("dilation", report_rows("dilation"))
-    before, after = (
-        folder / "artifacts" / "panels" / "step_000128.png" for folder in sorted(store.outputs.glob("*-*"))
-    )
+    folders = sorted(store.outputs.glob("run-*"))
+    before, after = (folder / "artifacts" / "panels" / "step_000128.png" for folder in folders)
     write_panel(before, seed=1)
     assert drawings(store)[10].missing == "Not drawn: F, F, T has no panel of validation pictures yet."
     write_panel(after, seed=2, rows=2)
@@ -159,7 +160,7 @@ def test_panels_before_and_after_stand_one_above_the_other(store: Store) -> None
     assert picture_size(drawing.image) == (width, height + 16 + below)
     pixels = np.asarray(Image.open(io.BytesIO(drawing.image))).astype(float)
     for part, path in ((pixels[:height], before), (pixels[-below:], after)):
-        assert np.abs(part - np.asarray(Image.open(path))).mean() < 5
+        assert np.abs(part - np.asarray(Image.open(path))).mean() < 12  # of 255: it is a JPEG of noise
 
 
 def test_a_panel_that_cannot_be_read_is_told_and_a_large_one_made_smaller(store: Store) -> None:

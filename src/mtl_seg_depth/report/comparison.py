@@ -11,7 +11,6 @@ from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 
-from mtl_seg_depth.config import flatten
 from mtl_seg_depth.report.store import OVER, RunStore, Study, SweepRow, SweepRun, run_store
 from mtl_seg_depth.report.tables import TRAINING_PICTURES, ReportRow, ReportTable
 from mtl_seg_depth.scoring.headline import MARGIN, MULTITASK, Rank, gain, margin, shown
@@ -54,11 +53,6 @@ class Seed:
     def diverged(self) -> bool:
         """Whether its loss was no longer finite."""
         return self.run.status == "diverged"
-
-    def circumstances(self) -> Circumstances | None:
-        """From the run folder; None where that says nothing yet."""
-        params = self.store.card.get("params")
-        return None if params is None else circumstances(params, self.store)
 
 
 def circumstances(params: Mapping[str, str], store: RunStore) -> Circumstances:
@@ -164,7 +158,8 @@ class Row:
     @cached_property
     def circumstances(self) -> list[Circumstances]:
         """Of every seed whose folder tells."""
-        return [found for seed in self.seeds if (found := seed.circumstances()) is not None]
+        stores = [seed.store for seed in self.seeds]
+        return [circumstances(store.card["params"], store) for store in stores if "params" in store.card]
 
     @property
     def costs(self) -> Costs:
@@ -277,8 +272,7 @@ class Comparison:
         found = [(row, circumstance) for row in self.rows for circumstance in row.circumstances]
         if found or self.study is None or not self.study.config:
             return found
-        params = {key.removesuffix("._target_"): str(value) for key, value in flatten(self.study.config)}
-        return [(self.rows[0], circumstances(params, RunStore()))] if self.rows else []
+        return [(row, circumstances(self.study.params, RunStore())) for row in self.rows[:1]]
 
     @property
     def data(self) -> list[str]:

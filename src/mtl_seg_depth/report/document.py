@@ -17,6 +17,7 @@ from mtl_seg_depth.report.findings import FINDINGS, Judgement, Verdict, judge, s
 from mtl_seg_depth.report.searches import search_data, search_notes, search_table
 from mtl_seg_depth.report.store import Study
 from mtl_seg_depth.report.table import Cell, Column, Table, heading
+from mtl_seg_depth.report.tables import ReportRow
 from mtl_seg_depth.scoring.headline import MULTITASK, shown
 from mtl_seg_depth.system.wording import duration
 
@@ -164,9 +165,9 @@ def _setting(comparison: Comparison) -> str:
     """What makes a verdict one about something else than what the report found, in a few words."""
     found = [(row.report, here) for row, here in comparison.circumstances if row.report is not None]
     parts = [_short_data(comparison) or "–"]
-    if any(here.encoder != report.says["encoder"] for report, here in found):
+    if any(here.encoder != report.encoder for report, here in found):
         parts.append("another encoder")
-    if any(report.says["pretrained"] and not here.weights.startswith("imagenet") for report, here in found):
+    if any(report.says["pretrained"] and not here.weights.startswith(report.weights) for report, here in found):
         parts.append("other initial weights than ImageNet's")
     return ", ".join(parts)
 
@@ -179,23 +180,17 @@ def caption(comparison: Comparison) -> str:
         split = f"{split} (report: {SPLITS[table.split]})"
     if not comparison.circumstances:
         return f"Report: Miniscapes, {split}. Ours: not run yet."
-    found = comparison.circumstances
-    data = comparison.data
+    found, data = comparison.circumstances, comparison.data
     parts = [data[0] if len(data) == 1 else f"DIFFERENT DATA in different rows: {'; '.join(data)}"]
     parts[0] = f"Ours: {parts[0]}, {split}"
-    parts.append(_beside("encoder", found, lambda c: c.encoder, lambda row: str(row.report.says["encoder"])))  # type: ignore[union-attr]
-    parts.append(_beside("initial weights", found, lambda c: c.weights, _report_weights))
-    parts.append(_beside("steps", found, lambda c: _count(c.steps), lambda row: _count(row.report.steps)))  # type: ignore[union-attr]
-    parts.append(_beside("precision", found, lambda c: c.precision, lambda _: "fp32"))
+    parts.append(_beside("encoder", found, lambda each: each.encoder))
+    parts.append(_beside("initial weights", found, lambda each: each.weights))
+    parts.append(_beside("steps", found, lambda each: _count(each.steps)))
+    parts.append(_beside("precision", found, lambda each: each.precision))
     parts.append(f"on {comparison.devices}" if comparison.devices else "")
     if study is not None and study.told_overrides:
         parts.append(f"fixed besides the sweep: {' '.join(study.told_overrides)}")
     return "; ".join(part for part in parts if part) + "."
-
-
-def _report_weights(row: Row) -> str:
-    assert row.report is not None
-    return "imagenet" if row.report.says["pretrained"] else "none"
 
 
 def _count(steps: int | None) -> str:
@@ -203,17 +198,14 @@ def _count(steps: int | None) -> str:
 
 
 def _beside(
-    what: str,
-    found: Sequence[tuple[Row, Circumstances]],
-    ours: Callable[[Circumstances], str],
-    report: Callable[[Row], str],
+    what: str, found: Sequence[tuple[Row, Circumstances]], value: Callable[[Circumstances | ReportRow], str]
 ) -> str:
-    """Such as "encoder resnet18 (report: resnet34)", the bracket where they differ."""
-    told = ", ".join(dict.fromkeys(ours(circumstance) for _, circumstance in found))
-    reported = [(row, circumstance) for row, circumstance in found if row.report is not None]
-    if all(report(row) == ours(circumstance) for row, circumstance in reported):
-        return f"{what} {told}"
-    return f"{what} {told} (report: {', '.join(dict.fromkeys(report(row) for row, _ in reported))})"
+    """Such as "encoder resnet18 (report: resnet34)", the bracket if they differ."""
+    pairs = [(value(here), value(row.report) if row.report else None) for row, here in found]
+    told = f"{what} {', '.join(dict.fromkeys(ours for ours, _ in pairs))}"
+    if all(report in (None, ours) for ours, report in pairs):
+        return told
+    return f"{told} (report: {', '.join(dict.fromkeys(report for _, report in pairs if report is not None))})"
 
 
 def number(value: float, sign: str = "") -> str:
@@ -356,19 +348,17 @@ def _findings_table(judgements: Sequence[Judgement], by_table: dict[str, Compari
         Column("with us"),
         Column("ours was"),
     )
-    rows = []
-    for judgement in judgements:
-        comparison = by_table[judgement.finding.table]
-        rows.append(
-            (
-                Cell(judgement.finding.statement),
-                Cell(judgement.finding.table, link=judgement.finding.table),
-                Cell(number(judgement.report_gap, "+")),
-                NOTHING if judgement.our_gap is None else Cell(number(judgement.our_gap, "+")),
-                Cell(judgement.verdict.value, mark=judgement.verdict.name, muted=judgement.verdict is Verdict.NOT_RUN),
-                Cell(_setting(comparison), muted=True),
-            )
+    rows = [
+        (
+            Cell(judgement.finding.statement),
+            Cell(judgement.finding.table, link=judgement.finding.table),
+            Cell(number(judgement.report_gap, "+")),
+            NOTHING if judgement.our_gap is None else Cell(number(judgement.our_gap, "+")),
+            Cell(judgement.verdict.value, mark=judgement.verdict.name, muted=judgement.verdict is Verdict.NOT_RUN),
+            Cell(_setting(by_table[judgement.finding.table]), muted=True),
         )
+        for judgement in judgements
+    ]
     note = (
         "The report's findings, judged by our runs. A lead is positive where it is as the report found it, and that of "
         "the pair of rows that decided."
@@ -383,17 +373,15 @@ def _agreement_table(comparisons: Sequence[Comparison]) -> Table:
         Column("Kendall's τ-b", numeric=True),
         Column("our data"),
     )
-    rows = []
-    for comparison in comparisons:
-        tau = comparison.tau()
-        rows.append(
-            (
-                Cell(comparison.id, link=comparison.id),
-                Cell(f"{len(comparison.compared)} of {len(comparison.rows)}"),
-                NOTHING if tau is None else Cell(number(tau, "+")),
-                Cell(_short_data(comparison) or "not run yet", muted=True),
-            )
+    rows = [
+        (
+            Cell(comparison.id, link=comparison.id),
+            Cell(f"{len(comparison.compared)} of {len(comparison.rows)}"),
+            NOTHING if (tau := comparison.tau()) is None else Cell(number(tau, "+")),
+            Cell(_short_data(comparison) or "not run yet", muted=True),
         )
+        for comparison in comparisons
+    ]
     return Table(columns, tuple(rows), "Does the order of the rows, by multitask score, agree with the report's?")
 
 

@@ -2,7 +2,7 @@
 
 import io
 import math
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from itertools import accumulate
@@ -106,7 +106,7 @@ def validation_scores(
     comparison: Comparison, name: str, title: str, *, by_epoch: bool = False, note: str = ""
 ) -> Drawing:
     """The scores of every row against the step or the epoch; the note opens the caption."""
-    traced = list(_traced(comparison))
+    traced = _traced(comparison)
     panels = []
     for score in shown():
         lines = []
@@ -219,15 +219,12 @@ def search_drawings(study: Study) -> list[Drawing]:
     return drawings
 
 
-def _traced(comparison: Comparison) -> Iterator[Traced]:
-    """Every row that has a run; MissingFigureError where none has."""
-    any_run = False
-    for index, row in enumerate(comparison.rows):
-        if row.seeds and any(seed.store.path is not None for seed in row.seeds):
-            any_run = True
-            yield trace(comparison, index)
-    if not any_run:
+def _traced(comparison: Comparison) -> list[Traced]:
+    """Every row that has a run; MissingFigureError if none has."""
+    begun = [i for i, row in enumerate(comparison.rows) if any(seed.store.path is not None for seed in row.seeds)]
+    if not begun:
         raise MissingFigureError("none of its rows has been run yet")
+    return [trace(comparison, index) for index in begun]
 
 
 def _require(lines: Sequence[Line], why: str) -> None:

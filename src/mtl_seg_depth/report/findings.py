@@ -68,22 +68,18 @@ FINDINGS = (
 
 
 class Verdict(Enum):
-    """What our numbers say to a finding; the value is how it is told."""
+    """What our numbers say to a finding; the value is how it is told.
 
-    HELD = "held"
-    FAILED = "did not hold"
-    SAME_WAY = "same way, one seed"
-    OTHER_WAY = "other way, one seed"
-    WITHIN_SPREAD = "within the seed spread"
-    NOT_RUN = "not run yet"
+    A finding is as the first of its steps in this order: one that fails decides, one that is missing leaves it open.
+    """
+
     UNMATCHED = "rows do not match"
-
-
-SEVERITY = (
-    Verdict.UNMATCHED, Verdict.FAILED, Verdict.OTHER_WAY, Verdict.NOT_RUN, Verdict.WITHIN_SPREAD, Verdict.SAME_WAY,
-    Verdict.HELD,
-)  # fmt: skip
-"""A finding is as its first step in this order: one that fails decides, one that is missing leaves it open."""
+    FAILED = "did not hold"
+    OTHER_WAY = "other way, one seed"
+    NOT_RUN = "not run yet"
+    WITHIN_SPREAD = "within the seed spread"
+    SAME_WAY = "same way, one seed"
+    HELD = "held"
 
 
 @dataclass(frozen=True)
@@ -102,15 +98,15 @@ class Judgement:
 
 def judge(finding: Finding, comparison: Comparison) -> Judgement:
     """Weigh a finding against our runs of its table."""
-    judged = []
+    order, judged = list(Verdict), []
     for step in finding.steps:
         verdict, gap = _judge_step(step, comparison)
-        judged.append((SEVERITY.index(verdict), math.inf if gap is None else gap, step))
+        judged.append((order.index(verdict), math.inf if gap is None else gap, step))
     severity, gap, step = min(judged, key=lambda item: item[:2])
     assert comparison.table is not None
     better, worse = (comparison.table.rows[index].scores[step.measure] for index in (step.better, step.worse))
     report_gap = gain(step.measure, better) - gain(step.measure, worse)
-    return Judgement(finding, SEVERITY[severity], step, report_gap, None if math.isinf(gap) else gap)
+    return Judgement(finding, order[severity], step, report_gap, None if math.isinf(gap) else gap)
 
 
 def _judge_step(step: Step, comparison: Comparison) -> tuple[Verdict, float | None]:
@@ -151,15 +147,15 @@ def _gains(step: Step, comparison: Comparison) -> list[list[float]]:
 
 
 OPENINGS = {
-    Verdict.HELD: ("held", "Held"),
-    Verdict.FAILED: ("did not hold", "Did not hold"),
-    Verdict.SAME_WAY: ("pointed the same way with a single seed", "Same way, one seed"),
-    Verdict.OTHER_WAY: ("pointed the other way with a single seed", "Other way, one seed"),
-    Verdict.WITHIN_SPREAD: ("could not be told from the spread between seeds", "Within the spread between seeds"),
-    Verdict.NOT_RUN: ("lack the runs they need", "Not run yet"),
-    Verdict.UNMATCHED: ("could not be matched to the rows of our sweep", "Rows do not match"),
+    Verdict.HELD: "held",
+    Verdict.FAILED: "did not hold",
+    Verdict.SAME_WAY: "pointed the same way with a single seed",
+    Verdict.OTHER_WAY: "pointed the other way with a single seed",
+    Verdict.WITHIN_SPREAD: "could not be told from the spread between seeds",
+    Verdict.NOT_RUN: "lack the runs they need",
+    Verdict.UNMATCHED: "could not be matched to the rows of our sweep",
 }
-"""Each verdict inside the opening sentence, and before the findings that it fell on."""
+"""Each verdict inside the opening sentence."""
 
 
 def summary(judgements: Sequence[Judgement]) -> tuple[str, list[tuple[str, list[str]]]]:
@@ -169,11 +165,11 @@ def summary(judgements: Sequence[Judgement]) -> tuple[str, list[tuple[str, list[
         for verdict in OPENINGS
     }
     told = [(verdict, statements) for verdict, statements in by_verdict.items() if statements]
-    counts = [f"{len(statements)} {OPENINGS[verdict][0]}" for verdict, statements in told]
+    counts = [f"{len(statements)} {OPENINGS[verdict]}" for verdict, statements in told]
     sentence = f"Of {len(judgements)} findings of the report, {_enumerated(counts)}."
     if by_verdict[Verdict.SAME_WAY] or by_verdict[Verdict.OTHER_WAY]:
         sentence += " A single seed cannot tell an effect from noise: those are directions, not results."
-    return sentence, [(OPENINGS[verdict][1], statements) for verdict, statements in told]
+    return sentence, [(verdict.value.capitalize(), statements) for verdict, statements in told]
 
 
 def _enumerated(parts: Sequence[str]) -> str:

@@ -5,7 +5,6 @@ import statistics
 from collections import Counter
 from dataclasses import dataclass
 
-from mtl_seg_depth.config import flatten
 from mtl_seg_depth.report.comparison import Circumstances, circumstances, tasks_of
 from mtl_seg_depth.report.store import RunStore, Study, SweepRow
 from mtl_seg_depth.report.table import Cell, Column, Table, heading
@@ -97,5 +96,4 @@ def search_data(study: Study) -> str | None:
 
 
 def _circumstances(study: Study) -> Circumstances | None:
-    params = {key.removesuffix("._target_"): str(value) for key, value in flatten(study.config)}
-    return circumstances(params, RunStore()) if params else None
+    return circumstances(study.params, RunStore()) if study.config else None

@@ -45,6 +45,18 @@ class ReportRow:
         """The varied values in a line."""
         return ", ".join(self.values)
 
+    precision: str = "fp32"
+
+    @property
+    def encoder(self) -> str:
+        """By its name."""
+        return str(self.says["encoder"])
+
+    @property
+    def weights(self) -> str:
+        """What the encoder's weights begin as."""
+        return "imagenet" if self.says["pretrained"] else "none"
+
     @property
     def steps(self) -> int:
         """Optimiser steps, from epochs and batch size."""
