@@ -111,7 +111,7 @@ class Store:
         if status != "running":
             cost = {
                 "seconds": 3725.0, "images_per_second": 123.4, "parameters": 21_421_396, "peak_memory_share": 0.25,
-                "memory": "20.00 GiB at most, 25.0% of NVIDIA Test GPU",
+                "device": "NVIDIA Test GPU",
             }  # fmt: skip
             write(
                 folder / "result.json", {"status": status, "steps": self.steps, "best_step": self.steps, "cost": cost}

@@ -12,6 +12,7 @@ from rich.text import Text
 
 from mtl_seg_depth.scoring.headline import shown
 from mtl_seg_depth.scoring.scores import Scores
+from mtl_seg_depth.system.wording import duration
 
 
 class LiveLine:
@@ -118,10 +119,3 @@ def _classes(iou: Mapping[str, float]) -> Group:
 def _near(path: str) -> str:
     """The path as seen from here, where that is shorter."""
     return min(path, os.path.relpath(path), key=len)
-
-
-def duration(seconds: float) -> str:
-    """Seconds as 1:23 or 1:02:03."""
-    minutes, seconds = divmod(round(seconds), 60)
-    hours, minutes = divmod(minutes, 60)
-    return f"{hours}:{minutes:02}:{seconds:02}" if hours else f"{minutes}:{seconds:02}"

@@ -14,7 +14,7 @@ from typing import Any, Self
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
-from mtl_seg_depth.config import NOT_IDENTITY
+from mtl_seg_depth.config import NOT_IDENTITY, flatten
 from mtl_seg_depth.records.record import Point, read_points
 from mtl_seg_depth.system.errors import UserError
 from mtl_seg_depth.system.wording import nearest
@@ -77,6 +77,11 @@ class Study(_Stored):
         """The split that the best weights are scored on after training; None where validation's scores count."""
         split: str | None = self.config.get("score")
         return split
+
+    @property
+    def params(self) -> dict[str, str]:
+        """What all its runs share, as a run's card has it."""
+        return {key.removesuffix("._target_"): str(value) for key, value in flatten(self.config)}
 
     @property
     def told_overrides(self) -> list[str]:

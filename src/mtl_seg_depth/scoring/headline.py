@@ -6,7 +6,7 @@ each turned so that higher is better (mean IoU less SI-log). A score that is mis
 """
 
 import math
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import Literal
 
 from mtl_seg_depth.tasks import HEADLINES
@@ -69,6 +69,20 @@ def gain(key: str, found: float | None) -> float:
 def rank(scores: Mapping[str, float | None], tasks: Iterable[str] | None = None) -> Rank:
     """For choosing the best of several trainings or validations of the same tasks (of all by default)."""
     return multitask(scores), gain(MARGIN.key, margin(scores, tasks))
+
+
+def pareto_front(points: Sequence[Sequence[float]]) -> list[int]:
+    """Indices of the points that no other beats, which is as good in everything and better in something.
+
+    Higher is better; a point with a nan is never on the front.
+    """
+    known = [index for index, point in enumerate(points) if not any(map(math.isnan, point))]
+
+    def beats(one: Sequence[float], other: Sequence[float]) -> bool:
+        pairs = list(zip(one, other, strict=True))
+        return all(a >= b for a, b in pairs) and any(a > b for a, b in pairs)
+
+    return [index for index in known if not any(beats(points[other], points[index]) for other in known)]
 
 
 def _finite(scores: Mapping[str, float | None]) -> dict[str, float]:

@@ -14,7 +14,6 @@ from omegaconf import DictConfig, open_dict
 from optuna.distributions import distribution_to_json
 from rich.console import Console
 
-from mtl_seg_depth.cli.console import duration
 from mtl_seg_depth.cli.start import message_of, plain
 from mtl_seg_depth.config import Settings, fingerprint, flatten, identity, parse
 from mtl_seg_depth.runs.assembly import assemble, automatic_name, resolve
@@ -22,6 +21,7 @@ from mtl_seg_depth.runs.run import find_folder
 from mtl_seg_depth.sweeping.space import Space, Values, label
 from mtl_seg_depth.sweeping.trial import DIRECTIONS
 from mtl_seg_depth.system.errors import UserError
+from mtl_seg_depth.system.wording import duration
 
 Compose = Callable[[Iterable[str]], Settings]
 """From a trial's overrides to its settings; raises UserError where they do not fit together."""

@@ -15,11 +15,11 @@ import yaml
 from filelock import FileLock
 from optuna.trial import FrozenTrial, TrialState
 
-from mtl_seg_depth.cli.console import duration
 from mtl_seg_depth.records.record import Record, now_ms
 from mtl_seg_depth.sweeping.plan import Row, Sweep
 from mtl_seg_depth.sweeping.trial import objective_value
 from mtl_seg_depth.system import atomic
+from mtl_seg_depth.system.wording import duration
 from mtl_seg_depth.tracking import redact
 
 STATES = {

@@ -19,7 +19,6 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from mtl_seg_depth.cli.console import duration
 from mtl_seg_depth.config import fingerprint
 from mtl_seg_depth.sweeping.plan import Pace, Sweep, check_row, composer, study_name
 from mtl_seg_depth.sweeping.queue import Claim, EndState, Queue
@@ -30,7 +29,7 @@ from mtl_seg_depth.sweeping.trial import DIRECTIONS, Ended, objective_names, swe
 from mtl_seg_depth.sweeping.workers import run_workers, was_stopped
 from mtl_seg_depth.system.errors import OutOfMemoryError, UserError
 from mtl_seg_depth.system.interruption import AGAIN, Interruption, interruptible
-from mtl_seg_depth.system.wording import explain
+from mtl_seg_depth.system.wording import duration, explain
 from mtl_seg_depth.tracking import mirror_sweep
 
 WITHOUT_SCORE = ("failed", "impossible")
