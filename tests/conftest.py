@@ -3,12 +3,16 @@
 import json
 import os
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 from helpers.lengths import LONG, OBSERVATIONS
 from hypothesis import HealthCheck, settings
+
+if TYPE_CHECKING:
+    from helpers.commands import Commands
 
 os.environ["PYTHONPATH"] = os.pathsep.join([str(Path(__file__).parent), os.environ.get("PYTHONPATH", "")])
 
@@ -24,6 +28,26 @@ LONGEST = ("test_kills", "test_benchmarks", "test_training", "test_sweep", "test
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     rank = {name: place for place, name in enumerate(LONGEST)}
     items.sort(key=lambda item: rank.get(item.path.stem, len(rank)))
+
+
+@pytest.fixture(scope="session", autouse=True)
+def narrow_resnet18() -> Iterator[pytest.MonkeyPatch]:
+    """What is trained in this process is small: see helpers/narrow.py."""
+    from helpers import narrow
+
+    with pytest.MonkeyPatch.context() as patch:
+        narrow.install(patch)
+        yield patch
+
+
+@pytest.fixture(scope="module")
+def real_resnet18(narrow_resnet18: pytest.MonkeyPatch) -> Iterator[None]:
+    """torchvision's own, for tests of the network itself."""
+    from helpers import narrow
+
+    narrow_resnet18.undo()
+    yield
+    narrow.install(narrow_resnet18)
 
 
 @pytest.fixture(scope="session")
@@ -44,6 +68,15 @@ def observed(request: pytest.FixtureRequest) -> Callable[..., None]:
                 file.write(json.dumps(line) + "\n")
 
     return write
+
+
+@pytest.fixture(scope="session")
+def command(tmp_path_factory: pytest.TempPathFactory) -> Iterator["Commands"]:
+    """Runs `train.py`, `evaluate.py` and the like in a moment: see helpers/commands.py."""
+    from helpers.commands import serving
+
+    with serving(tmp_path_factory.mktemp("printed")) as commands:
+        yield commands
 
 
 @pytest.fixture(scope="session")

@@ -4,7 +4,6 @@ import json
 import os
 import re
 import subprocess
-import sys
 import zipfile
 from collections.abc import Callable
 from pathlib import Path
@@ -12,6 +11,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from helpers.commands import Commands
 from helpers.composing import ROOT, TINY, places, tiny
 from helpers.tiny_data import write_tiny_miniscapes
 from helpers.trained_runs import evaluate, only_run, quiet
@@ -176,14 +176,13 @@ def test_no_secret_is_written_anywhere(
     observed("no secret is written into a file, a database or the log", files=len(list(tmp_path.rglob("*"))), leaks=0)
 
 
-def test_a_sweep_writes_no_secret(tmp_path: Path, observed: Callable[..., None]) -> None:
+def test_a_sweep_writes_no_secret(tmp_path: Path, command: Commands, observed: Callable[..., None]) -> None:
     write_tiny_miniscapes(tmp_path / "data", {"train": 4, "val": 1})
     words = [word for word in (*TINY, *places(tmp_path)) if not word.startswith("schedule.epochs")]
     address = f"http://{SECRETS['user']}:{SECRETS['password']}@127.0.0.1:9"
 
-    def sweep(uri: str, *more: str) -> subprocess.CompletedProcess[str]:
-        command = ["train.py", "-m", *words, "schedule.max_steps=1", "seed=0,1", f"tracking.uri={uri}", *more]
-        done = subprocess.run([sys.executable, *command], capture_output=True, check=False, cwd=ROOT, text=True)
+    def sweep(uri: str, *more: str) -> "subprocess.CompletedProcess[str]":
+        done = command("train.py", "-m", *words, "schedule.max_steps=1", "seed=0,1", f"tracking.uri={uri}", *more)
         assert not any(secret in done.stdout + done.stderr for secret in SECRETS.values())
         return done
 

@@ -9,6 +9,7 @@ from types import UnionType
 from typing import Literal, get_args, get_origin
 
 import pytest
+from helpers.commands import Commands
 from helpers.composing import CONF, ROOT, TINY, compose, options, places
 from helpers.tiny_data import write_tiny_miniscapes
 
@@ -23,7 +24,8 @@ COMMANDS = [path.removesuffix(".py") for path in ENTRY_POINTS]
 SCREENFUL = 80
 
 
-def command(*arguments: str, script: str = "train.py", cwd: Path = ROOT) -> subprocess.CompletedProcess[str]:
+def process(*arguments: str, script: str = "train.py", cwd: Path = ROOT) -> subprocess.CompletedProcess[str]:
+    """A command as it is started at a keyboard; the fixture `command` runs one without waiting for imports."""
     return subprocess.run(
         [sys.executable, str(ROOT / script), *arguments],
         capture_output=True,
@@ -37,7 +39,7 @@ def command(*arguments: str, script: str = "train.py", cwd: Path = ROOT) -> subp
 @pytest.fixture(scope="module", params=COMMANDS)
 def helped(request: pytest.FixtureRequest) -> tuple[str, str]:
     """A command, and what it answers to --help."""
-    return request.param, command("--help", script=f"{request.param}.py").stdout
+    return request.param, process("--help", script=f"{request.param}.py").stdout
 
 
 def one_line(text: str) -> str:
@@ -108,8 +110,8 @@ def test_help_does_not_import_what_takes_seconds() -> None:
 
 
 @pytest.mark.parametrize("script", ENTRY_POINTS)
-def test_every_entry_point_has_help_and_is_short(script: str) -> None:
-    done = command("--help", script=script)
+def test_every_entry_point_has_help_and_is_short(command: Commands, script: str) -> None:
+    done = command(script, "--help")
     assert done.returncode == 0
     assert f"python {script}" in done.stdout
     assert len((ROOT / script).read_text().splitlines()) < 60
@@ -139,9 +141,9 @@ def test_every_entry_point_has_help_and_is_short(script: str) -> None:
     ],
 )
 def test_a_mistake_is_one_message_without_a_trace_and_leaves_nothing_behind(
-    tmp_path: Path, override: str, message: str
+    command: Commands, tmp_path: Path, override: str, message: str
 ) -> None:
-    done = command(override, f"paths.outputs={tmp_path}/outputs", f"paths.datasets={tmp_path}/datasets")
+    done = command("train.py", override, f"paths.outputs={tmp_path}/outputs", f"paths.datasets={tmp_path}/datasets")
     assert done.returncode == 2
     assert message in done.stderr
     assert done.stderr.startswith("error: ")
@@ -161,41 +163,41 @@ def test_a_trace_is_there_for_who_asks() -> None:
     assert "Traceback" in done.stderr
 
 
-def test_a_training_from_any_folder_shows_its_scores_and_the_way_on(tmp_path: Path) -> None:
+def test_a_training_from_any_folder_shows_its_scores_and_the_way_on(command: Commands, tmp_path: Path) -> None:
     write_tiny_miniscapes(tmp_path / "data", {"train": 4, "val": 1})
     arguments = [*TINY, *places(tmp_path)]
-    done = command(*arguments, cwd=tmp_path)
+    done = process(*arguments, cwd=tmp_path)
     assert done.returncode == 0, done.stderr
     for text in ("mean IoU", "SI-log", "multitask", "from worst to best", "best.pt", "fingerprint", "images/s"):
         assert text in done.stdout
     assert {path.name for path in tmp_path.iterdir()} == {"data", "packed", "outputs"}
-    again = command(*arguments, cwd=tmp_path)
+    again = command("train.py", *arguments, cwd=tmp_path)
     assert "was trained before; rerun=true trains it again" in again.stdout
     assert done.stdout[done.stdout.index("validation split") :] in again.stdout
 
 
-def test_a_diverged_training_alone_exits_with_1(tmp_path: Path) -> None:
+def test_a_diverged_training_alone_exits_with_1(command: Commands, tmp_path: Path) -> None:
     write_tiny_miniscapes(tmp_path / "data", {"train": 4, "val": 1})
-    done = command(*TINY, *places(tmp_path), "optimizer=sgd", "lr.value=1e12", "tracking.log_every=1")
+    done = command("train.py", *TINY, *places(tmp_path), "optimizer=sgd", "lr.value=1e12", "tracking.log_every=1")
     assert done.returncode == 1
     assert "Diverged" in done.stdout
 
 
-def test_multirun_trains_every_combination_once(tmp_path: Path) -> None:
+def test_multirun_trains_every_combination_once(command: Commands, tmp_path: Path) -> None:
     write_tiny_miniscapes(tmp_path / "data", {"train": 4, "val": 1})
     arguments = ["-m", *TINY, *places(tmp_path), "seed=0,1"]
-    assert command(*arguments, cwd=tmp_path).returncode == 0
+    assert command("train.py", *arguments, cwd=tmp_path).returncode == 0
     assert len(list((tmp_path / "outputs").glob("*/result.json"))) == 2
 
 
-def test_check_data_says_what_is_there_and_names_what_is_damaged(tmp_path: Path) -> None:
+def test_check_data_says_what_is_there_and_names_what_is_damaged(command: Commands, tmp_path: Path) -> None:
     write_tiny_miniscapes(tmp_path / "data", {"train": 3, "val": 1, "test": 1})
     arguments = ["data=miniscapes", *places(tmp_path)[:2], f"picture={tmp_path}/sheet.png"]
-    done = command(*arguments, script="check_data.py")
+    done = command("check_data.py", *arguments)
     assert done.returncode == 0, done.stderr
     assert (tmp_path / "sheet.png").stat().st_size > 1000
     os.truncate(tmp_path / "data" / "train" / "rgb" / "1.jpg", 400)
-    done = command(*arguments, script="check_data.py")
+    done = command("check_data.py", *arguments)
     assert done.returncode == 1
     assert f"damaged: {tmp_path}/data/train/rgb/1.jpg" in done.stdout
 

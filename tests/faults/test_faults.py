@@ -14,11 +14,13 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
+from helpers.commands import Commands
 from helpers.comparing import assert_same_run, damage, scores
-from helpers.composing import HELPERS, ROOT, TINY, places
+from helpers.composing import ROOT, TINY, places
 from helpers.lengths import only_long, quick_or_long
 from helpers.tiny_data import write_tiny_miniscapes
 from PIL import Image
@@ -27,30 +29,10 @@ from mtl_seg_depth.system.interruption import AGAIN
 from mtl_seg_depth.tracking import mirror_once
 
 COUNTS = {"train": 8, "val": 3}
-FAULTY = HELPERS / "faulty.py"
 
 
-class Commands:
-    """Runs `train.py` on tiny data, whole or with a fault."""
-
-    def __init__(self, folder: Path) -> None:
-        self.files = [folder / "out", folder / "errors"]
-        self.server = subprocess.Popen(
-            [sys.executable, str(FAULTY.with_name("server.py"))],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            text=True,
-        )
-
-    def __call__(
-        self, folder: Path, *overrides: str, fault: str | None = None, largest_file: int | None = None
-    ) -> subprocess.CompletedProcess[str]:
-        words = [fault or "train.py", *arguments(folder, *overrides)]
-        assert self.server.stdin is not None
-        assert self.server.stdout is not None
-        print(json.dumps([*map(str, self.files), largest_file, words]), file=self.server.stdin, flush=True)
-        code = int(self.server.stdout.readline())
-        return subprocess.CompletedProcess(words, code, *(path.read_text() for path in self.files))
+Train = Callable[..., "subprocess.CompletedProcess[str]"]
+"""Runs `train.py` on the tiny data of a folder, whole or with a fault."""
 
 
 def arguments(folder: Path, *overrides: str) -> list[str]:
@@ -59,10 +41,11 @@ def arguments(folder: Path, *overrides: str) -> list[str]:
 
 
 @pytest.fixture(scope="module")
-def train(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Commands]:
-    commands = Commands(tmp_path_factory.mktemp("printed"))
-    yield commands
-    commands.server.communicate()
+def train(command: Commands) -> Train:
+    def train(folder: Path, *overrides: str, **how: Any) -> "subprocess.CompletedProcess[str]":
+        return command("train.py", *arguments(folder, *overrides), **how)
+
+    return train
 
 
 def only_run(folder: Path) -> Path:
@@ -80,7 +63,7 @@ def assert_message(done: subprocess.CompletedProcess[str], *parts: str) -> None:
 
 
 @pytest.fixture(scope="module")
-def undisturbed(train: Commands, tmp_path_factory: pytest.TempPathFactory) -> Path:
+def undisturbed(train: Train, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder with tiny data and one run on it that nothing happened to."""
     folder = tmp_path_factory.mktemp("undisturbed")
     write_tiny_miniscapes(folder / "data", COUNTS)
@@ -114,42 +97,42 @@ def small_disk(path: Path, size: str) -> Iterator[Callable[[str], None]]:
         subprocess.run(["umount", path], check=True)
 
 
-# In the order of writing: best weights of 45 MB, a checkpoint of 134 MB with the optimiser's state.
-@pytest.mark.parametrize("limit", quick_or_long(100, long=(1,)))
+# In the order of writing: best weights of 2600 kB, a checkpoint of 7740 kB with the optimiser's state.
+@pytest.mark.parametrize("limit", quick_or_long(6000, long=(60,)))
 def test_a_disk_that_takes_no_more(
-    train: Commands, folder: Path, undisturbed: Path, limit: int, observed: Callable[..., None]
+    train: Train, folder: Path, undisturbed: Path, limit: int, observed: Callable[..., None]
 ) -> None:
     """A limit on the size of files: fails where a full disk or a quota would, for everybody."""
-    assert_message(train(folder, largest_file=limit * 2**20), "File too large; what was saved before is untouch")
+    assert_message(train(folder, largest_file=limit * 1000), "File too large; what was saved before is untouch")
     assert train(folder).returncode == 0
     assert_same_as_undisturbed(folder, undisturbed)
     observed("a full disk is one message, and with room the same command completes the run", injected=1, lost=0)
 
 
 def test_a_disk_that_fills_up(
-    train: Commands, folder: Path, undisturbed: Path, extent: Callable[[int, int], int], observed: Callable[..., None]
+    train: Train, folder: Path, undisturbed: Path, extent: Callable[[int, int], int], observed: Callable[..., None]
 ) -> None:
-    sizes = [60, 20, 100, 140, 160, 180, 200, 220, 250, 280][: extent(1, 10)]
+    kilobytes = [3600, 1200, 6000, 8400, 9600, 10800, 12000, 13200, 15000, 16800][: extent(1, 10)]
     with small_disk(folder / "outputs", "1m") as remount:
-        for size in sorted(sizes):  # it cannot shrink below what is in it
-            remount(f"size={size}m")
+        for size in sorted(kilobytes):  # it cannot shrink below what is in it
+            remount(f"size={size}k")
             assert_message(train(folder, fault="no_space_check"), "No space left on device; what was saved before is")
-        remount("size=800m")
+        remount("size=80m")
         assert train(folder).returncode == 0
         assert_same_as_undisturbed(folder, undisturbed)
     observed(
-        "a full disk is one message, and with room the same command completes the run", injected=len(sizes), lost=0
+        "a full disk is one message, and with room the same command completes the run", injected=len(kilobytes), lost=0
     )
 
 
-def test_a_disk_too_small_is_said_before_the_first_step(train: Commands, folder: Path) -> None:
-    with small_disk(folder / "outputs", "50m"):
+def test_a_disk_too_small_is_said_before_the_first_step(train: Train, folder: Path) -> None:
+    with small_disk(folder / "outputs", "20m"):
         assert_message(train(folder), "the checkpoints of this run take up to", "paths.outputs=<folder>")
 
 
 @pytest.mark.parametrize("name", quick_or_long("outputs", long=("packed",)))
 def test_a_folder_that_is_read_only(
-    train: Commands, folder: Path, undisturbed: Path, name: str, observed: Callable[..., None]
+    train: Train, folder: Path, undisturbed: Path, name: str, observed: Callable[..., None]
 ) -> None:
     place = folder / name
     if name == "packed":
@@ -170,7 +153,7 @@ def test_a_folder_that_is_read_only(
     observed("a read-only folder is one message that names it", injected=1)
 
 
-def test_a_read_only_cache_that_is_complete_is_used(train: Commands, folder: Path, undisturbed: Path) -> None:
+def test_a_read_only_cache_that_is_complete_is_used(train: Train, folder: Path, undisturbed: Path) -> None:
     with small_disk(folder / "elsewhere", "50m") as remount:
         shutil.copytree(folder / "packed", folder / "elsewhere" / "packed")
         remount("ro")
@@ -180,7 +163,7 @@ def test_a_read_only_cache_that_is_complete_is_used(train: Commands, folder: Pat
 
 @pytest.mark.parametrize("kind", quick_or_long("depth", long=("rgb", "semseg")))
 def test_a_data_file_that_vanished_is_named(
-    train: Commands, folder: Path, kind: str, observed: Callable[..., None]
+    train: Train, folder: Path, kind: str, observed: Callable[..., None]
 ) -> None:
     (path,) = (folder / "data" / "train" / kind).glob("5.*")
     path.unlink()
@@ -190,7 +173,7 @@ def test_a_data_file_that_vanished_is_named(
 
 
 def test_a_data_file_that_vanishes_while_it_is_packed_is_named(
-    train: Commands, folder: Path, observed: Callable[..., None]
+    train: Train, folder: Path, observed: Callable[..., None]
 ) -> None:
     shutil.rmtree(folder / "packed")
     assert_message(train(folder, fault="file_vanishes_while_packing"), "data/train/semseg/1.png: cannot be opened")
@@ -198,7 +181,7 @@ def test_a_data_file_that_vanishes_while_it_is_packed_is_named(
 
 
 def test_data_that_vanish_after_they_were_packed_are_not_missed(
-    train: Commands, folder: Path, undisturbed: Path, observed: Callable[..., None]
+    train: Train, folder: Path, undisturbed: Path, observed: Callable[..., None]
 ) -> None:
     assert train(folder, fault="data_vanish").returncode == 0
     assert not (folder / "data").exists()
@@ -207,7 +190,7 @@ def test_data_that_vanish_after_they_were_packed_are_not_missed(
 
 
 def test_flipped_bytes_in_the_packed_cache_change_nothing(
-    train: Commands, folder: Path, undisturbed: Path, observed: Callable[..., None]
+    train: Train, folder: Path, undisturbed: Path, observed: Callable[..., None]
 ) -> None:
     arrays = sorted((folder / "packed").rglob("*.npy"))
     for path in arrays:
@@ -221,7 +204,7 @@ def test_flipped_bytes_in_the_packed_cache_change_nothing(
 
 @pytest.mark.parametrize("content", quick_or_long("cut", "a folder", long=(b"", b"no database" * 1000, "flipped")))
 def test_a_corrupt_tracking_database_costs_no_result(
-    train: Commands,
+    train: Train,
     folder: Path,
     undisturbed: Path,
     content: bytes | str,
@@ -271,7 +254,7 @@ class Answer(http.server.BaseHTTPRequestHandler):
 
 @pytest.mark.parametrize("how", quick_or_long("wrong", long=("nonsense", "slow", "empty")))
 def test_a_tracking_server_that_answers_nonsense_or_slowly_costs_no_result(
-    train: Commands, folder: Path, undisturbed: Path, how: str, observed: Callable[..., None]
+    train: Train, folder: Path, undisturbed: Path, how: str, observed: Callable[..., None]
 ) -> None:
     handler = type("Handler", (Answer,), {"how": how})
     server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler)
@@ -287,7 +270,7 @@ def test_a_tracking_server_that_answers_nonsense_or_slowly_costs_no_result(
 
 @only_long
 def test_a_tracking_server_that_goes_away_in_the_middle_costs_no_result(
-    train: Commands, folder: Path, undisturbed: Path, observed: Callable[..., None]
+    train: Train, folder: Path, undisturbed: Path, observed: Callable[..., None]
 ) -> None:
     """A real MLflow server, killed once it has taken the first points; when it is back, it is sent what it lacks."""
     with socket.create_server(("127.0.0.1", 0)) as free:
@@ -350,7 +333,7 @@ def sent(folder: Path) -> int:
 
 
 def test_a_clock_that_jumps_back_changes_nothing(
-    train: Commands, folder: Path, undisturbed: Path, observed: Callable[..., None]
+    train: Train, folder: Path, undisturbed: Path, observed: Callable[..., None]
 ) -> None:
     overrides = [f"tracking.uri=sqlite:///{folder}/mlflow.db", "tracking.system_metrics=false"]
     done = train(folder, *overrides, fault="clock_jumps_back")
@@ -371,7 +354,7 @@ def raw_points(run: Path) -> list[tuple[int, dict[str, float]]]:
 
 @pytest.mark.parametrize("fault", quick_or_long("device_out_of_memory", long=("machine_out_of_memory",)))
 def test_out_of_memory_is_a_message_that_says_what_to_do(
-    train: Commands, folder: Path, undisturbed: Path, fault: str, observed: Callable[..., None]
+    train: Train, folder: Path, undisturbed: Path, fault: str, observed: Callable[..., None]
 ) -> None:
     assert_message(train(folder, fault=fault), "schedule.batch_size=2", "out of memory", "What was saved before")
     assert train(folder).returncode == 0
@@ -380,7 +363,7 @@ def test_out_of_memory_is_a_message_that_says_what_to_do(
 
 
 def test_weights_that_become_nan_end_the_run_as_diverged(
-    train: Commands, folder: Path, observed: Callable[..., None]
+    train: Train, folder: Path, observed: Callable[..., None]
 ) -> None:
     done = train(folder, fault="weights_become_nan")
     assert done.returncode == 1
@@ -391,7 +374,7 @@ def test_weights_that_become_nan_end_the_run_as_diverged(
 
 
 def test_pictures_without_any_label_or_depth_train_on(
-    train: Commands, folder: Path, observed: Callable[..., None]
+    train: Train, folder: Path, observed: Callable[..., None]
 ) -> None:
     """The only way for a label to be no number on disk: ignored, or not valid."""
     for number in range(6):

@@ -2,16 +2,16 @@
 
 import json
 import shutil
-import subprocess
-import sys
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
-from helpers.composing import ROOT, options, tiny
+from helpers.commands import Commands
+from helpers.composing import options, tiny
 from helpers.tiny_data import write_tiny_miniscapes
 from helpers.trained_runs import HEIGHT, WIDTH, evaluate, only_run, quiet, settings_of
+from mtl_seg_depth.scoring.metrics import ConfusionMatrix, DistanceErrors, distance_names, mean_iou
 from PIL import Image
 
 from mtl_seg_depth.cli.scorecard import show_evaluation
@@ -19,7 +19,6 @@ from mtl_seg_depth.inference import evaluation
 from mtl_seg_depth.inference.trained import load_trained
 from mtl_seg_depth.records.record import read_points
 from mtl_seg_depth.runs.run import run
-from mtl_seg_depth.scoring.metrics import ConfusionMatrix, DistanceErrors, distance_names, mean_iou
 from mtl_seg_depth.system.errors import UserError
 
 CPU = torch.device("cpu")
@@ -241,17 +240,13 @@ def test_a_single_task_network_is_scored_on_its_task_and_hands_in_nothing(folder
         evaluate(folder, "run=depth", f"submission={tmp_path}/out.zip")
 
 
-def test_from_the_command_line_and_in_a_sweep(folder: Path) -> None:
-    def command(*arguments: str) -> subprocess.CompletedProcess[str]:
-        places = [f"paths.outputs={folder}/outputs", "run=first", "device=cpu", "split=test"]
-        line = [sys.executable, str(ROOT / "evaluate.py"), *arguments, *places]
-        return subprocess.run(line, capture_output=True, text=True, check=False)
-
-    done = command()
+def test_from_the_command_line_and_in_a_sweep(folder: Path, command: Commands) -> None:
+    line = ["evaluate.py", f"paths.outputs={folder}/outputs", "run=first", "device=cpu", "split=test"]
+    done = command(*line)
     assert done.returncode == 0, done.stderr
     assert "mean IoU, % ↑" in done.stdout
-    assert "was evaluated before" in command().stdout
-    done = command("-m", "tta.scales=[1],[1,1.5]")
+    assert "was evaluated before" in command(*line).stdout
+    done = command(*line, "-m", "tta.scales=[1],[1,1.5]")
     assert done.returncode == 0, done.stderr
     stored = (only_run(folder, "first") / "evaluations").iterdir()
     assert sorted(path.name.rpartition("-")[0] for path in stored) == ["test-none", "test-scales_1_1.5"]

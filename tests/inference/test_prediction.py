@@ -1,15 +1,14 @@
 """Predicting people's own pictures: which files, in what shape they come, and what is written."""
 
 import json
-import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 import torch
-from helpers.composing import ROOT, compose
+from helpers.commands import Commands
+from helpers.composing import compose
 from helpers.facts import palette
 from helpers.photographs import picture, save
 from helpers.trained_runs import quiet
@@ -225,13 +224,13 @@ def test_lists_and_what_is_quoted_already_stay_as_they_are() -> None:
     assert compose(arguments[0], config="predict")["input"] == ["a.png", "b.png"]
 
 
-def test_from_the_command_line_damage_makes_the_exit_code_1(trained_folder: Path, photos: Path, tmp_path: Path) -> None:
+def test_from_the_command_line_damage_makes_the_exit_code_1(
+    trained_folder: Path, photos: Path, tmp_path: Path, command: Commands
+) -> None:
     (photos / "broken.png").write_bytes(b"no picture")
     arguments = ["run=first", "device=cpu", f"paths.outputs={trained_folder}/outputs", f"input={photos}/*"]
     arguments += [f"output={tmp_path}/où (1)", "write=[sheet]"]
-    done = subprocess.run(
-        [sys.executable, str(ROOT / "predict.py"), *arguments], capture_output=True, text=True, check=False
-    )
+    done = command("predict.py", *arguments)
     assert done.returncode == 1, done.stderr
     assert "1 pictures predicted" in done.stdout
     assert f"failed: {photos}/broken.png: is no picture that can be read" in done.stdout

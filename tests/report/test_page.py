@@ -3,13 +3,12 @@
 import html
 import json
 import re
-import subprocess
-import sys
 from html.parser import HTMLParser
 from pathlib import Path
 
 import pytest
-from helpers.composing import ROOT, places
+from helpers.commands import Commands
+from helpers.composing import places
 from helpers.report_store import MINISCAPES, Row, Store, report_rows, settings, write, write_panel
 from helpers.tiny_data import write_tiny_miniscapes
 
@@ -346,7 +345,7 @@ def test_the_same_store_gives_the_same_page(tmp_path: Path, store: Store) -> Non
     assert page(tmp_path)[:2] == page(tmp_path)[:2]
 
 
-def test_real_runs_from_the_command_line(folder: Path) -> None:
+def test_real_runs_from_the_command_line(folder: Path, command: Commands) -> None:
     outputs = folder / "outputs"
     folders = sorted(path.parent for path in outputs.glob("*/result.json"))
     results = [json.loads((path / "result.json").read_text()) for path in folders]
@@ -369,9 +368,7 @@ def test_real_runs_from_the_command_line(folder: Path) -> None:
     }  # fmt: skip
     (outputs / "sweeps" / "dilation-1").mkdir(parents=True)
     write(outputs / "sweeps" / "dilation-1" / "sweep.json", account)
-    places = [f"paths.outputs={outputs}", f"out={folder}/my page"]
-    line = [sys.executable, str(ROOT / "report.py"), *places]
-    done = subprocess.run(line, capture_output=True, text=True, check=False)
+    done = command("report.py", f"paths.outputs={outputs}", f"out={folder}/my page")
     assert done.returncode == 0, done.stderr
     assert f"{folder}/my page/index.html" in done.stdout
     text = (folder / "my page" / "index.html").read_text()
@@ -384,7 +381,7 @@ def test_real_runs_from_the_command_line(folder: Path) -> None:
     assert 'src="data:image/jpeg;base64,' in text  # the panels that the two trainings drew
 
 
-def test_a_real_sweep_fills_its_table(tmp_path: Path) -> None:
+def test_a_real_sweep_fills_its_table(tmp_path: Path, command: Commands) -> None:
     write_tiny_miniscapes(tmp_path / "data", {"train": 8, "val": 1, "test": 1})
     small = ["data=miniscapes", "data.crop_size=[32,32]", "encoder.name=resnet18", "schedule.max_steps=2"]
     here = [
@@ -393,8 +390,7 @@ def test_a_real_sweep_fills_its_table(tmp_path: Path) -> None:
         f"hydra.sweeper.storage=sqlite:///{tmp_path}/studies.db",
         *places(tmp_path),
     ]
-    line = [sys.executable, str(ROOT / "train.py"), "sweeps=adam_lr", *small, "precision=fp32", *here]
-    done = subprocess.run(line, capture_output=True, text=True, check=False)
+    done = command("train.py", "sweeps=adam_lr", *small, "precision=fp32", *here)
     assert done.returncode == 0, done.stderr
     account = json.loads(next(tmp_path.glob("outputs/sweeps/*/sweep.json")).read_text())
     document = page(tmp_path)[2]
@@ -411,13 +407,13 @@ def test_a_real_sweep_fills_its_table(tmp_path: Path) -> None:
     assert all(figure.svg for figure in section(document, "adam_lr").figures)
 
 
-def test_a_mistake_on_the_command_line_is_one_message(tmp_path: Path) -> None:
-    line = [sys.executable, str(ROOT / "report.py"), f"paths.outputs={tmp_path}", f"out={tmp_path}/page"]
+def test_a_mistake_on_the_command_line_is_one_message(tmp_path: Path, command: Commands) -> None:
+    line = ["report.py", f"paths.outputs={tmp_path}", f"out={tmp_path}/page"]
     for override, message in (
         ("studies=[nowhere]", "studies: no sweep"),
         ("study=x", "study: there is no such option"),
     ):
-        done = subprocess.run([*line, override], capture_output=True, text=True, check=False)
+        done = command(*line, override)
         assert done.returncode == 2
         assert done.stderr.startswith(f"error: {message}")
 
