@@ -65,7 +65,7 @@ class Deployed(nn.Module):
 def describe(trained: Trained, deployed: Deployed) -> dict[str, Any]:
     """What a copy says of itself, as plain values: where it comes from, what it takes and gives, how good it is."""
     about = {}
-    more: dict[str, Any] = {}
+    more: dict[str, Any] = {"ranges": {}}
     norm = ""
     for name, task in deployed.tasks.items():
         if isinstance(task, Semseg):
@@ -75,7 +75,7 @@ def describe(trained: Trained, deployed: Deployed) -> dict[str, Any]:
         elif isinstance(task, Depth):
             low, high = task.norm.statistics.min, task.norm.statistics.max
             about[name] = f"float32 [batch, height, width]: metres, {low:g} to {high:g}"
-            more["depth_range_metres"] = [low, high]
+            more["ranges"][name] = [low, high]
             norm = f", and so is the way back from {type(task.norm).__name__} normalised depth to metres"
     return {
         "package": f"{PACKAGE} {importlib.metadata.version(PACKAGE)}",
