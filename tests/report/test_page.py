@@ -16,6 +16,8 @@ from mtl_seg_depth.report.document import Document, Section
 from mtl_seg_depth.report.page import read_report, render_html, write_report
 from mtl_seg_depth.report.tables import in_words
 from mtl_seg_depth.system.errors import UserError
+from mtl_seg_depth.tasks import HEADLINES
+from mtl_seg_depth.tasks.headline import Headline
 
 SCRIPT = "<script>alert('x')</script>"
 
@@ -117,6 +119,24 @@ def test_ours_stand_as_mean_deviation_and_number_of_seeds_with_the_best_in_bold(
     assert second["ours mIoU, % ↑"] == "70.00 (1)*"
     assert second["ours SI-log ↓"] == "20.00 (1)*"
     assert (first["place report"], first["place ours"]) == ("2", "2")
+
+
+def test_a_task_that_the_report_does_not_know_has_columns_where_a_run_has_its_score(
+    tmp_path: Path, store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    error = Headline("normals", "mean angular error", "angle", "°", higher_is_better=False)
+    monkeypatch.setitem(HEADLINES, "normals", error)
+    path = store.study("dilation", [Row([(10, 90)]), Row([(10, 90)])])
+    store.study("loss", report_rows("loss"))
+    account = json.loads(path.read_text())
+    for row, angle in zip(account["rows"], (20.0, 12.0), strict=True):
+        row["runs"][0]["scores"]["normals"] = angle
+    write(path, account)
+    document = page(tmp_path)[2]
+    assert [row["ours angle, ° ↓"] for row in rows(document, "dilation")] == ["20.00 (1)", "12.00 (1)*"]
+    assert [row["ours multitask ↑"] for row in rows(document, "dilation")] == ["0.00 (1)", "0.00 (1)*"]
+    assert not any("angle" in title for title in rows(document, "loss")[0])
+    assert [row["place ours"] for row in rows(document, "loss")] == ["3", "2", "1"]
 
 
 def test_the_embedded_data_give_places_and_a_banner_and_no_differences(tmp_path: Path, store: Store) -> None:

@@ -93,7 +93,7 @@ class Judgement:
     report_gap: float
     """By how much its better row leads in the report, positive as it was found."""
     our_gap: float | None
-    """The same of ours, None where there is no number."""
+    """The same of ours, None if there is no number."""
 
 
 def judge(finding: Finding, comparison: Comparison) -> Judgement:
@@ -110,9 +110,9 @@ def judge(finding: Finding, comparison: Comparison) -> Judgement:
 
 
 def _judge_step(step: Step, comparison: Comparison) -> tuple[Verdict, float | None]:
-    """The verdict on one step, and our lead of its better row where there are numbers.
+    """The verdict on one step, and our lead of its better row if there are numbers.
 
-    A difference counts where it exceeds the spread of the difference of two single trainings, the root of the sum of
+    A difference counts if it exceeds the spread of the difference of two single trainings, the root of the sum of
     the rows' variances over seeds; one seed has no spread. A row that diverged with every seed is worse than any
     that has a score.
     """

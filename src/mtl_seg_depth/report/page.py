@@ -44,10 +44,9 @@ def write_report(settings: ReportSettings) -> Written:
     written = Written(out / "index.html", out / "report.md", document)
     try:
         (out / FIGURES).mkdir(parents=True, exist_ok=True)
-        drawn = [figure for section in document.sections for figure in section.figures if figure.image is not None]
-        for figure in drawn:
-            assert figure.image is not None
-            atomic.write_bytes(out / FIGURES / f"{figure.name}{figure.suffix}", figure.image)
+        for figure in (figure for section in document.sections for figure in section.figures):
+            if figure.image is not None:
+                atomic.write_bytes(out / FIGURES / f"{figure.name}{figure.suffix}", figure.image)
         atomic.write_text(written.markdown, render_markdown(document, FIGURES))
         atomic.write_text(written.html, render_html(document))
     except OSError as error:
@@ -62,13 +61,11 @@ def read_report(settings: ReportSettings) -> Document:
     chosen = choose(studies, settings.studies)
     tables = report_tables()
     of_report = {study.sweep: study for study in chosen if study.sweep in {table.id for table in tables}}
-    hidden = {
-        study.sweep: tuple(other.study for other in studies if other.sweep == study.sweep and other is not study)
-        for study in chosen
-    }
-    comparisons = [
-        compare(table, of_report.get(table.id), outputs, problems, hidden.get(table.id, ())) for table in tables
-    ]
+    comparisons = []
+    for table in tables:
+        study = of_report.get(table.id)
+        hidden = tuple(other.study for other in studies if other.sweep == table.id and other is not study)
+        comparisons.append(compare(table, study, outputs, problems, hidden))
     others = [study for study in chosen if study.sweep not in of_report]
     comparisons += [compare(None, study, outputs, problems) for study in others if study.kind != "search"]
     searches = [study for study in others if study.kind == "search"]

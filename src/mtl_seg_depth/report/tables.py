@@ -11,9 +11,6 @@ from mtl_seg_depth.scoring.headline import picked
 TRAINING_PICTURES = 20_000
 """In the report's data set, Miniscapes."""
 
-COSTS = ("train_time", "max_gpu_memory_percent", "parameters_m")
-"""What the report says of a row's cost, if it says anything."""
-
 TITLES = {
     "lr": "learning rate",
     "batch_size": "batch",
@@ -98,18 +95,15 @@ def _document() -> dict[str, Any]:
 
 
 def _table(section: dict[str, Any]) -> ReportTable:
-    rows = tuple(
-        ReportRow(
-            says=section["baseline"] | {key: row[key] for key in section["vary"]},
-            values=tuple(in_words(row[key]) for key in section["vary"]),
-            scores=picked(row),
-            costs={key: row[key] for key in COSTS if key in row},
-        )
-        for row in section["rows"]
-    )
-    vary = tuple(section["vary"])
+    vary, rows = tuple(section["vary"]), []
+    for row in section["rows"]:
+        says, scores = {key: row[key] for key in vary}, picked(row)
+        costs = {key: row[key] for key in row if key not in says and key not in scores}
+        rows.append(ReportRow(section["baseline"] | says, tuple(map(in_words, says.values())), scores, costs))
     split = section.get("split", "val")
-    return ReportTable(section["id"], section["title"], section["section"], split, vary, rows, section.get("note"))
+    return ReportTable(
+        section["id"], section["title"], section["section"], split, vary, tuple(rows), section.get("note")
+    )
 
 
 def in_words(value: Any) -> str:
