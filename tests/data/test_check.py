@@ -52,7 +52,9 @@ def test_statistics_are_those_of_all_pixels_together(root: Path) -> None:
     assert train.ignored_share("semseg") == train.ignored_share("depth") == 2 / 32
     np.testing.assert_allclose(train.class_shares("semseg")[5], (labels == 5).sum() / (labels != 255).sum())
     metres = 1 / ((1 / 4 - 1 / 300) * (codes[codes > 0].astype(np.float64) - 1) / 254 + 1 / 300)
-    np.testing.assert_allclose(train.depth("depth"), (metres.mean(), metres.std(), metres.min(), metres.max()), rtol=1e-6)
+    np.testing.assert_allclose(
+        train.depth("depth"), (metres.mean(), metres.std(), metres.min(), metres.max()), rtol=1e-6
+    )
     assert not train.damaged
 
 

@@ -164,6 +164,10 @@ def test_links_in_a_circle_are_followed_nowhere(tmp_path: Path) -> None:
     assert [problem.path.name for problem in problems] == ["9.jpg"]
     for kind in ("semseg", "depth"):
         (root / "train" / kind / "9.png").symlink_to(root / "train" / kind / "9.png")
-    assert [error.path.name for error in inspect(miniscapes(root), progress=False).damaged] == ["9.jpg", "9.png", "9.png"]
+    assert [error.path.name for error in inspect(miniscapes(root), progress=False).damaged] == [
+        "9.jpg",
+        "9.png",
+        "9.png",
+    ]
     with pytest.raises(UserError, match="self: there is no such file or folder"):
         find_photos(str(root / "self"), tmp_path / "out")

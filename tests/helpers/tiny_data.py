@@ -37,10 +37,14 @@ def write_tiny_miniscapes(
 
 
 def miniscapes(
-    root: Path, cache: Path | None = None, statistics: DepthStatistics = STATISTICS, workers: int | None = None
+    root: Path,
+    cache: Path | None = None,
+    statistics: DepthStatistics = STATISTICS,
+    workers: int | None = None,
+    kind: type[Miniscapes] = Miniscapes,
 ) -> Miniscapes:
-    """The data set in `root`, packed beside it."""
-    return Miniscapes(
+    """The data set in `root`, packed beside it by default; `kind` is a class that takes the arguments of its base."""
+    return kind(
         root=str(root),
         cache=str(cache or root.parent / "cache"),
         crop_size=(32, 32),
