@@ -41,8 +41,7 @@ class Pictures(Dataset[Sample]):
         return len(self.files.ids)
 
     def __getitem__(self, index: int) -> Sample:
-        assert self.files.semseg is not None and self.files.depth is not None
-        paths = (self.files.rgb[index], self.files.semseg[index], self.files.depth[index])
+        paths = (self.files.paths[kind][index] for kind in ("rgb", "semseg", "depth"))
         rgb, semseg, codes = (np.asarray(Image.open(path)) for path in paths)
         if self.crop is not None:
             height, width = self.crop
@@ -153,7 +152,7 @@ def train(
         log = csv.writer(file)
         for _ in range(epochs):
             for rgb, semseg, depth in training:
-                batch = Batch(rgb.to(device), semseg.to(device), depth.to(device), [])
+                batch = Batch(rgb.to(device), {"semseg": semseg.to(device), "depth": depth.to(device)}, [])
                 log.writerow([number, *step(batch, rates[number]).values()])
                 number += 1
             scores = validate(step, validation, device)

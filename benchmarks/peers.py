@@ -126,7 +126,7 @@ def measure(arguments: argparse.Namespace) -> dict[str, Any]:
         overrides = (f"model={model}", f"encoder={encoder}", f"schedule.batch_size={count}", "tracking=folder")
         precision = "bf16" if size >= 64 and not smoke else "fp32"
         settings = settings_of(*overrides, *pictures(size), f"precision={precision}")
-        step = assemble(settings, device).step
+        step = assemble(settings, device).advance
         works[f"ours, {name}, {precision}"] = lambda step=step: step(ours, 1e-4)
     flop = {}
     for name, work in works.items():

@@ -64,7 +64,8 @@ class SplitInspection:
     def depth(self, target: str) -> MeasuredDepth | None:
         """Statistics over every valid pixel of a target of depths; None if there is none."""
         table = self.spec.targets[target].codec.table().astype(np.float64)
-        seen = np.flatnonzero((self.counts[target] > 0) & ~np.isnan(table))
+        seen = np.flatnonzero(self.counts[target])
+        seen = seen[~np.isnan(table[seen])]
         if not len(seen):
             return None
         counts, metres = self.counts[target][seen], table[seen]

@@ -103,6 +103,7 @@ class Blocks:
         self._folder = folder
         self._index = index
         self._arrays = arrays
+        self._file = (folder / f"{IMAGE}.npy").stat().st_ino
         self._checked: set[int] = set()
         self._checking = threading.Lock()
 
@@ -114,10 +115,15 @@ class Blocks:
         with self._checking:
             for block in sorted(wanted - self._checked):
                 for kind in self.damaged(block):
-                    _discard(self._folder)
-                    raise UserError(
-                        f"{self.describe(kind, block)}. The pack was removed; the same command builds it again"
-                    )
+                    where = self.describe(kind, block)
+                    try:
+                        if (self._folder / f"{IMAGE}.npy").stat().st_ino == self._file:
+                            _discard(self._folder)
+                    except FileNotFoundError:  # another run came upon it, too, and may have built it again
+                        pass
+                    except OSError as error:
+                        raise UserError(f"{where}, and the pack cannot be removed: {error}") from error
+                    raise UserError(f"{where}. The pack was removed; the same command builds it again")
                 self._checked.add(block)
 
     @property
@@ -385,5 +391,7 @@ def _content_digest(ids: Sequence[int], shapes: Mapping[str, Sequence[int]], blo
 
 def _discard(folder: Path) -> None:
     """Remove a pack; it loses its name first, so that it is never half there."""
-    discarded = folder.rename(folder.with_name(_DISCARDED))
-    shutil.rmtree(discarded)
+    discarded = folder.with_name(_DISCARDED)
+    shutil.rmtree(discarded, ignore_errors=True)  # of a run that was killed while it removed it
+    folder.rename(discarded)
+    shutil.rmtree(discarded, ignore_errors=True)

@@ -57,13 +57,16 @@ class DepthCodec:
         """The codes of depths in metres, any shape; nan becomes code 0, other values are clamped to those there are.
 
         Values are floored to a code. A float32 depth that came out of a code can lie a rounding error below it, so the
-        floor allows for 1e-3 of a code, and every 8-bit code survives decoding and encoding.
+        floor allows for 1e-3 of a code, or for twice float32's rounding error where codes lie closer, as 16-bit ones
+        do: every code survives decoding and encoding.
         """
         metres = np.asarray(depth, np.float64)
         valid = ~np.isnan(metres)
         clamped = np.clip(np.where(valid, metres, self.farthest), self.nearest, self.farthest)
         value = clamped if self.scale == "metres" else 1 / clamped
-        code = np.floor((value - self.first) / (self.last - self.first) * (self.largest - 1) + 1 + 1e-3)
+        codes_per_unit = (self.largest - 1) / (self.last - self.first)
+        allowance = np.maximum(1e-3, value * codes_per_unit * np.finfo(np.float32).eps)
+        code = np.floor((value - self.first) / (self.last - self.first) * (self.largest - 1) + 1 + allowance)
         return np.where(valid, code, 0).astype(np.uint8 if self.bits == 8 else np.uint16)
 
 
