@@ -24,9 +24,8 @@ def split_of(rgb: np.ndarray, semseg: np.ndarray | None, depth: np.ndarray | Non
     return PackedSplit(
         folder=Path(),
         split="train",
-        rgb=rgb,
-        semseg=semseg,
-        depth=depth,
+        images=rgb,
+        targets={name: codes for name, codes in (("semseg", semseg), ("depth", depth)) if codes is not None},
         ids=np.arange(10, 10 + len(rgb), dtype=np.int64),
         digest="",
         content_digest="",
