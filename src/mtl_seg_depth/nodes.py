@@ -15,6 +15,7 @@ from pydantic import ConfigDict, Field, ValidationError, create_model
 
 from mtl_seg_depth.system.errors import UserError
 from mtl_seg_depth.system.wording import explain, nearest
+from mtl_seg_depth.tasks import HEADLINES
 
 PACKAGE = __name__.split(".")[0]
 
@@ -153,8 +154,10 @@ def check(path: str, node: Mapping[str, Any], given: Iterable[str] = ()) -> dict
     target = target_of(path, node)
     arguments = {key: value for key, value in node.items() if key != "_target_"}
     named, free = _parameters(target)
+    known = named
     if free is not None:
-        named |= {key: (free, ...) for key in arguments if key not in named}
+        known = named | {task: (free, ...) for task in HEADLINES if task not in named}
+        named = {name: spec for name, spec in known.items() if name in named or name in arguments}
     parameters = {name: spec for name, spec in named.items() if name not in given}
     model = create_model(
         path,
@@ -168,7 +171,8 @@ def check(path: str, node: Mapping[str, Any], given: Iterable[str] = ()) -> dict
     try:
         validated = model.model_validate(arguments)
     except ValidationError as error:
-        raise UserError("\n".join(explain(error, f"{path}.", parameters))) from None
+        options = {name: spec for name, spec in known.items() if name not in given}
+        raise UserError("\n".join(explain(error, f"{path}.", options))) from None
     return {name: getattr(validated, f"argument_{name}") for name in parameters}
 
 
@@ -190,10 +194,10 @@ def build(path: str, node: Mapping[str, Any], **given: Any) -> Any:
 
 
 def _parameters(target: Any) -> tuple[dict[str, tuple[Any, Any]], Any]:
-    """Name -> (annotation, default or ...) of a callable, and the type of the arguments that it takes by any name.
+    """Name -> (annotation, default or ...) of a callable, and the type of the arguments that it takes by task.
 
     A constructor's `**kwargs: Any` stand for its base's arguments; `**kwargs` of another type are arguments of that
-    type whose names it leaves to the config. Where there are none of those, the type is None.
+    type by the names of tasks. Where there are none of those, the type is None.
     """
     functions = [target]
     if inspect.isclass(target):

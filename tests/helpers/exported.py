@@ -116,7 +116,7 @@ def truth(trained: Trained, rgb: Tensor) -> dict[str, Tensor]:
     if "semseg" in outputs:
         answer = {"semseg": outputs["semseg"].argmax(1), "probabilities": outputs["semseg"].softmax(1)}
     if "depth" in outputs:
-        answer["depth"] = trained.depth_norm.to_metres(outputs["depth"])
+        answer["depth"] = trained.tasks["depth"].norm.to_metres(outputs["depth"].squeeze(1))
     return answer
 
 

@@ -244,7 +244,7 @@ ARCHITECTURES: dict[str, Callable[[ResNetEncoder], Any]] = {
 def fake_step(network: Any, *overrides: str, clip_norm: float | None = None) -> None:
     """One step, as it would be captured, on tensors without values: asking for one raises, and so do shapes of them."""
     settings = parse(composed(*overrides))
-    norm = build("depth_norm", settings.depth_norm, statistics=DepthStatistics(mean=27, std=29))
+    norm = build("depth_norm", settings.depth_norm, statistics=DepthStatistics(mean=27, std=29, min=4, max=300))
     losses = {"semseg": CrossEntropy(), "depth": build("loss", settings.loss, depth_norm=norm)}
     weighting = build("task_weights", settings.task_weights, tasks=network.tasks, steps_per_epoch=3)
     optimizer = build("optimizer", settings.optimizer, parameters=[*network.parameters(), *weighting.parameters()])

@@ -11,7 +11,7 @@ from mtl_seg_depth.tasks.depth.norms import Standard
 from mtl_seg_depth.tasks.semseg.cross_entropy import CrossEntropy
 from mtl_seg_depth.training.step import Step
 
-NORM = Standard(DepthStatistics(mean=20, std=10))
+NORM = Standard(DepthStatistics(mean=20, std=10, min=4, max=300))
 
 
 class Scale(nn.Module):

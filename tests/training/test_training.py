@@ -301,7 +301,7 @@ def test_best_weights_of_a_later_step_stay_unless_they_are_beaten(
     later = {**later, "step": 8, "rank": (99.0, 99.0), "scores": {**later["scores"], "val/multitask": 99.0}}
     checkpoint.save(left / "best.pt", later)
     with monkeypatch.context() as patched:  # nothing beats what the state knows
-        patched.setattr("mtl_seg_depth.scoring.metrics.Scores.rank", (-99.0, -99.0))
+        patched.setattr("mtl_seg_depth.scoring.scores.Scores.rank", (-99.0, -99.0))
         result = train(folder, "validation.every_steps=2", "rerun=true")
     assert whole["best"]["val/multitask"] != 99
     assert (result["best_step"], result["best"]["val/multitask"]) == (8, 99.0)

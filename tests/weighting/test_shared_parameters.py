@@ -4,6 +4,7 @@ import copy
 
 import pytest
 import torch
+from helpers.facts import OUTPUTS
 from helpers.two_tasks import GIVEN, TASKS, Tiny, batch
 from torch import Tensor, nn
 
@@ -42,7 +43,7 @@ def test_shared_gradients_are_combined_and_the_others_left(architecture: type[nn
     if architecture is Tiny:
         network = architecture()
     else:
-        network = architecture(ResNetEncoder("resnet18", (False, False, False)), aspp=False)
+        network = architecture(ResNetEncoder("resnet18", (False, False, False)), OUTPUTS, aspp=False)
     network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     losses = losses_of(network, torch.rand(2, 3, 32, 32))
     semseg, depth = (gradients(network, losses[task]) for task in TASKS)
@@ -67,7 +68,7 @@ def test_shared_gradients_are_combined_and_the_others_left(architecture: type[nn
 def test_one_task_is_trained_as_if_there_were_no_method(method: type[GradientWeighting]) -> None:
     network = Tiny(("depth",))
     plain = copy.deepcopy(network)
-    rgb = batch(0).rgb
+    rgb = batch(0).image
     method(tasks=("depth",), steps_per_epoch=3).backward(losses_of(network, rgb), network)
     losses_of(plain, rgb)["depth"].backward()
     for parameter, expected in zip(network.parameters(), plain.parameters(), strict=True):
@@ -79,7 +80,7 @@ def test_one_task_is_trained_as_if_there_were_no_method(method: type[GradientWei
 def test_the_cosine_is_that_of_the_shared_gradients() -> None:
     torch.manual_seed(0)
     network = Tiny()
-    losses = losses_of(network, batch(0).rgb)
+    losses = losses_of(network, batch(0).image)
     vectors = []
     for task in TASKS:
         found = gradients(network.trunk, losses[task])
@@ -94,7 +95,7 @@ def test_frozen_parameters_stay_without_gradient() -> None:
     network = Tiny()
     network.trunk.requires_grad_(False)
     weighting = PCGrad(**GIVEN)
-    weighting.backward(losses_of(network, batch(0).rgb), network)
+    weighting.backward(losses_of(network, batch(0).image), network)
     assert all(parameter.grad is None for parameter in network.trunk.parameters())
     assert all(parameter.grad is not None for parameter in network.heads.parameters())
     assert weighting.weights.tolist() == [1, 1]

@@ -7,7 +7,7 @@ s times nearer; so the depth that the network finds there, times s, is the depth
 import math
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, Literal, get_args
 
 import torch
 from torch import Tensor
@@ -21,7 +21,7 @@ from mtl_seg_depth.tasks.resize import Size, resize
 MULTISCALE = (0.75, 1.0, 1.5)
 """The scales of the option `multiscale`."""
 
-WAYS = ("probabilities", "votes")
+Way = Literal["probabilities", "votes"]
 """How a task's views can be brought together, if it has a choice."""
 
 
@@ -56,18 +56,18 @@ class AveragedViews(TestTimeAugmentation):
         flip: predict each scale mirrored too.
         undo_zoom: false averages depths as they were seen. Right for a network that goes by the place of things in the
             image, which a zoom leaves as it is, and not by their size.
-        ways: by task, how its views are brought together, one of `WAYS`.
+        ways: by task, how its views are brought together, one of `Way`.
     """
 
     def __init__(
-        self, scales: Sequence[float] = (1.0,), flip: bool = False, undo_zoom: bool = True, **ways: str
+        self, scales: Sequence[float] = (1.0,), flip: bool = False, undo_zoom: bool = True, **ways: Way
     ) -> None:
         self.scales = _checked(scales)
         self.flip = flip
         self.undo_zoom = undo_zoom
         for task, way in ways.items():
-            if way not in WAYS:
-                raise ValueError(f"{task} is {' or '.join(WAYS)}, not {way!r}")
+            if way not in get_args(Way):
+                raise ValueError(f"{task} is {' or '.join(get_args(Way))}, not {way!r}")
         self.ways = ways
 
     @property

@@ -7,7 +7,7 @@ from mtl_seg_depth.tasks.depth.codec import DepthStatistics
 from mtl_seg_depth.tasks.depth.losses.berhu import BerHu
 from mtl_seg_depth.tasks.depth.norms import Standard
 
-NORM = Standard(DepthStatistics(mean=20, std=10))
+NORM = Standard(DepthStatistics(mean=20, std=10, min=4, max=300))
 
 
 def depth_of(residuals, prediction=0.0):

@@ -8,7 +8,7 @@ from mtl_seg_depth.tasks.depth.codec import DepthStatistics
 from mtl_seg_depth.tasks.depth.losses.huber import Huber
 from mtl_seg_depth.tasks.depth.norms import Standard
 
-NORM = Standard(DepthStatistics(mean=20, std=10))
+NORM = Standard(DepthStatistics(mean=20, std=10, min=4, max=300))
 
 
 @pytest.mark.parametrize("delta", [0.1, 1.0, 3.0])

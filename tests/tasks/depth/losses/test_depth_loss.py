@@ -11,7 +11,7 @@ from torch._subclasses.fake_tensor import DataDependentOutputException, DynamicO
 
 from mtl_seg_depth.tasks.depth.codec import DepthStatistics
 from mtl_seg_depth.tasks.depth.losses.berhu import BerHu
-from mtl_seg_depth.tasks.depth.losses.depth_loss import DepthLoss, mean_over_images
+from mtl_seg_depth.tasks.depth.losses.depth_loss import ResidualLoss, mean_over_images
 from mtl_seg_depth.tasks.depth.losses.huber import Huber
 from mtl_seg_depth.tasks.depth.losses.l1 import L1
 from mtl_seg_depth.tasks.depth.losses.l2 import L2
@@ -23,7 +23,7 @@ LOSSES = [L1, L2, BerHu, Huber, SILog]
 NORMS = [Standard, MinMax, Log, Inverse]
 
 # With mean 20 and deviation 10, depths of 10, 20, 30, 40 m are -1, 0, 1, 2.
-STATISTICS = DepthStatistics(mean=20, std=10)
+STATISTICS = DepthStatistics(mean=20, std=10, min=4, max=300)
 NAN = math.nan
 DEPTH = torch.tensor([[[10, 20], [NAN, 40]], [[30, NAN], [NAN, NAN]], [[NAN, NAN], [NAN, NAN]]])
 PREDICTION = torch.tensor([[[-0.5, 1], [7, 0]], [[5, 9], [9, 9]], [[9, 9], [9, 9]]])
@@ -170,5 +170,5 @@ def test_the_tracer_sees_shapes_and_branches_that_hang_on_values(faulty):
 
 
 def test_a_loss_without_a_penalty_says_so():
-    with pytest.raises(NotImplementedError, match="DepthLoss has no penalty"):
-        DepthLoss(Standard(STATISTICS))(PREDICTION, DEPTH)
+    with pytest.raises(NotImplementedError, match="ResidualLoss has no penalty"):
+        ResidualLoss(Standard(STATISTICS))(PREDICTION, DEPTH)

@@ -7,7 +7,7 @@ from mtl_seg_depth.tasks.depth.codec import DepthStatistics
 from mtl_seg_depth.tasks.depth.losses.silog import SILog
 from mtl_seg_depth.tasks.depth.norms import Inverse, Log, MinMax, Standard
 
-STATISTICS = DepthStatistics(mean=20, std=10)
+STATISTICS = DepthStatistics(mean=20, std=10, min=4, max=300)
 NORM = Standard(STATISTICS)
 NORMS = [norm(STATISTICS) for norm in (Standard, MinMax, Log, Inverse)]
 NAN = math.nan

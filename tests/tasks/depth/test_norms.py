@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from mtl_seg_depth.tasks.depth.codec import DepthStatistics
 from mtl_seg_depth.tasks.depth.norms import Inverse, Log, MinMax, Standard
 
-STATISTICS = DepthStatistics(mean=27.0727, std=29.1264)
+STATISTICS = DepthStatistics(mean=27.0727, std=29.1264, min=4, max=300)
 NORMS = [Standard(STATISTICS), MinMax(STATISTICS), Log(STATISTICS), Inverse(STATISTICS)]
 
 

@@ -1,10 +1,10 @@
 import numpy as np
 import pytest
-from helpers.facts import depth_of_code, encode_depth
+from helpers.facts import DEPTH_CODEC, STATISTICS, depth_of_code, encode_depth
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mtl_seg_depth.tasks.depth.codec import DepthStatistics
+from mtl_seg_depth.tasks.depth.codec import DepthCodec, DepthSpec, DepthStatistics
 
 CODES = np.arange(256, dtype=np.uint8)
 
@@ -61,7 +61,8 @@ def test_encoding_loses_less_than_one_code(depth):
     decoded = depth_of_code()
     code = int(encode_depth(depth))
     nearer = decoded[min(code + 1, 255)]
-    assert nearer * (1 - 1e-4) <= depth <= decoded[code] * (1 + 1e-4)
+    slack = 3e-4  # the thousandth of a code that encoding allows for is 0.03 % of 300 m
+    assert nearer * (1 - slack) <= depth <= decoded[code] * (1 + slack)
     assert abs(depth - decoded[code]) <= decoded[code] - nearer + 1e-4 * depth
 
 
@@ -72,9 +73,44 @@ def test_encoding_loses_less_than_one_code(depth):
         {"mean": 3.0, "std": 1.0},
         {"mean": 301.0, "std": 1.0},
         {"mean": 27.0, "std": 1.0, "min": 0.0},
+        {"mean": 27.0, "std": 1.0, "max": 20.0},
         {"mean": 27.0, "std": float("nan")},
     ],
 )
 def test_statistics_that_no_data_set_has_are_refused(values):
     with pytest.raises(ValueError, match="depth statistics"):
-        DepthStatistics(**values)
+        DepthStatistics(**{"min": 4.0, "max": 300.0} | values)
+
+
+METRES_16 = DepthCodec(bits=16, scale="metres", first=0.5, last=80.0)
+
+
+def test_codes_of_16_bits_in_even_steps_of_metres():
+    table = METRES_16.table()
+    assert table.shape == (65536,)
+    assert np.isnan(table[0])
+    assert (table[1], table[-1]) == (0.5, 80)
+    np.testing.assert_allclose(np.diff(table[1:]), 79.5 / 65534, rtol=1e-2)
+    assert METRES_16.encode([np.nan, 0.1, 0.5, 80.0, 1e6]).tolist() == [0, 1, 1, 65535, 65535]
+    assert METRES_16.encode(1.0).dtype == np.uint16
+    codes = np.arange(65536, dtype=np.uint16)
+    assert np.abs(METRES_16.encode(table).astype(int) - codes).max() <= 1
+
+
+@pytest.mark.parametrize(("codec", "ends"), [(DEPTH_CODEC, (4, 300)), (METRES_16, (0.5, 80))])
+def test_a_codec_says_which_depths_it_reaches(codec, ends):
+    assert (codec.nearest, codec.farthest) == pytest.approx(ends)
+    assert (np.nanmin(codec.table()), np.nanmax(codec.table())) == pytest.approx(ends)
+
+
+@pytest.mark.parametrize(("first", "last"), [(0.0, 1.0), (-1.0, 1.0), (2.0, 1.0), (1.0, 1.0), (1.0, float("nan"))])
+def test_codes_that_do_not_ascend_from_above_zero_are_refused(first, last):
+    with pytest.raises(ValueError, match="ascend from above 0"):
+        DepthCodec(bits=8, scale="metres", first=first, last=last)
+
+
+def test_a_valid_range_that_the_codes_do_not_reach_is_refused():
+    DepthSpec(DEPTH_CODEC, STATISTICS)
+    for low, high in ((3.9, 300.0), (4.0, 301.0)):
+        with pytest.raises(ValueError, match="this data's codes stand for 4 to 300 m"):
+            DepthSpec(DEPTH_CODEC, DepthStatistics(27.0, 29.0, low, high))
