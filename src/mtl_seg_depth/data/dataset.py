@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import ClassVar
 
 from mtl_seg_depth.data.files import IMAGE, DamagedFileError, SplitFiles
-from mtl_seg_depth.data.packed import PackedSplit, pack
+from mtl_seg_depth.data.packed import PackedSplit, pack, packed_before
 from mtl_seg_depth.data.spec import DataSpec
 from mtl_seg_depth.system.errors import UserError
 
@@ -65,6 +65,13 @@ class DataSet(ABC):
         files = self.files(split)
         width, height = files.readers[IMAGE].size(files.paths[IMAGE][0])
         return len(files.ids), (height, width)
+
+    def peek(self, split: str) -> PackedSplit | None:
+        """A split if it is ready to read; nothing is written."""
+        try:
+            return packed_before(self.files(split), self.cache)
+        except UserError:  # not there yet, or to be mended
+            return None
 
     def open(self, split: str, progress: bool = True) -> PackedSplit:
         """A split ready to read, packed first if that has not been done; UserError if it cannot be."""
