@@ -20,7 +20,7 @@ def evaluate(config: dict[str, Any]) -> float | int:
     result = evaluation.evaluate(parse_as(evaluation.EvaluationSettings, config), console)
     if result is not None and not cli.in_sweep():
         show_evaluation(console, result)
-    return float(result["scores"]["multitask"]) if result is not None and cli.in_sweep() else 0
+    return float(result.scores["multitask"]) if result is not None and cli.in_sweep() else 0
 
 
 if __name__ == "__main__":

@@ -28,7 +28,7 @@ def train(config: dict[str, Any]) -> float | list[float] | int:
         if settings.seeds is not None:
             raise UserError(f"seeds={list(settings.seeds)} is for sweeps; a training has seed={settings.seeds[0]}")
         if settings.dry_run:
-            from mtl_seg_depth.sweeping.plan import dry_run
+            from mtl_seg_depth.runs.dry_run import dry_run
 
             dry_run(settings, console)
             return 0
@@ -39,11 +39,11 @@ def train(config: dict[str, Any]) -> float | list[float] | int:
         console.print(f"[yellow]{stop}[/]")
         return AGAIN
     if cli.in_sweep():
-        return float(result["best"].get("val/multitask", 0.0))
+        return float(result.best.get("val/multitask", 0.0))
     show_result(console, result, ui_command="make ui" if settings.tracking.uri else None)
-    if settings.score is not None and result["checkpoint"]:
-        show_evaluation(console, evaluate_run(settings, Path(result["folder"]), console))
-    return 0 if result["status"] == "finished" else 1
+    if settings.score is not None and result.checkpoint:
+        show_evaluation(console, evaluate_run(settings, result.folder, console))
+    return 0 if result.status == "finished" else 1
 
 
 if __name__ == "__main__":

@@ -32,7 +32,7 @@ def measure(arguments: argparse.Namespace) -> dict[str, Any]:
                     f"schedule.epochs={1 if smoke else arguments.epochs}", f"lr.value={arguments.rate}",
                     f"seed={seed}", f"precision={precision}", f"device={arguments.device}",
                 )  # fmt: skip
-                last = run(settings, Console(file=io.StringIO()))["last"]
+                last = run(settings, Console(file=io.StringIO())).last
                 found.append({name: last[f"val/{name}"] for name in NAMES})
     summary = {
         precision: {

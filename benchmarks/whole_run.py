@@ -25,8 +25,8 @@ from mtl_seg_depth.runs.run import run
 
 def run_ours(settings: Settings, shares: list[float]) -> dict[str, float]:
     result = run(settings, Console(file=io.StringIO()))
-    shares.append(result["cost"]["data_share"])
-    return {"semseg": result["last"]["val/semseg"], "depth": result["last"]["val/depth"]}
+    shares.append(result.cost.data_share)
+    return {"semseg": result.last["val/semseg"], "depth": result.last["val/depth"]}
 
 
 def run_classic(settings: Settings, device: torch.device, folder: Path) -> dict[str, float]:

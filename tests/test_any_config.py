@@ -126,7 +126,7 @@ def test_any_name_can_be_given_to_a_run(data: Path) -> None:
     """Square brackets are markup in a terminal, and a line is one parameter."""
     settings = tiny(data, "schedule.max_steps=1").model_copy(update={"name": "[/red] été\nsecond line"})
     result = run(settings, quiet())
-    assert json.loads(Path(result["folder"], "run.json").read_text())["name"] == settings.name
+    assert json.loads((result.folder / "run.json").read_text())["name"] == settings.name
 
 
 def test_what_was_tried(observed: Callable[..., None]) -> None:

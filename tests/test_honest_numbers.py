@@ -52,7 +52,7 @@ def test_every_picture_of_a_split_is_scored_once(
 
 def test_scores_are_the_same_twice_and_in_batches_of_1_or_16(folder: Path, observed: Callable[..., None]) -> None:
     first, again, many = (
-        evaluate(folder, "split=val", f"batch_size={size}", "precision=fp32", "rerun=true")["scores"]
+        evaluate(folder, "split=val", f"batch_size={size}", "precision=fp32", "rerun=true").scores
         for size in (1, 1, 16)
     )
     assert first == again
@@ -90,9 +90,9 @@ def test_the_test_split_is_not_read_in_a_training(
 
 
 def test_the_best_weights_are_scored_and_not_the_last(folder: Path, observed: Callable[..., None]) -> None:
-    before = evaluate(folder, "split=val", "rerun=true")["scores"]
+    before = evaluate(folder, "split=val", "rerun=true").scores
     (only_run(folder, "first") / "last.pt").unlink()
-    assert evaluate(folder, "split=val", "rerun=true")["scores"] == before
+    assert evaluate(folder, "split=val", "rerun=true").scores == before
     result = json.loads((only_run(folder, "first") / "result.json").read_text())
     assert before["multitask"] == result["best"]["val/multitask"]
     observed("the best weights are scored, and score what they did when they were chosen", compared=1)

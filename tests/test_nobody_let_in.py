@@ -165,9 +165,9 @@ def test_no_secret_is_written_anywhere(
     tracked = settings.tracking.model_copy(update={"uri": address})
     result = run(settings.model_copy(update={"tracking": tracked}), quiet())
     plain = run(settings, quiet())
-    assert plain["folder"] == result["folder"], "the password is no part of the identity"
-    assert "***@127.0.0.1:9" in Path(result["folder"], "config.yaml").read_text()
-    assert checkpoint.load(Path(result["folder"], "best.pt"), CPU)["config"]["tracking"]["uri"] == redact(address)
+    assert plain.folder == result.folder, "the password is no part of the identity"
+    assert "***@127.0.0.1:9" in (result.folder / "config.yaml").read_text()
+    assert checkpoint.load(result.folder / "best.pt", CPU)["config"]["tracking"]["uri"] == redact(address)
     local = tracked.model_copy(update={"uri": f"sqlite:///{tmp_path}/mlflow.db", "checkpoint": True})
     run(settings.model_copy(update={"tracking": local, "seed": 1}), quiet())
     assert leaks(tmp_path) == []

@@ -21,6 +21,7 @@ from mtl_seg_depth.records.record import Record
 from mtl_seg_depth.runs.run import run
 from mtl_seg_depth.scoring.metrics import Scores
 from mtl_seg_depth.system.precision import Precision
+from mtl_seg_depth.training.keeper import Keeper
 from mtl_seg_depth.training.loop import Plan, Training
 from mtl_seg_depth.training.step import Step
 from mtl_seg_depth.weighting.fixed import Fixed
@@ -92,8 +93,7 @@ def test_a_training_of_many_steps_holds_no_more_in_the_end_than_in_the_beginning
         lambda: Scores(semseg=None, depth=50.0, iou={}, depth_errors={}, confusion=None),
         Plan(steps=steps, validate_every=steps // 200 or 1, log_every=20, save_every_seconds=1.0),
         Record(tmp_path),
-        {"fingerprint": "soak"},
-        {},
+        Keeper(tmp_path, {"fingerprint": "soak"}, {}),
         (SimpleNamespace(on_losses=lambda *_: None, on_validation=on_validation),),  # type: ignore[arg-type]
     )
     moments.append(time.process_time())
@@ -131,8 +131,8 @@ def test_many_trials_in_one_process_leave_nothing_in_it(
     for seed in range(trials):
         began = time.monotonic()
         result = run(settings.model_copy(update={"seed": seed}), quiet())
-        assert result["status"] == "finished"
-        shutil.rmtree(result["folder"])
+        assert result.status == "finished"
+        shutil.rmtree(result.folder)
         usages.append(Usage())
         sizes.append(database.stat().st_size)
         seconds.append(time.monotonic() - began)

@@ -55,7 +55,7 @@ def trainer(folder: Path) -> Make:
     @functools.cache
     def make(name: str) -> Path:
         settings = tiny(folder, *NETWORKS[name], f"name={name}", "schedule.max_steps=1")
-        path = Path(run(settings, Console(file=io.StringIO()))["folder"])
+        path = run(settings, Console(file=io.StringIO())).folder
         stir(path / "best.pt")
         return path
 

@@ -23,8 +23,9 @@ import torch
 from rich.console import Console
 
 from helpers.composing import compose
-from mtl_seg_depth.config import Settings, fingerprint, parse
-from mtl_seg_depth.runs.run import find_folder, resolve, run
+from mtl_seg_depth.config import Settings, parse
+from mtl_seg_depth.runs.assembly import resolve
+from mtl_seg_depth.runs.run import folder_of, run
 from mtl_seg_depth.system.interruption import AGAIN, Interrupted
 
 
@@ -107,7 +108,7 @@ def main() -> None:
         os.kill(child, how)
         status = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
         assert status in {0, AGAIN, -how}, f"a training ended with {status}"
-        hit = find_folder(killed[-1], fingerprint(killed[-1]))
+        hit = folder_of(killed[-1], {})
         if hit.result is not None:  # it came to its end before: the next kills are for another one
             killed.append(run_in(f"killed{len(killed)}"))
             continue
@@ -120,7 +121,7 @@ def main() -> None:
             torn += fail_power(hit.path, dice)
     child, _ = begin(killed[-1])
     wait_for_result(child)
-    folders = [str(find_folder(settings, fingerprint(settings)).path) for settings in (whole, *killed)]
+    folders = [str(folder_of(settings, {}).path) for settings in (whole, *killed)]
     report = {"started_from": started_from, "stops": stops, "power_failures": power_failures, "torn": torn}
     print(json.dumps({**report, "whole": folders[0], "killed": folders[1:]}))
 

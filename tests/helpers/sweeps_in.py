@@ -14,7 +14,7 @@ from torchvision.models import resnet18
 
 from helpers.composing import ROOT
 from helpers.tiny_data import write_tiny_miniscapes
-from mtl_seg_depth.cli import start as cli
+from mtl_seg_depth import cli
 from mtl_seg_depth.system.interruption import Interruption
 
 sys.path.insert(0, str(ROOT))

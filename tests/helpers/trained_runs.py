@@ -3,7 +3,6 @@
 import io
 import json
 from pathlib import Path
-from typing import Any
 
 from rich.console import Console
 
@@ -12,6 +11,7 @@ from helpers.tiny_data import write_tiny_miniscapes
 from mtl_seg_depth.config import parse_as
 from mtl_seg_depth.inference import evaluation
 from mtl_seg_depth.inference.evaluation import EvaluationSettings
+from mtl_seg_depth.records.results import Evaluation
 from mtl_seg_depth.runs.run import run
 
 HEIGHT, WIDTH = 40, 72  # no multiples of 32
@@ -37,7 +37,7 @@ def settings_of(folder: Path, *overrides: str) -> EvaluationSettings:
     return parse_as(EvaluationSettings, compose(*last.values(), config="evaluate"))
 
 
-def evaluate(folder: Path, *overrides: str) -> dict[str, Any]:
+def evaluate(folder: Path, *overrides: str) -> Evaluation:
     result = evaluation.evaluate(settings_of(folder, *overrides), quiet())
     assert result is not None
     return result

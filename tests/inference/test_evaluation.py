@@ -29,25 +29,25 @@ def test_the_validation_split_scores_what_it_scored_in_training(folder: Path) ->
     result = evaluate(folder)
     own = json.loads((only_run(folder, "first") / "result.json").read_text())["best"]
     assert own
-    assert {name: result["scores"][name.removeprefix("val/")] for name in own} == own
-    assert result["pictures"] == 3
+    assert {name: result.scores[name.removeprefix("val/")] for name in own} == own
+    assert result.pictures == 3
     # Only what the training had not logged itself is new in the record.
     points = list(read_points(only_run(folder, "first") / "metrics.jsonl"))
-    assert set(points[-1].metrics) == {f"val/{name}" for name in result["scores"] if name.startswith("by_distance")}
+    assert set(points[-1].metrics) == {f"val/{name}" for name in result.scores if name.startswith("by_distance")}
 
 
 @pytest.mark.parametrize("tta", options("tta"))
 def test_every_way_to_augment_is_stored_under_its_own_name(folder: Path, tta: str) -> None:
     result = evaluate(folder, "split=test", f"tta={tta}")
-    assert (result["tta_name"], result["split"], result["pictures"]) == (tta, "test", 2)
-    assert result["key"] == ("test" if tta == "none" else f"test_{tta}")
+    assert (result.tta_name, result.split, result.pictures) == (tta, "test", 2)
+    assert result.key == ("test" if tta == "none" else f"test_{tta}")
     run_folder = only_run(folder, "first")
     (stored,) = (run_folder / "evaluations").iterdir()
     assert stored.name.startswith(f"test-{tta}-")
     with Image.open(run_folder / "artifacts" / "evaluations" / f"{stored.stem}.png") as picture:
         assert picture.width > 500
     logged = {name for point in read_points(run_folder / "metrics.jsonl") for name in point.metrics}
-    assert {f"{result['key']}/multitask", f"{result['key']}/depth_errors/rmse"} <= logged
+    assert {f"{result.key}/multitask", f"{result.key}/depth_errors/rmse"} <= logged
 
 
 def test_the_same_evaluation_is_read_and_not_repeated(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -55,33 +55,49 @@ def test_the_same_evaluation_is_read_and_not_repeated(folder: Path, monkeypatch:
     counted: list[int] = []
     monkeypatch.setattr(evaluation, "score", lambda *_, **__: counted.append(1))
     again = evaluate(folder, "tta=none", "tta.flip=true", "batch_size=1")
-    assert again == first | {"plain": None}
+    assert again == first.model_copy(update={"plain": None})
     assert not counted
     monkeypatch.undo()
     plain = evaluate(folder)
-    assert evaluate(folder, "tta=flip")["plain"] == plain["scores"]
+    assert evaluate(folder, "tta=flip").plain == plain.scores
     rerun = evaluate(folder, "tta=flip", "rerun=true")
-    assert rerun["scores"] == pytest.approx(first["scores"])
+    assert rerun.scores == pytest.approx(first.scores)
 
 
-def test_changed_data_are_another_evaluation(folder: Path, tmp_path: Path) -> None:
-    write_tiny_miniscapes(tmp_path / "moved", {"train": 1, "val": 3}, height=HEIGHT, width=WIDTH, seed=5)
-    here = evaluate(folder)
-    moved = evaluate(folder, f"data.root={tmp_path}/moved", f"data.cache={tmp_path}/packed")
-    other = evaluate(folder, "data=miniscapes", f"data.root={tmp_path}/moved")
-    same = evaluate(
-        folder, "data=miniscapes", f"data.root={load_trained('first', folder / 'outputs', CPU).source.root}"
-    )
-    assert moved["scores"] != here["scores"]
-    assert moved["key"] == here["key"] == "val"
-    assert other["key"] == f"val_on_miniscapes_{other['data'][:6]}"
-    assert other["scores"] == moved["scores"]
-    assert same == here
+def test_other_data_have_a_key_of_their_own_and_the_same_elsewhere_have_not(folder: Path, tmp_path: Path) -> None:
+    """As it is asked for by `data.root=` alone, and as a data set of its own."""
+    own = load_trained("first", folder / "outputs", CPU).source.root
+    shutil.copytree(own, tmp_path / "same")
+    write_tiny_miniscapes(tmp_path / "other", {"train": 1, "val": 3, "test": 2}, height=HEIGHT, width=WIDTH, seed=5)
+    cache = f"data.cache={tmp_path}/packed"
+    for split in ("val", "test"):
+        here = evaluate(folder, f"split={split}")
+        other = evaluate(folder, f"split={split}", f"data.root={tmp_path}/other", cache)
+        assert here.key == split
+        assert other.key == f"{split}_on_miniscapes_{other.data[:6]}"
+        assert other.scores != here.scores
+        assert evaluate(folder, f"split={split}", "data=miniscapes", f"data.root={tmp_path}/other", cache) == other
+        for place in (own, tmp_path / "same"):
+            assert evaluate(folder, f"split={split}", "data=miniscapes", f"data.root={place}", cache) == here
+            assert evaluate(folder, f"split={split}", f"data.root={place}", cache) == here
+        points = list(read_points(only_run(folder, "first") / "metrics.jsonl"))
+        logged = {name: value for point in points for name, value in point.metrics.items()}
+        assert logged[f"{other.key}/depth"] == other.scores["depth"]
+        assert logged[f"{split}/depth"] == here.scores["depth"]
+
+
+def test_other_test_pictures_asked_for_first_do_not_become_the_runs_own(folder: Path, tmp_path: Path) -> None:
+    write_tiny_miniscapes(tmp_path / "other", {"val": 3, "test": 2}, height=HEIGHT, width=WIDTH, seed=5)
+    write_tiny_miniscapes(tmp_path / "alone", {"test": 2}, height=HEIGHT, width=WIDTH, seed=6)
+    for name in ("other", "alone"):
+        result = evaluate(folder, "split=test", f"data.root={tmp_path}/{name}", f"data.cache={tmp_path}/packed")
+        assert result.key == f"test_on_miniscapes_{result.data[:6]}"
+    assert evaluate(folder, "split=test").key == "test"
 
 
 def test_scores_of_another_precision_or_rule_have_keys_of_their_own(folder: Path) -> None:
-    assert evaluate(folder, "precision=bf16")["key"] == "val_bf16"
-    assert evaluate(folder, "absent_classes=zero")["key"] == "val_absent_zero"
+    assert evaluate(folder, "precision=bf16").key == "val_bf16"
+    assert evaluate(folder, "absent_classes=zero").key == "val_absent_zero"
 
 
 def test_scores_go_to_where_the_run_is_tracked(folder: Path, trained_folder: Path) -> None:
@@ -92,8 +108,8 @@ def test_scores_go_to_where_the_run_is_tracked(folder: Path, trained_folder: Pat
     before = client.get_run(run_id).info
     result = evaluate(folder, "split=test", "tta=multiscale")
     after = client.get_run(run_id)
-    assert after.data.metrics["test_multiscale/multitask"] == result["scores"]["multitask"]
-    assert after.data.metrics["test_multiscale/by_distance/10-20/mae"] == result["scores"]["by_distance/10-20/mae"]
+    assert after.data.metrics["test_multiscale/multitask"] == result.scores["multitask"]
+    assert after.data.metrics["test_multiscale/by_distance/10-20/mae"] == result.scores["by_distance/10-20/mae"]
     assert (after.info.status, after.info.end_time) == (before.status, before.end_time)
     assert [file.path for file in client.list_artifacts(run_id, "evaluations")]
 
@@ -202,8 +218,8 @@ def test_the_tables_say_what_was_measured(folder: Path) -> None:
 def test_a_checkpoint_elsewhere_is_scored_and_nothing_stored(folder: Path, tmp_path: Path) -> None:
     shutil.copy(only_run(folder, "first") / "best.pt", tmp_path / "mine.pt")
     result = evaluate(folder, f"run={tmp_path}/mine.pt")
-    assert result["name"] == "mine.pt"
-    assert result["scores"] == evaluate(folder)["scores"]
+    assert result.name == "mine.pt"
+    assert result.scores == evaluate(folder).scores
     assert not (tmp_path / "evaluations").exists()
 
 
@@ -232,8 +248,8 @@ def test_a_mistake_is_a_message(folder: Path, override: str, message: str) -> No
 def test_a_single_task_network_is_scored_on_its_task_and_hands_in_nothing(folder: Path, tmp_path: Path) -> None:
     run(tiny(folder, "schedule.epochs=1", "model=single", "model.task=depth", "name=depth"), quiet())
     result = evaluate(folder, "run=depth")
-    assert result["confusion"] is None
-    assert {name.partition("/")[0] for name in result["scores"]} == {
+    assert result.confusion is None
+    assert {name.partition("/")[0] for name in result.scores} == {
         "depth", "multitask", "depth_errors", "by_distance",
     }  # fmt: skip
     show_evaluation(quiet(), result)

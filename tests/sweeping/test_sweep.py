@@ -17,7 +17,7 @@ from helpers import sweeps_in
 from helpers.sweeps_in import described, results, states, sweep, tiny, trials
 from optuna.trial import TrialState
 
-from mtl_seg_depth.sweeping.plan import Pace
+from mtl_seg_depth.runs.pace import Pace
 from mtl_seg_depth.sweeping.sweep import FAILED
 from mtl_seg_depth.system.errors import UserError
 from mtl_seg_depth.system.interruption import AGAIN
@@ -217,7 +217,7 @@ def test_a_data_file_that_vanishes_fails_the_trials_after_it_with_its_name(
 def test_a_dry_run_trains_nothing_and_counts_what_rows_share_once(
     folder: Path, trained: list[str], monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setattr(Pace, "seconds", lambda self, row: 60.0)
+    monkeypatch.setattr(Pace, "seconds", lambda self, settings, steps: 60.0)
     assert small(folder, "loss=l2", "score=test", "tta=none,report", "seeds=[0,1]", "dry_run=true") == 0
     said = capfd.readouterr().out
     assert re.findall(r"tta=\w+ +2 +0 of 2 +(\S+)", said) == ["2:00", "2:00"]

@@ -6,6 +6,7 @@ import json
 import math
 import os
 import re
+import shutil
 import signal
 import subprocess
 import sys
@@ -25,6 +26,8 @@ from PIL import Image
 from rich.console import Console
 
 from mtl_seg_depth.records import checkpoint
+from mtl_seg_depth.records.folder import RunFolder
+from mtl_seg_depth.records.results import RunResult
 from mtl_seg_depth.runs.run import run
 from mtl_seg_depth.system.errors import UserError
 from mtl_seg_depth.system.interruption import Interrupted
@@ -44,7 +47,7 @@ def quiet() -> Console:
     return Console(file=io.StringIO(), width=200)
 
 
-def train(folder: Path, *overrides: str) -> dict[str, Any]:
+def train(folder: Path, *overrides: str) -> RunResult:
     return run(tiny(folder, *overrides), quiet())
 
 
@@ -64,47 +67,47 @@ def steps_taken(monkeypatch: pytest.MonkeyPatch) -> list[int]:
 def test_a_training_leaves_everything_it_promises(folder: Path, steps_taken: list[int]) -> None:
     result = train(folder, "tracking.log_every=2")
     assert len(steps_taken) == STEPS
-    assert result["status"] == "finished"
-    assert result["steps"] == STEPS
-    left = Path(result["folder"])
+    assert result.status == "finished"
+    assert result.steps == STEPS
+    left = result.folder
     assert {path.name for path in left.iterdir()} >= {
         "config.yaml", "run.json", "metrics.jsonl", "result.json", "last.pt", "best.pt", "artifacts",
     }  # fmt: skip
     for picture in ("panels/step_000004.png", "panels/step_000008.png", "confusion.png"):
         with Image.open(left / "artifacts" / picture) as image:
             assert min(image.size) > 50
-    assert json.loads((left / "result.json").read_text()) == json.loads(json.dumps(result))
+    assert json.loads((left / "result.json").read_text()) == result.model_dump()
     logged = {name for _, values in scores(left) for name in values}
     assert {"train/loss/semseg", "train/loss/depth", "train/learning_rate", "val/multitask", "val/semseg"} <= logged
     assert {"val/depth", "val/iou/road", "val/depth_errors/rmse", "best/multitask", "best/step"} <= logged
     assert [step for step, values in scores(left) if "train/loss/depth" in values] == [2, 4, 6, 8]
     card = json.loads((left / "run.json").read_text())
-    assert card["fingerprint"] == result["fingerprint"]
+    assert card["fingerprint"] == result.fingerprint
     assert card["params"]["lr.value"] == "0.0001"
     assert card["params"]["model"] == "mtl_seg_depth.models.joint.Joint"
-    assert set(result["baseline"]) >= {"val/semseg", "val/depth", "val/multitask"}
+    assert set(result.baseline) >= {"val/semseg", "val/depth", "val/multitask"}
 
 
 def test_the_best_epoch_is_the_best_on_validation_and_its_weights_are_kept(folder: Path) -> None:
     result = train(folder, "lr.value=1e-2", "schedule.epochs=4")
-    validations = {step: values for step, values in scores(result["folder"]) if "val/multitask" in values}
+    validations = {step: values for step, values in scores(result.folder) if "val/multitask" in values}
     assert sorted(validations) == [4, 8, 12, 16]
 
     def rank(step: int) -> tuple[float, float]:
         values = validations[step]
         return values["val/multitask"], values["val/semseg"] - values["val/depth"]
 
-    assert result["best_step"] == max(validations, key=rank)
-    assert result["best"]["val/semseg"] == validations[result["best_step"]]["val/semseg"]
-    assert torch.load(Path(result["folder"]) / "best.pt", weights_only=True)["step"] == result["best_step"]
+    assert result.best_step == max(validations, key=rank)
+    assert result.best["val/semseg"] == validations[result.best_step]["val/semseg"]
+    assert torch.load(result.folder / "best.pt", weights_only=True)["step"] == result.best_step
     last = validations[16]
-    assert (result["last"]["val/depth"], last["best/step"]) == (last["val/depth"], result["best_step"])
+    assert (result.last["val/depth"], last["best/step"]) == (last["val/depth"], result.best_step)
 
 
 def test_a_finished_run_is_not_trained_twice(folder: Path, steps_taken: list[int]) -> None:
     first = train(folder)
-    assert train(folder) == json.loads(json.dumps(first))
-    assert train(folder, "tracking.log_every=3", "checkpoint.every_minutes=1")["folder"] == first["folder"]
+    assert train(folder) == first
+    assert train(folder, "tracking.log_every=3", "checkpoint.every_minutes=1").folder == first.folder
     assert len(steps_taken) == STEPS
 
 
@@ -112,17 +115,15 @@ def test_rerun_trains_again_beside_the_old_with_the_same_result(folder: Path, st
     first = train(folder)
     second = train(folder, "rerun=true")
     assert len(steps_taken) == 2 * STEPS
-    assert second["folder"] == first["folder"] + ".2"
-    assert_same_run(first["folder"], second["folder"])
-    assert train(folder)["folder"] == second["folder"]  # the newest stands for the config
+    assert second.folder == first.folder.with_name(first.folder.name + ".2")
+    assert_same_run(first.folder, second.folder)
+    assert train(folder).folder == second.folder  # the newest stands for the config
 
 
 def test_another_seed_is_another_result(folder: Path) -> None:
     first, second = train(folder), train(folder, "seed=1")
-    assert first["folder"] != second["folder"]
-    assert not weights(first["folder"])["encoder.stem.0.weight"].equal(
-        weights(second["folder"])["encoder.stem.0.weight"]
-    )
+    assert first.folder != second.folder
+    assert not weights(first.folder)["encoder.stem.0.weight"].equal(weights(second.folder)["encoder.stem.0.weight"])
 
 
 class Stopping:
@@ -143,14 +144,14 @@ class Stopping:
 
 def test_an_average_of_the_weights_is_what_is_scored_and_kept(folder: Path) -> None:
     plain, averaged = train(folder, "schedule.epochs=1"), train(folder, "schedule.epochs=1", "ema=0.5")
-    last = torch.load(Path(averaged["folder"]) / "last.pt", weights_only=True)
-    best = weights(averaged["folder"], "best.pt")
-    for name, value in weights(plain["folder"]).items():
+    last = torch.load(averaged.folder / "last.pt", weights_only=True)
+    best = weights(averaged.folder, "best.pt")
+    for name, value in weights(plain.folder).items():
         assert value.equal(last["network"][name]), "training goes on as without it"
         assert best[name].equal(last["average"][f"network.{name}"])
     moved = "encoder.stem.0.weight"
     assert not best[moved].equal(last["network"][moved])
-    assert averaged["last"]["val/depth"] != plain["last"]["val/depth"]
+    assert averaged.last["val/depth"] != plain.last["val/depth"]
 
 
 @pytest.mark.parametrize(
@@ -166,8 +167,8 @@ def test_a_run_asked_to_stop_saves_and_continues_as_if_nothing_had_been(
             train(folder, "tracking.log_every=4", "rerun=true", f"ema={ema}")
     # In the middle of an epoch and between two log points: sums, order and views have to go on where they were.
     again = train(folder, "tracking.log_every=4", "rerun=true", f"ema={ema}")
-    assert again["folder"].endswith(".2")
-    assert_same_run(whole["folder"], again["folder"])
+    assert again.folder.suffix == ".2"
+    assert_same_run(whole.folder, again.folder)
 
 
 def test_resume_false_starts_anew_beside_what_was_interrupted(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -175,7 +176,7 @@ def test_resume_false_starts_anew_beside_what_was_interrupted(folder: Path, monk
         Stopping(patched, at=3, number=signal.SIGTERM)
         with pytest.raises(Interrupted):
             train(folder)
-    assert train(folder, "resume=false")["folder"].endswith(".2")
+    assert train(folder, "resume=false").folder.suffix == ".2"
 
 
 def test_a_killed_run_continues_bit_for_bit(
@@ -207,23 +208,42 @@ def test_a_killed_run_continues_bit_for_bit(
 
 def test_a_loss_that_is_no_number_ends_the_run_as_diverged(folder: Path, steps_taken: list[int]) -> None:
     result = train(folder, "optimizer=sgd", "lr.value=1e12", "tracking.log_every=1", "validation.every_steps=1")
-    assert result["status"] == "diverged"
-    assert 1 <= len(steps_taken) == result["steps"] < STEPS
-    assert all(math.isfinite(value) for value in result["last"].values())
-    last_loss = [values for _, values in scores(result["folder"]) if "train/loss/depth" in values][-1]
+    assert result.status == "diverged"
+    assert 1 <= len(steps_taken) == result.steps < STEPS
+    assert all(math.isfinite(value) for value in result.last.values())
+    last_loss = [values for _, values in scores(result.folder) if "train/loss/depth" in values][-1]
     assert not math.isfinite(last_loss["train/loss/depth"] + last_loss["train/loss/semseg"])
     assert train(folder, "optimizer=sgd", "lr.value=1e12", "tracking.log_every=1", "validation.every_steps=1")
-    assert len(steps_taken) == result["steps"]
+    assert len(steps_taken) == result.steps
 
 
-def test_other_data_under_the_same_name_is_not_continued(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    with monkeypatch.context() as patched:
-        Stopping(patched, at=3, number=signal.SIGTERM)
-        with pytest.raises(Interrupted):
-            train(folder)
-    write_tiny_miniscapes(folder / "data", COUNTS, seed=1)
-    with pytest.raises(UserError, match=r"another training data; resume=false trains anew"):
+@pytest.mark.parametrize("split", ["train", "val"])
+def test_a_checkpoint_of_other_data_is_not_continued(folder: Path, monkeypatch: pytest.MonkeyPatch, split: str) -> None:
+    """Even if its card does not say what data it is of: two validation splits must not share one best."""
+    left = stopped_twice(folder, monkeypatch)
+    write_tiny_miniscapes(folder / "other", COUNTS, seed=1)
+    shutil.rmtree(folder / "data" / split)
+    shutil.copytree(folder / "other" / split, folder / "data" / split)
+    monkeypatch.setattr(RunFolder, "data", {})
+    name = {"train": "training data", "val": "validation data"}[split]
+    with pytest.raises(UserError, match=f"{left.name}/last.pt was made with another {name}; resume=false trains anew"):
         train(folder)
+
+
+def test_a_checkpoint_from_before_it_knew_its_validation_split_is_continued(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, steps_taken: list[int]
+) -> None:
+    left = stopped_twice(folder, monkeypatch)
+    for name in ("last.pt", "best.pt"):
+        saved = checkpoint.load(left / name, torch.device("cpu"))
+        saved["identity"].pop("validation data")
+        checkpoint.save(left / name, saved)
+    card = json.loads((left / "run.json").read_text())
+    (left / "run.json").write_text(json.dumps({key: value for key, value in card.items() if key != "data"}))
+    steps_taken.clear()
+    assert train(folder).folder == left
+    assert len(steps_taken) == STEPS - 6
+    assert json.loads((left / "run.json").read_text())["data"].keys() == {"train", "val"}
 
 
 def stopped_twice(folder: Path, monkeypatch: pytest.MonkeyPatch, *overrides: str) -> Path:
@@ -250,10 +270,10 @@ def test_a_damaged_checkpoint_falls_back_to_the_one_before_with_the_same_result(
     else:  # killed between two renames
         last.unlink()
     again = train(folder, "tracking.log_every=3", "rerun=true")
-    assert again["folder"] == str(left)
+    assert again.folder == left
     assert len(steps_taken) == 6 + 4
     assert re.search(r"last\.pt is (damaged|missing).*; going on from the checkpoint before, of step 4", caplog.text)
-    assert_same_run(whole["folder"], left)
+    assert_same_run(whole.folder, left)
 
 
 def test_the_damaged_one_does_not_take_the_place_of_the_one_before(
@@ -275,7 +295,7 @@ def test_with_both_checkpoints_damaged_it_says_what_to_do(folder: Path, monkeypa
     damage(left / "last.previous.pt")
     with pytest.raises(UserError, match=r"last\.pt is .*last\.previous\.pt is .* nothing is left .* resume=false"):
         train(folder)
-    assert train(folder, "resume=false")["status"] == "finished"
+    assert train(folder, "resume=false").status == "finished"
 
 
 @pytest.mark.parametrize("how", ["damaged", "missing"])
@@ -303,8 +323,8 @@ def test_best_weights_of_a_later_step_stay_unless_they_are_beaten(
     with monkeypatch.context() as patched:  # nothing beats what the state knows
         patched.setattr("mtl_seg_depth.scoring.metrics.Scores.rank", (-99.0, -99.0))
         result = train(folder, "validation.every_steps=2", "rerun=true")
-    assert whole["best"]["val/multitask"] != 99
-    assert (result["best_step"], result["best"]["val/multitask"]) == (8, 99.0)
+    assert whole.best["val/multitask"] != 99
+    assert (result.best_step, result.best["val/multitask"]) == (8, 99.0)
     assert torch.load(left / "best.pt", weights_only=True)["step"] == 8
 
 
@@ -313,7 +333,7 @@ def test_no_room_for_checkpoints_is_known_before_the_first_step(
 ) -> None:
     train(folder, "schedule.max_steps=1")  # so that packing is done
     usage = namedtuple("usage", "total used free")
-    monkeypatch.setattr("mtl_seg_depth.runs.run.shutil.disk_usage", lambda _: usage(2**30, 2**30, 2**20))
+    monkeypatch.setattr("mtl_seg_depth.records.folder.shutil.disk_usage", lambda _: usage(2**30, 2**30, 2**20))
     with pytest.raises(UserError, match=r"take up to \d+ MiB, and 1 MiB are free; paths\.outputs=<folder>"):
         train(folder)
     assert len(steps_taken) == 1
@@ -336,7 +356,7 @@ def test_a_disk_that_fills_up_leaves_the_checkpoint_before(folder: Path, monkeyp
     left = next((folder / "outputs").iterdir())
     assert torch.load(left / "last.pt", weights_only=True)["state"]["step"] == 4
     assert not list(left.glob(".*.tmp*"))
-    assert train(folder, "lr.value=1e-5")["status"] == "finished"
+    assert train(folder, "lr.value=1e-5").status == "finished"
 
 
 def test_a_folder_that_cannot_be_written_is_a_message(folder: Path) -> None:
@@ -368,29 +388,29 @@ module.run(tiny(Path({str(folder)!r})), Console(file=io.StringIO()))
     with pytest.raises(UserError, match="another process is training this very run"):
         run(settings, quiet())
     assert other.wait(timeout=60) == 0
-    assert run(settings, quiet())["status"] == "finished"
+    assert run(settings, quiet()).status == "finished"
 
 
 def test_a_single_task_network_is_scored_on_its_task_alone(folder: Path) -> None:
     result = train(folder, "model=single", "model.task=depth")
-    assert "val/depth" in result["best"]
-    assert "val/semseg" not in result["best"]
-    assert result["best"]["val/multitask"] == max(50 - result["best"]["val/depth"], 0)
-    assert "val/semseg" not in result["baseline"]
+    assert "val/depth" in result.best
+    assert "val/semseg" not in result.best
+    assert result.best["val/multitask"] == max(50 - result.best["val/depth"], 0)
+    assert "val/semseg" not in result.baseline
 
 
 def test_max_steps_ends_early_and_still_validates(folder: Path) -> None:
     result = train(folder, "schedule.max_steps=3")
-    assert (result["steps"], result["best_step"]) == (3, 3)
+    assert (result.steps, result.best_step) == (3, 3)
 
 
 def test_validation_at_a_step_interval(folder: Path) -> None:
     result = train(folder, "validation.every_steps=3")
-    assert [step for step, values in scores(result["folder"]) if "val/depth" in values] == [3, 6, 8]
+    assert [step for step, values in scores(result.folder) if "val/depth" in values] == [3, 6, 8]
 
 
 def test_scores_do_not_depend_on_the_size_of_validation_batches(folder: Path) -> None:
-    one = train(folder, "validation.batch_size=1")["best"]
-    many = train(folder, "validation.batch_size=3", "rerun=true")["best"]
+    one = train(folder, "validation.batch_size=1").best
+    many = train(folder, "validation.batch_size=3", "rerun=true").best
     assert one.keys() == many.keys()
     np.testing.assert_allclose(list(one.values()), list(many.values()), rtol=1e-6)

@@ -2,7 +2,8 @@
 
 import os
 from collections.abc import Mapping
-from typing import Any, Self
+from pathlib import Path
+from typing import Self
 
 from rich import box
 from rich.console import Console, Group
@@ -10,6 +11,7 @@ from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
 from rich.text import Text
 
+from mtl_seg_depth.records.results import RunResult
 from mtl_seg_depth.scoring.metrics import Scores
 from mtl_seg_depth.system.wording import duration
 
@@ -75,25 +77,25 @@ class LiveLine:
 ARROWS = {"semseg": ("mean IoU, % ↑", 2), "depth": ("SI-log RMSE x 100 ↓", 2), "multitask": ("multitask ↑", 2)}
 
 
-def show_result(console: Console, result: Mapping[str, Any], ui_command: str | None) -> None:
-    """Print a run's result.json: scores beside the baseline, classes from worst to best, cost, where things are."""
-    best, baseline = result["best"], result["baseline"]
-    if result["status"] == "diverged":
-        console.print(f"[bold red]Diverged[/] at step {result['steps']}: the loss is no longer finite.")
+def show_result(console: Console, result: RunResult, ui_command: str | None) -> None:
+    """Print a run's result: scores beside the baseline, classes from worst to best, cost, where things are."""
+    best, baseline = result.best, result.baseline
+    if result.status == "diverged":
+        console.print(f"[bold red]Diverged[/] at step {result.steps}: the loss is no longer finite.")
     if best:
-        console.print(_scores(best, baseline, result["best_step"]))
+        console.print(_scores(best, baseline, result.best_step))
         classes = {key.rpartition("/")[2]: value for key, value in best.items() if key.startswith("val/iou/")}
         if classes:
             console.print(_classes(classes))
-    cost = result["cost"]
+    cost = result.cost
     facts = {
-        "time": f"{duration(cost['seconds'])}, {cost['data_share']:.1%} of it waiting for data",
-        "speed": f"{cost['images_per_second']:.1f} images/s, validation included",
-        "memory": cost["memory"],
-        "parameters": f"{cost['parameters']:,}".replace(",", " "),
-        "best weights": _near(result["checkpoint"]) if result["checkpoint"] else "none",
-        "run folder": _near(result["folder"]),
-        "fingerprint": result["fingerprint"],
+        "time": f"{duration(cost.seconds)}, {cost.data_share:.1%} of it waiting for data",
+        "speed": f"{cost.images_per_second:.1f} images/s, validation included",
+        "memory": cost.memory,
+        "parameters": f"{cost.parameters:,}".replace(",", " "),
+        "best weights": _near(result.best_weights) if result.best_weights else "none",
+        "run folder": _near(result.folder),
+        "fingerprint": result.fingerprint,
     }
     if ui_command:
         facts["compare runs"] = ui_command
@@ -124,6 +126,6 @@ def _classes(iou: Mapping[str, float]) -> Group:
     return Group(Text("IoU by class, from worst to best, %", style="bold"), Columns(cells, padding=(0, 3)), Text())
 
 
-def _near(path: str) -> str:
+def _near(path: Path) -> str:
     """The path as seen from here, where that is shorter."""
-    return min(path, os.path.relpath(path), key=len)
+    return min(str(path), os.path.relpath(path), key=len)

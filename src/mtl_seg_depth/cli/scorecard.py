@@ -1,7 +1,6 @@
 """An evaluation in the terminal, as short tables."""
 
 from collections.abc import Mapping
-from typing import Any
 
 from rich import box
 from rich.columns import Columns
@@ -10,6 +9,7 @@ from rich.markup import escape
 from rich.table import Table
 from rich.text import Text
 
+from mtl_seg_depth.records.results import Evaluation
 from mtl_seg_depth.scoring.metrics import distance_names
 
 HEADLINES = {"multitask": "multitask ↑", "semseg": "mean IoU, % ↑", "depth": "SI-log RMSE x 100 ↓"}
@@ -29,23 +29,23 @@ ERRORS = {
 }
 
 
-def show_evaluation(console: Console, result: Mapping[str, Any]) -> None:
+def show_evaluation(console: Console, result: Evaluation) -> None:
     """Print what `evaluate` returned."""
-    scores: Mapping[str, float] = result["scores"]
+    scores = result.scores
     console.print(
-        f"[bold]{escape(result['name'])}[/] ({result['fingerprint']}), step {result['step']}, "
-        f"on {result['pictures']} pictures of {result['split']}; views: {result['tta_name']}; {result['precision']}",
+        f"[bold]{escape(result.name)}[/] ({result.fingerprint}), step {result.step}, "
+        f"on {result.pictures} pictures of {result.split}; views: {result.tta_name}; {result.precision}",
         highlight=False,
         soft_wrap=True,
     )
-    console.print(_headlines(scores, result["plain"] if result["tta_name"] != "none" else None))
+    console.print(_headlines(scores, result.plain if result.tta_name != "none" else None))
     if "depth" in scores:
         console.print(_depth_errors(scores))
         console.print(_distances(scores))
     classes = {key.removeprefix("iou/"): value for key, value in scores.items() if key.startswith("iou/")}
     if classes:
         console.print(_classes(classes))
-    console.print(f"In the record as {result['key']}/...", highlight=False)
+    console.print(f"In the record as {result.key}/...", highlight=False)
 
 
 def _headlines(scores: Mapping[str, float], plain: Mapping[str, float] | None) -> Table:

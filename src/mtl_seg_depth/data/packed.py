@@ -193,6 +193,13 @@ def pack(files: SplitFiles, cache: Path, *, workers: int | None = None, progress
         raise UserError(f"the packed cache in {cache} cannot be used: {error}") from error
 
 
+def packed_before(files: SplitFiles, cache: Path) -> PackedSplit | None:
+    """The pack of a split if there is one; nothing is written, and nothing packed."""
+    digest = source_digest(files)
+    folder = cache / digest[:16]
+    return open_pack(folder, files) if _is_complete(folder, files, digest) else None
+
+
 def source_digest(files: SplitFiles) -> str:
     """The digest of the name, size and modification time of every file of a split, in hexadecimal."""
     sha = hashlib.sha256(f"{_FORMAT_VERSION} {files.split}\n".encode())

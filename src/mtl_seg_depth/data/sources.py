@@ -5,8 +5,9 @@ from pathlib import Path
 from typing import Any
 
 from mtl_seg_depth.data.miniscapes import list_split, read_size
-from mtl_seg_depth.data.packed import PackedSplit, pack
+from mtl_seg_depth.data.packed import PackedSplit, pack, packed_before
 from mtl_seg_depth.data.streets import write_streets
+from mtl_seg_depth.system.errors import UserError
 from mtl_seg_depth.tasks.depth.codec import DepthStatistics
 
 
@@ -58,6 +59,13 @@ class Miniscapes:
         """A split ready to read, packed first where that has not been done; UserError where it cannot be."""
         self.prepare()
         return pack(list_split(self.root, split), self.cache, workers=self.workers, progress=progress)
+
+    def peek(self, split: str) -> PackedSplit | None:
+        """A split if it is ready to read; nothing is written."""
+        try:
+            return packed_before(list_split(self.root, split), self.cache)
+        except UserError:  # not there yet, or to be mended
+            return None
 
 
 class Streets(Miniscapes):

@@ -10,7 +10,7 @@ The fingerprint is that of what decides the scores, so an evaluation asked for a
 import hashlib
 import json
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -30,18 +30,16 @@ from mtl_seg_depth.drawing import pictures
 from mtl_seg_depth.inference.submission import check_target, write_submission
 from mtl_seg_depth.inference.trained import Reference, Trained, load_trained
 from mtl_seg_depth.nodes import PACKAGE, build, first_name
+from mtl_seg_depth.records import results
 from mtl_seg_depth.records.record import Record
+from mtl_seg_depth.records.results import Evaluation
 from mtl_seg_depth.runs.assembly import find_device
 from mtl_seg_depth.scoring.metrics import AbsentClass, Scores
 from mtl_seg_depth.scoring.predictor import Predict, Predictor, score
 from mtl_seg_depth.scoring.tta import AveragedViews, Views
-from mtl_seg_depth.system import atomic
 from mtl_seg_depth.system.errors import UserError
 from mtl_seg_depth.system.precision import Precision
 from mtl_seg_depth.tracking import mirror_once
-
-NOT_PICTURES = ("cache", "workers", "crop_size", "depth_mean", "depth_std", "depth_min", "depth_max")
-"""Arguments of a data set that do not say which pictures it has."""
 
 LONGEST_WAIT_S = 60.0
 """For another evaluation of the same run to finish writing."""
@@ -50,8 +48,9 @@ LONGEST_WAIT_S = 60.0
 class EvaluationSettings(Section):
     """What `evaluate.py` composes.
 
-    `data` with a `_target_` is another data set than the run's own; without, its values that are not null replace the
-    own one's. A null `absent_classes` and `precision=auto` are the run's own.
+    `data` with a `_target_` is a data set of its own; without, its values that are not null replace those of the run's.
+    Whether it is another than the run's is seen by its content. A null `absent_classes` and `precision=auto` are the
+    run's own.
     """
 
     run: Reference
@@ -71,7 +70,7 @@ class EvaluationSettings(Section):
 class Question:
     """What decides the scores of an evaluation.
 
-    `other_data` names the data set where it is not the one the run was trained on.
+    `other_data` names the data set where its content is not that of the one the run was trained on.
     """
 
     trained: Trained
@@ -115,17 +114,15 @@ class Question:
         return "_".join(parts)
 
     @property
-    def stored(self) -> dict[str, Any] | None:
+    def stored(self) -> Evaluation | None:
         """The answer, where it was given before."""
-        return json.loads(self.path.read_text()) if self.path is not None and self.path.exists() else None
+        return results.read(self.path, Evaluation) if self.path is not None and self.path.exists() else None
 
 
-def evaluate(settings: EvaluationSettings, console: Console) -> dict[str, Any] | None:
+def evaluate(settings: EvaluationSettings, console: Console) -> Evaluation | None:
     """Score what the settings say, or read what is stored; None for a split without labels.
 
-    The result holds how it was measured, `scores` by name, the `confusion` matrix, and as `plain` the scores without
-    test-time augmentation where those are stored. Raises UserError for a mistake in the settings, and for a split
-    that has no labels where no submission is asked for.
+    Raises UserError for a mistake in the settings, and for a split that has no labels where no submission is asked for.
     """
     device = find_device(settings.device)
     views: Views = build("tta", settings.tta)
@@ -134,9 +131,11 @@ def evaluate(settings: EvaluationSettings, console: Console) -> dict[str, Any] |
     own = trained.settings
     name = own.precision if settings.precision == "auto" else settings.precision
     precision = Precision("bf16" if name == "bf16" else "fp32")
-    data, other_data = _data(settings.data, own.data)
+    given = {key: value for key, value in settings.data.items() if value is not None}
+    data = settings.data if "_target_" in given else {**own.data, **given}
     source: Miniscapes = build("data", data)
     split = source.open(settings.split)
+    other_data = None if _is_own(trained, source, split) else data["_target_"].rpartition(".")[2].lower()
     absent = settings.absent_classes or own.validation.absent_classes
     question = Question(trained, split, views, precision, absent, other_data)
     predict = views.around(Predictor(trained.network, trained.depth_norm, precision))
@@ -150,7 +149,7 @@ def evaluate(settings: EvaluationSettings, console: Console) -> dict[str, Any] |
         else:
             console.print("This was evaluated before; rerun=true evaluates it again.")
         plain = replace(question, views=AveragedViews()).stored
-        result["plain"] = plain and plain["scores"]
+        result = result.model_copy(update={"plain": plain and plain.scores})
     elif submission is None:
         raise UserError(
             f"the {settings.split} pictures have no labels to score against; submission=<file.zip> writes predictions"
@@ -161,7 +160,7 @@ def evaluate(settings: EvaluationSettings, console: Console) -> dict[str, Any] |
     return result
 
 
-def evaluate_run(settings: Settings, folder: Path, console: Console) -> dict[str, Any]:
+def evaluate_run(settings: Settings, folder: Path, console: Console) -> Evaluation:
     """Score a finished training on the split `settings.score`, with the views `settings.tta`; as `evaluate`."""
     assert settings.score is not None
     result = evaluate(
@@ -184,15 +183,27 @@ def evaluate_run(settings: Settings, folder: Path, console: Console) -> dict[str
     return result
 
 
-def _data(wanted: Mapping[str, Any], own: Mapping[str, Any]) -> tuple[dict[str, Any], str | None]:
-    """The data set to score on, and its name where it is another than the run's own."""
-    if "_target_" not in wanted:
-        return {**own, **{key: value for key, value in wanted.items() if value is not None}}, None
-    pictures_of, own_pictures = ({k: v for k, v in data.items() if k not in NOT_PICTURES} for data in (wanted, own))
-    return dict(wanted), None if pictures_of == own_pictures else wanted["_target_"].rpartition(".")[2].lower()
+def _is_own(trained: Trained, source: Miniscapes, split: PackedSplit) -> bool:
+    """Whether a split is of the data that a run knows as its own, wherever they are by now.
+
+    A run knows what it was trained and validated on. Another split is its own if it was scored as that before, of which
+    the record has one point and no second, or if the data beside it are what the run knows.
+    """
+    if split.split in trained.data:
+        return split.content_digest == trained.data[split.split]
+    paths = [] if trained.folder is None else trained.folder.glob(f"evaluations/{split.split}-*.json")
+    evaluations = [results.read(path, Evaluation) for path in paths]
+    own = {each.data for each in evaluations if each.other_data is None}
+    if own:
+        return split.content_digest in own
+    try:
+        known = next((name for name in ("val", "train") if name in trained.data), None)
+        return known is None or source.open(known).content_digest == trained.data[known]
+    except UserError:  # nothing lies beside it
+        return False
 
 
-def _answer(question: Question, predict: Predict, batches: ScoringBatches, console: Console) -> dict[str, Any]:
+def _answer(question: Question, predict: Predict, batches: ScoringBatches, console: Console) -> Evaluation:
     """Score the whole split, and store the scores where the run has a folder."""
     folder = question.trained.folder
     if folder is not None:
@@ -202,25 +213,25 @@ def _answer(question: Question, predict: Predict, batches: ScoringBatches, conso
     live = console.is_terminal
     shown = track(batches, question.split.split, len(batches), console=console, transient=True, disable=not live)
     scores = score(predict, shown, question.absent, by_distance=True)
-    result = {
-        "name": question.trained.name,
+    result = Evaluation(
+        name=question.trained.name,
         **question.identity,
-        "tta_name": question.views.name,
-        "key": question.key,
-        "file": None if question.path is None else f"evaluations/{question.path.name}",
-        "pictures": len(question.split),
-        "seconds": time.monotonic() - began,
-        "device": str(batches.decode.device),
-        "scores": {name.removeprefix("/"): value for name, value in scores.flat("").items()},
-        "confusion": None if scores.confusion is None else scores.confusion.tolist(),
-    }
+        tta_name=question.views.name,
+        key=question.key,
+        file=None if question.path is None else f"evaluations/{question.path.name}",
+        pictures=len(question.split),
+        seconds=time.monotonic() - began,
+        device=str(batches.decode.device),
+        scores={name.removeprefix("/"): value for name, value in scores.flat("").items()},
+        confusion=None if scores.confusion is None else scores.confusion.tolist(),
+    )
     if folder is not None and question.path is not None:
         _store(folder, question.path, question.trained, result, scores)
         _mirror(folder, question.trained.settings.tracking.checkpoint, console)
     return result
 
 
-def _store(folder: Path, path: Path, trained: Trained, result: dict[str, Any], scores: Scores) -> None:
+def _store(folder: Path, path: Path, trained: Trained, result: Evaluation, scores: Scores) -> None:
     """Write an evaluation into its run folder; UserError where that cannot be written to."""
     try:
         with _locked(folder):
@@ -231,10 +242,10 @@ def _store(folder: Path, path: Path, trained: Trained, result: dict[str, Any], s
                 pictures.save(drawn, record.artifact_path(f"evaluations/{path.stem}.png"))
             # On the validation split the training logged most of them itself.
             known = {name for point in record.points() if point.step == trained.step for name in point.metrics}
-            new = {name: value for name, value in scores.flat(result["key"]).items() if name not in known}
+            new = {name: value for name, value in scores.flat(result.key).items() if name not in known}
             record.log(trained.step, new)
             record.close()
-            atomic.write_json(path, result)  # last: where it is, everything is
+            results.write(path, result)  # last: where it is, everything is
     except OSError as error:
         raise UserError(f"{error.filename or path}: {error.strerror or error}; the scores are not stored") from error
 

@@ -13,7 +13,9 @@ from mtl_seg_depth.config import Settings, parse
 from mtl_seg_depth.data.sources import Miniscapes
 from mtl_seg_depth.models.network import Network
 from mtl_seg_depth.nodes import build
-from mtl_seg_depth.records import checkpoint
+from mtl_seg_depth.records import checkpoint, results
+from mtl_seg_depth.records.folder import RunFolder
+from mtl_seg_depth.records.results import Card, Digests, other_data
 from mtl_seg_depth.runs.assembly import build_network
 from mtl_seg_depth.system.errors import UserError
 from mtl_seg_depth.system.wording import nearest
@@ -52,14 +54,16 @@ class Trained:
     """What people call the run; the file's name for a checkpoint that lies elsewhere."""
     folder: Path | None
     """The run's folder; None for a checkpoint that lies elsewhere."""
+    data: Digests
+    """Of what it was trained and validated on, as far as they are known."""
 
 
 def find_checkpoint(reference: str | None, outputs: Path) -> Path:
     """The best weights of a run that `reference` names.
 
     A reference is a checkpoint's path, a run folder or its name, a run's name, or the beginning of its fingerprint or
-    of its MLflow run id; of several runs of one config it is the newest. Raises UserError where none, or more than
-    one config, fits.
+    of its MLflow run id; of several runs of one config on the same data it is the newest. Raises UserError where none
+    fits, or more than one config, or runs on different data.
     """
     runs = dict(_runs(outputs))
     if reference is None:
@@ -72,14 +76,18 @@ def find_checkpoint(reference: str | None, outputs: Path) -> Path:
             raise UserError(f"run={reference}: it has no best weights; it was not validated yet, or diverged before")
     if path.is_file():
         return path
-    fitting = {folder: card for folder, card in runs.items() if _fits(reference, card)}
+    fitting = {folder: card for folder, card in runs.items() if _fits(reference, folder, card)}
     if not fitting:
-        close = nearest(reference, {name for folder, card in runs.items() for name in (folder.name, card["name"])})
+        close = nearest(reference, {name for folder, card in runs.items() for name in (folder.name, card.name)})
         hint = f"did you mean {' or '.join(close)}?" if close else _listed(runs, outputs)
         raise UserError(f"run={reference}: no run in {outputs} is called so; {hint}")
-    if len({card["fingerprint"] for card in fitting.values()}) > 1:
+    if len({card.fingerprint for card in fitting.values()}) > 1:
         raise UserError(f"run={reference} fits several runs; {_listed(fitting, outputs)}")
-    return max(fitting, key=lambda folder: fitting[folder]["started"]) / "best.pt"
+    newest = max(fitting, key=lambda folder: fitting[folder].started)
+    data = RunFolder(newest).data
+    if any(other_data(RunFolder(folder).data, data) for folder in fitting):
+        raise UserError(f"run={reference} fits runs of one config on different data; {_listed(fitting, outputs)}")
+    return newest / "best.pt"
 
 
 def _listed(runs: Collection[Path], outputs: Path, most: int = 8) -> str:
@@ -90,21 +98,21 @@ def _listed(runs: Collection[Path], outputs: Path, most: int = 8) -> str:
     return f"there are {', '.join(names[:most])}{more}"
 
 
-def _runs(outputs: Path) -> Iterator[tuple[Path, dict[str, Any]]]:
-    """Every run folder with best weights, and its identity card with the MLflow run id where it has one."""
-    for card in sorted(outputs.glob("*/run.json")):
-        folder = card.parent
-        if (folder / "best.pt").is_file():
-            mlflow = folder / "mlflow.json"
-            run_id = json.loads(mlflow.read_text()).get("run_id", "") if mlflow.exists() else ""
-            yield folder, {**json.loads(card.read_text()), "run_id": run_id}
+def _runs(outputs: Path) -> Iterator[tuple[Path, Card]]:
+    """Every run folder with best weights, and its identity card."""
+    for path in sorted(outputs.glob("*/run.json")):
+        if (path.parent / "best.pt").is_file():
+            yield path.parent, results.read(path, Card)
 
 
-def _fits(reference: str, card: dict[str, Any]) -> bool:
-    if reference == card["name"]:
+def _fits(reference: str, folder: Path, card: Card) -> bool:
+    if reference == card.name:
         return True
-    long_enough = len(reference) >= SHORTEST_REFERENCE
-    return long_enough and (card["fingerprint"].startswith(reference) or card["run_id"].startswith(reference))
+    if len(reference) < SHORTEST_REFERENCE:
+        return False
+    mlflow = folder / "mlflow.json"
+    run_id = json.loads(mlflow.read_text()).get("run_id", "") if mlflow.exists() else ""
+    return card.fingerprint.startswith(reference) or bool(run_id.startswith(reference))
 
 
 def load_trained(reference: str | None, outputs: Path, device: torch.device) -> Trained:
@@ -123,7 +131,7 @@ def load_trained(reference: str | None, outputs: Path, device: torch.device) -> 
     network = build_network(settings)
     network.load_state_dict(saved["network"])
     network.to(device, memory_format=torch.channels_last).eval()  # type: ignore[call-overload]
-    card = path.parent / "run.json"
+    card = RunFolder(path.parent).card
     return Trained(
         network=network,
         depth_norm=build("depth_norm", settings.depth_norm, statistics=source.depth),
@@ -132,6 +140,7 @@ def load_trained(reference: str | None, outputs: Path, device: torch.device) -> 
         fingerprint=saved["identity"]["fingerprint"],
         step=saved["step"],
         scores=saved["scores"],
-        name=json.loads(card.read_text())["name"] if card.exists() else path.name,
-        folder=path.parent if card.exists() else None,
+        name=path.name if card is None else card.name,
+        folder=None if card is None else path.parent,
+        data=checkpoint.digests(saved["identity"]),
     )

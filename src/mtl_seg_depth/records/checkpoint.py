@@ -8,11 +8,13 @@ compared with what the file gives back before the file takes its name, and again
 import hashlib
 import io
 import os
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, BinaryIO
 
 import torch
 
+from mtl_seg_depth.records.results import Digests
 from mtl_seg_depth.system import atomic, tensors
 from mtl_seg_depth.system.errors import UserError
 
@@ -59,6 +61,25 @@ def load(path: Path, device: torch.device) -> dict[str, Any]:
     if not isinstance(state, dict):
         raise UserError(f"{path} is no checkpoint of ours: it holds a {type(state).__name__}")
     return state
+
+
+def identity(path: Path) -> dict[str, Any]:
+    """Whose checkpoint it is, read without its tensors and without its checksum; empty where that cannot be read."""
+    try:
+        state = tensors.read(path, mapped=True)
+    except UserError:
+        return {}
+    found = state.get("identity") if isinstance(state, dict) else None
+    return found if isinstance(found, dict) else {}
+
+
+DATA_KEYS = {"train": "training data", "val": "validation data"}
+"""What the digest of a split is called in a checkpoint's identity."""
+
+
+def digests(identity: Mapping[str, Any]) -> Digests:
+    """The digests of the data that a checkpoint belongs to; those of before have none of the validation split."""
+    return {split: str(identity[key]) for split, key in DATA_KEYS.items() if key in identity}
 
 
 class _Hashing(io.RawIOBase):

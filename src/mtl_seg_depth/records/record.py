@@ -1,6 +1,6 @@
 """A training's own account of itself, written into its run folder and complete without any tracking server.
 
-    run.json        who the run is: name, fingerprint, experiment, start, the sweep it began in, parameters, tags
+    run.json        who the run is: name, fingerprint, experiment, start, the sweep it began in, data, parameters, tags
     metrics.jsonl   one line per logged point: {"step": int, "time": unix ms, "metrics": {name: float}}
     artifacts/      pictures, tables and whatever else is worth looking at
 
@@ -16,8 +16,10 @@ import time
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from types import MappingProxyType
 
-from mtl_seg_depth.system import atomic
+from mtl_seg_depth.records import results
+from mtl_seg_depth.records.results import Card
 from mtl_seg_depth.system.errors import UserError
 
 _LEGAL_NAME = re.compile(r"[\w.\-: /]{1,250}")  # what MLflow takes as the key of a metric, parameter or tag
@@ -95,26 +97,31 @@ class Record:
         experiment: str,
         params: Mapping[str, str],
         tags: Mapping[str, str],
+        data: Mapping[str, str] = MappingProxyType({}),
         parent: Path | None = None,
     ) -> None:
         """Write the identity card; a resumed run keeps the time of its first start (unix ms), and its first parent.
 
-        `parent` is the folder of the sweep that the run is part of.
+        `data` are the digests of its splits, `parent` is the folder of the sweep that the run is part of.
 
         Raises ValueError for a parameter or tag whose name MLflow would refuse.
         """
         for key in (*params, *tags):
             check_name(key)
         path = self.folder / "run.json"
-        known = json.loads(path.read_text()) if path.exists() else {}
-        card = {
-            "name": name,
-            "fingerprint": fingerprint,
-            "experiment": experiment,
-            "started": known.get("started") or now_ms(),
-            "parent": known.get("parent") or (None if parent is None else os.path.relpath(parent, self.folder)),
-        }
-        atomic.write_json(path, {**card, "params": dict(params), "tags": dict(tags)})
+        known = results.read(path, Card) if path.exists() else None
+        seen_from_here = None if parent is None else os.path.relpath(parent, self.folder)
+        card = Card(
+            name=name,
+            fingerprint=fingerprint,
+            experiment=experiment,
+            started=(known and known.started) or now_ms(),
+            parent=(known and known.parent) or seen_from_here,
+            data=dict(data),
+            params=dict(params),
+            tags=dict(tags),
+        )
+        results.write(path, card)
 
     def log(self, step: int, metrics: Mapping[str, float]) -> None:
         """Append one point, unless this step already has a point of the same names; see `Points.log`."""

@@ -10,6 +10,7 @@ import socket
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, Literal
 
 import optuna
@@ -17,6 +18,8 @@ import psutil
 from optuna.distributions import BaseDistribution
 from optuna.trial import FrozenTrial, TrialState
 
+from mtl_seg_depth.records.folder import RunFolder
+from mtl_seg_depth.records.results import Digests, other_data
 from mtl_seg_depth.sweeping.space import label
 from mtl_seg_depth.sweeping.studies import Studies
 
@@ -53,6 +56,7 @@ class Queue:
         n_trials: how many rows a search has.
         max_attempts: how often a row is tried that fails.
         outputs: where the trials' runs are; a finished trial whose runs are there no more is to be run again.
+        data: digests of a row's data by its number; a trial that saw other data is to be run again.
     """
 
     def __init__(
@@ -64,6 +68,7 @@ class Queue:
         n_trials: int,
         max_attempts: int,
         outputs: Path,
+        data: Mapping[int, Digests] = MappingProxyType({}),
     ) -> None:
         self.studies = studies
         self.study = study
@@ -72,6 +77,7 @@ class Queue:
         self.n_trials = n_trials if rows is None else len(rows)
         self.max_attempts = max_attempts
         self.outputs = outputs
+        self.data = data
         self._retried = False
 
     def claim(self, count: int = 1) -> list[Claim]:
@@ -124,12 +130,16 @@ class Queue:
         for row, values in (self.rows or {}).items():
             if row not in newest:
                 self._add(values, row=row, attempt=1)
-            elif newest[row].state == TrialState.COMPLETE and not self._has_runs(newest[row]):
+            elif newest[row].state.is_finished() and not self._stands(newest[row]):
                 self._add(values, row=row, attempt=newest[row].user_attrs["attempt"] + 1)
 
-    def _has_runs(self, trial: FrozenTrial) -> bool:
-        folders = [self.outputs / run["folder"] for run in trial.user_attrs["runs"]]
-        return all((folder / "result.json").exists() for folder in folders)
+    def _stands(self, trial: FrozenTrial) -> bool:
+        """Whether how a trial ended still counts: its scores have their runs, and its runs saw these data."""
+        folders = [RunFolder(self.outputs / run["folder"]) for run in trial.user_attrs.get("runs", [])]
+        data = self.data.get(trial.user_attrs["row"], {})
+        if any(other_data(folder.data, data) for folder in folders):
+            return False
+        return trial.state != TrialState.COMPLETE or all((each.path / "result.json").exists() for each in folders)
 
     def _retry_failed(self) -> None:
         for trial in self.newest():

@@ -77,6 +77,12 @@ class Space:
                 ) from None
         return [dict(zip(self.distributions, values, strict=True)) for values in itertools.product(*choices)]
 
+    def varies(self, key: str) -> bool:
+        """Whether trials differ in a group or in a key of it."""
+        linked = (override for choices in self.linked.values() for each in choices.values() for override in each)
+        names = [*self.distributions, *(override.partition("=")[0].lstrip("+~") for override in linked)]
+        return any(name == key or name.startswith(f"{key}.") for name in names)
+
     def overrides(self, values: Values) -> list[str]:
         """The command line of one trial."""
         varied = []

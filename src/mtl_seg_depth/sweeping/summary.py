@@ -1,12 +1,13 @@
 """A sweep's own record, beside the runs': sweep.json, a table, a plot, the best config, and the server's parent run.
 
 <outputs>/sweeps/<study>/
-  sweep.json           everything the report needs to know: see `describe`
+  sweep.json           everything the report needs to know: see `records.results.SweepRecord`
   run.json, metrics.jsonl, result.json, artifacts/    as in a run folder, so that it is mirrored like one
   errors/              stack traces of trials that crashed
 """
 
 import json
+import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -15,14 +16,17 @@ import yaml
 from filelock import FileLock
 from optuna.trial import FrozenTrial, TrialState
 
+from mtl_seg_depth.records import results
 from mtl_seg_depth.records.record import Record, now_ms
+from mtl_seg_depth.records.results import Ending, RowState, Status, SweepRecord, SweepRow, SweepRun
+from mtl_seg_depth.scoring import headline
 from mtl_seg_depth.sweeping.plan import Row, Sweep
-from mtl_seg_depth.sweeping.trial import objective_value
+from mtl_seg_depth.sweeping.space import label
 from mtl_seg_depth.system import atomic
 from mtl_seg_depth.system.wording import duration
 from mtl_seg_depth.tracking import redact
 
-STATES = {
+STATES: dict[TrialState, RowState] = {
     TrialState.COMPLETE: "complete",
     TrialState.PRUNED: "pruned",
     TrialState.FAIL: "failed",
@@ -31,53 +35,48 @@ STATES = {
 }
 
 
-def describe(sweep: Sweep, trials: Sequence[FrozenTrial]) -> dict[str, Any]:
-    """How far a sweep got, as plain values; `trials` are the newest attempts at its rows."""
-    by_row = {number: _not_started(row) for number, row in enumerate(sweep.rows or ())}
-    by_row |= {trial.user_attrs["row"]: _of_trial(trial) for trial in trials}
-    rows = [{"number": number, **by_row[number]} for number in sorted(by_row)]
+def describe(sweep: Sweep, trials: Sequence[FrozenTrial]) -> SweepRecord:
+    """How far a sweep got; `trials` are the newest attempts at its rows."""
+    by_row = {number: _not_started(number, row) for number, row in enumerate(sweep.rows or ())}
+    by_row |= {row.number: row for row in map(_of_trial, trials)}
     path = sweep.folder / "sweep.json"
-    known = json.loads(path.read_text()) if path.exists() else {}
-    return {
-        "version": 1,
-        "study": sweep.study,
-        "sweep": sweep.name,
-        "kind": "search" if sweep.rows is None else "grid",
-        "started": known.get("started") or now_ms(),
-        "updated": now_ms(),
-        "objective": sweep.objectives,
-        "directions": sweep.directions,
-        "overrides": [redact(override) for override in sweep.space.fixed if not override.startswith("sweeps=")],
-        "seeds": list(sweep.base.seeds or (sweep.base.seed,)),
-        "config": json.loads(redact(json.dumps(sweep.base.model_dump(mode="json")))),
-        "rows": rows,
-    }
+    return SweepRecord(
+        study=sweep.study,
+        sweep=sweep.name,
+        kind="search" if sweep.rows is None else "grid",
+        started=results.read(path, SweepRecord).started if path.exists() else now_ms(),
+        updated=now_ms(),
+        objective=sweep.objectives,
+        directions=sweep.directions,
+        overrides=[redact(override) for override in sweep.space.fixed if not override.startswith("sweeps=")],
+        seeds=list(sweep.base.seeds or (sweep.base.seed,)),
+        config=json.loads(redact(json.dumps(sweep.base.model_dump(mode="json")))),
+        rows=[by_row[number] for number in sorted(by_row)],
+    )
 
 
-def best_rows(described: Mapping[str, Any]) -> list[dict[str, Any]]:
+def best_rows(described: SweepRecord) -> list[SweepRow]:
     """The best complete row, or those of the Pareto front where there are several objectives.
 
     Of rows with equal values, such as multitask scores of 0, it is the one with the largest margin.
     """
-    signs = [1 if direction == "maximize" else -1 for direction in described["directions"]]
-    complete = [row for row in described["rows"] if row["state"] == "complete"]
-    if len(signs) == 1:
-        rank = {
-            row["number"]: (signs[0] * row["values"][0], objective_value("margin", mean_scores(row)))
-            for row in complete
-        }
-        return sorted(complete, key=lambda row: rank[row["number"]], reverse=True)[:1]
-    points = {row["number"]: [s * v for s, v in zip(signs, row["values"], strict=True)] for row in complete}
+    complete = [row for row in described.rows if row.state == "complete"]
+    gains = {
+        row.number: [headline.gain(*pair) for pair in zip(described.objective, row.values or (), strict=True)]
+        for row in complete
+    }
+    if len(described.objective) > 1:
+        return [complete[place] for place in headline.pareto_front(list(gains.values()))]
+    scores = {row.number: mean_scores(row) for row in complete}
+    tasks = {name for each in scores.values() for name in each} - {headline.MULTITASK.key}
 
-    def beaten(point: list[float]) -> bool:
-        return any(
-            all(a >= b for a, b in zip(other, point, strict=True)) and other != point for other in points.values()
-        )
+    def rank(row: SweepRow) -> tuple[float, float]:
+        return gains[row.number][0], headline.gain("margin", headline.margin(scores[row.number], tasks))
 
-    return [row for row in complete if not beaten(points[row["number"]])]
+    return sorted(complete, key=rank, reverse=True)[:1]
 
 
-def publish(sweep: Sweep, trials: Sequence[FrozenTrial], *, over: str | None = None) -> dict[str, Any]:
+def publish(sweep: Sweep, trials: Sequence[FrozenTrial], *, over: Status | None = None) -> SweepRecord:
     """Write the sweep's record anew and send it to the tracking server; returns what `describe` does.
 
     `over` is how the sweep ended (finished, failed, interrupted), None while it runs.
@@ -92,67 +91,75 @@ def publish(sweep: Sweep, trials: Sequence[FrozenTrial], *, over: str | None = N
             record.start(
                 name=sweep.study, fingerprint="", experiment=sweep.base.tracking.experiment, params=params, tags=tags
             )
-        for row in described["rows"]:
-            if row["state"] == "complete":
-                named = dict(zip(sweep.objectives, row["values"], strict=True))
-                record.log(row["number"], {f"trial/{name}": value for name, value in named.items()})
+        complete = [row for row in described.rows if row.state == "complete"]
+        for row in complete:
+            record.log(row.number, {f"trial/{name}": value for name, value in _named(described, row).items()})
         best = best_rows(described)
         if best and len(sweep.objectives) == 1:
-            record.log(
-                sum(row["state"] == "complete" for row in described["rows"]),
-                {
-                    "best/trial": best[0]["number"],
-                    **{f"best/{name}": value for name, value in zip(sweep.objectives, best[0]["values"], strict=True)},
-                },
-            )
+            values = {f"best/{name}": value for name, value in _named(described, best[0]).items()}
+            record.log(len(complete), {"best/trial": best[0].number, **values})
         record.close()
         atomic.write_text(record.artifact_path("table.md"), as_markdown(described))
         if best:
-            chosen = [{"params": row["params"], "values": row["values"], "runs": row["runs"]} for row in best]
+            chosen = [row.model_dump(include={"params", "values", "runs"}) for row in best]
             atomic.write_text(record.artifact_path("best.yaml"), yaml.safe_dump(chosen, sort_keys=False))
         if over is not None:
             _plot(described, record.artifact_path("plot.png"))
-            atomic.write_json(sweep.folder / "result.json", {"status": over})
+            results.write(sweep.folder / "result.json", Ending(status=over))
         else:
             (sweep.folder / "result.json").unlink(missing_ok=True)
-        atomic.write_json(sweep.folder / "sweep.json", described)
+        results.write(sweep.folder / "sweep.json", described)
     return described
 
 
-def as_markdown(described: Mapping[str, Any]) -> str:
+def score_cells(row: SweepRow) -> list[str]:
+    """A row's headline scores for a table, in the order of `headline.shown`; empty for one that is missing."""
+    scores = mean_scores(row)
+    return [f"{scores[each.key]:.2f}" if each.key in scores else "" for each in headline.shown()]
+
+
+def as_markdown(described: SweepRecord) -> str:
     """The sweep's table."""
-    best = {row["number"] for row in best_rows(described)}
-    lines = ["| trial | state | multitask | mIoU, % | SI-log x 100 |", "|---|---|---|---|---|"]
-    for row in described["rows"]:
-        scores = mean_scores(row)
-        cells = [f"{scores[name]:.2f}" if name in scores else "" for name in ("multitask", "semseg", "depth")]
-        if row["number"] in best:
-            cells = [f"**{cell}**" if cell else "" for cell in cells]
-        state = row["state"] + (f": {row['reason']}" if row["reason"] else "")
-        lines.append(f"| {_cell(row['label'])} | {_cell(state)} | {' | '.join(cells)} |")
-    return f"# {described['study']}\n\n" + "\n".join(lines) + "\n"
+    best = {row.number for row in best_rows(described)}
+    headings = ["trial", "state", *(each.heading for each in headline.shown())]
+    lines = [f"| {' | '.join(headings)} |", "|---" * len(headings) + "|"]
+    for row in described.rows:
+        cells = [f"**{cell}**" if cell and row.number in best else cell for cell in score_cells(row)]
+        state = row.state + (f": {row.reason}" if row.reason else "")
+        lines.append(f"| {_cell(row.label)} | {_cell(state)} | {' | '.join(cells)} |")
+    return f"# {described.study}\n\n" + "\n".join(lines) + "\n"
 
 
-def progress(described: Mapping[str, Any]) -> str:
+def progress(described: SweepRecord) -> str:
     """How far a sweep is, in a line: trials by state, the best so far, and how long the rest takes at this pace."""
-    rows = described["rows"]
-    counts = {state: sum(row["state"] == state for row in rows) for state in STATES.values()}
+    rows = described.rows
+    counts = {state: sum(row.state == state for row in rows) for state in STATES.values()}
     left = counts.pop("waiting")
     parts = [f"{count} {state}" for state, count in counts.items() if count] + [f"{left} left"]
     if best := best_rows(described):
-        parts.append(f"best {best[0]['label']}: " + ", ".join(f"{value:.2f}" for value in best[0]["values"]))
-    times = [row["ended"] - row["started"] for row in rows if row["started"] and row["ended"]]
+        values = _named(described, best[0]).values()
+        parts.append(f"best {best[0].label}: " + ", ".join(f"{value:.2f}" for value in values))
+    times = [row.ended - row.started for row in rows if row.started and row.ended]
     if times and left + counts["running"]:
         seconds = sum(times) / len(times) / 1000 * (left + counts["running"]) / max(1, counts["running"])
         parts.append(f"about {duration(seconds)} to go")
     return ", ".join(parts)
 
 
-def mean_scores(row: Mapping[str, Any]) -> dict[str, float]:
+def mean_scores(row: SweepRow) -> dict[str, float]:
     """A row's headline scores, each the mean over the seeds that have it."""
-    names = {name for run in row["runs"] for name in run["scores"]}
-    having = {name: [run["scores"][name] for run in row["runs"] if name in run["scores"]] for name in names}
-    return {name: sum(values) / len(values) for name, values in having.items()}
+    found: dict[str, list[float]] = {}
+    for run in row.runs:
+        for name, value in (run.scores or {}).items():
+            if value is not None:
+                found.setdefault(name, []).append(value)
+    return {name: sum(values) / len(values) for name, values in found.items()}
+
+
+def _named(described: SweepRecord, row: SweepRow) -> dict[str, float]:
+    """A complete row's values by objective."""
+    pairs = zip(described.objective, row.values or (), strict=True)
+    return {name: math.nan if value is None else value for name, value in pairs}
 
 
 def _params(sweep: Sweep) -> dict[str, Any]:
@@ -166,33 +173,30 @@ def _choices(sweep: Sweep, name: str) -> Sequence[Any]:
     return choices if choices is not None else [f"{distribution.low} to {distribution.high}"]  # type: ignore[attr-defined]
 
 
-def _not_started(row: Row) -> dict[str, Any]:
-    return {
-        "label": row.label,
-        "params": {name: str(value) for name, value in row.values.items()},
-        "state": "waiting" if row.problem is None else "impossible",
-        "reason": row.problem,
-        "values": None,
-        "attempt": 0,
-        "started": None,
-        "ended": None,
-        "folder": None,
-        "runs": [],
-    }
+def _not_started(number: int, row: Row) -> SweepRow:
+    state: RowState = "waiting" if row.problem is None else "impossible"
+    return SweepRow(number=number, label=row.label, params=_texts(row.values), state=state, reason=row.problem)
 
 
-def _of_trial(trial: FrozenTrial) -> dict[str, Any]:
+def _of_trial(trial: FrozenTrial) -> SweepRow:
     attributes = trial.user_attrs
-    return _not_started(Row(trial.params, None, None, 0)) | {
-        "state": STATES[trial.state],
-        "reason": attributes.get("reason"),
-        "values": trial.values if trial.state == TrialState.COMPLETE else None,
-        "attempt": attributes["attempt"],
-        "started": _ms(trial.datetime_start),
-        "ended": _ms(trial.datetime_complete),
-        "folder": attributes.get("folder"),
-        "runs": attributes.get("runs", []),
-    }
+    return SweepRow(
+        number=attributes["row"],
+        label=label(trial.params),
+        params=_texts(trial.params),
+        state=STATES[trial.state],
+        reason=attributes.get("reason"),
+        values=trial.values if trial.state == TrialState.COMPLETE else None,
+        attempt=attributes["attempt"],
+        started=_ms(trial.datetime_start),
+        ended=_ms(trial.datetime_complete),
+        folder=attributes.get("folder"),
+        runs=[SweepRun.model_validate(run) for run in attributes.get("runs", [])],
+    )
+
+
+def _texts(values: Mapping[str, Any]) -> dict[str, str]:
+    return {name: str(value) for name, value in values.items()}
 
 
 def _ms(moment: Any) -> int | None:
@@ -203,27 +207,26 @@ def _cell(text: str) -> str:
     return text.replace("|", "\\|").replace("\n", " ")
 
 
-def _plot(described: Mapping[str, Any], path: Path) -> None:
+def _plot(described: SweepRecord, path: Path) -> None:
     """The scores of every trial side by side, or the Pareto front."""
     from matplotlib.figure import Figure
 
-    rows = [row for row in described["rows"] if mean_scores(row)]
-    figure = Figure(figsize=(7, 1.2 + 0.32 * len(rows)) if len(described["objective"]) == 1 else (6, 5))
+    one = len(described.objective) == 1
+    rows = [row for row in described.rows if (mean_scores(row) if one else row.values)]
+    figure = Figure(figsize=(7, 1.2 + 0.32 * len(rows)) if one else (6, 5))
     axes = figure.add_subplot()
-    best = {row["number"] for row in best_rows(described)}
-    colours = ["#0072b2" if row["number"] in best else "#9aa5b1" for row in rows]
-    if len(described["objective"]) == 1:
-        values = [row["values"][0] if row["values"] else 0.0 for row in rows]
-        axes.barh([row["label"] for row in rows], values, color=colours)
+    best = {row.number for row in best_rows(described)}
+    colours = ["#0072b2" if row.number in best else "#9aa5b1" for row in rows]
+    # Matplotlib leaves out what is nan, and refuses what is infinite: a value that does not exist.
+    points = [[v if v is not None and math.isfinite(v) else math.nan for v in row.values or (0.0,)] for row in rows]
+    axes.set_xlabel(described.objective[0])
+    if one:
+        axes.barh([row.label for row in rows], [point[0] for point in points], color=colours)
         axes.invert_yaxis()
-        axes.set_xlabel(described["objective"][0])
     else:
-        done = [row for row in rows if row["values"]]
-        chosen = ["#0072b2" if row["number"] in best else "#9aa5b1" for row in done]
-        axes.scatter([row["values"][0] for row in done], [row["values"][1] for row in done], c=chosen)
-        axes.set_xlabel(described["objective"][0])
-        axes.set_ylabel(described["objective"][1])
-    axes.set_title(described["study"])
+        axes.scatter([point[0] for point in points], [point[1] for point in points], c=colours)
+        axes.set_ylabel(described.objective[1])
+    axes.set_title(described.study)
     axes.spines[["top", "right"]].set_visible(False)
     with atomic.replacing(path) as temporary:
         figure.savefig(temporary, dpi=150, bbox_inches="tight")

@@ -3,6 +3,7 @@
 import copy
 import gc
 import traceback
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Literal
 
@@ -20,19 +21,23 @@ from rich.markup import escape
 from rich.table import Table
 
 from mtl_seg_depth.config import fingerprint
-from mtl_seg_depth.sweeping.plan import Pace, Sweep, check_row, composer, study_name
+from mtl_seg_depth.records.results import RowState, SweepRecord
+from mtl_seg_depth.runs.contents import SPLITS, Contents
+from mtl_seg_depth.runs.pace import Pace
+from mtl_seg_depth.scoring import headline
+from mtl_seg_depth.sweeping.plan import Sweep, check_row, composer, data_of, study_name
 from mtl_seg_depth.sweeping.queue import Claim, EndState, Queue
 from mtl_seg_depth.sweeping.space import Space
 from mtl_seg_depth.sweeping.studies import Studies, database_errors_told
-from mtl_seg_depth.sweeping.summary import best_rows, describe, mean_scores, progress, publish
-from mtl_seg_depth.sweeping.trial import DIRECTIONS, Ended, objective_names, sweep_folder
+from mtl_seg_depth.sweeping.summary import best_rows, describe, progress, publish, score_cells
+from mtl_seg_depth.sweeping.trial import Ended, objective_names, sweep_folder
 from mtl_seg_depth.sweeping.workers import run_workers, was_stopped
 from mtl_seg_depth.system.errors import OutOfMemoryError, UserError
 from mtl_seg_depth.system.interruption import AGAIN, Interruption, interruptible
 from mtl_seg_depth.system.wording import duration, explain
 from mtl_seg_depth.tracking import mirror_sweep
 
-WITHOUT_SCORE = ("failed", "impossible")
+WITHOUT_SCORE: tuple[RowState, ...] = ("failed", "impossible")
 """States of rows that ended, or never began, and have nothing to compare."""
 
 FAILED = 1
@@ -117,7 +122,7 @@ def _run(settings: SweeperSettings, planned: Sweep, launcher: Launcher, console:
     if stopped:
         console.print("[yellow]Stopped; the same command goes on.[/]")
         return AGAIN
-    without_score = any(row["state"] in WITHOUT_SCORE for row in described["rows"])
+    without_score = any(row.state in WITHOUT_SCORE for row in described.rows)
     return FAILED if died or without_score else 0
 
 
@@ -135,7 +140,10 @@ def _plan(settings: SweeperSettings, config: DictConfig, context: HydraContext, 
     if rows is not None and all(row.problem for row in rows):
         raise UserError(str(rows[0].problem))
     choice = config.hydra.runtime.choices.get("sweeps")
-    name = settings.study_name or study_name(choice, space, base, settings.model_dump())
+    contents = Contents(pack=not base.dry_run)
+    rows = rows and [replace(row, data=contents.of(row.settings.data)) if row.settings else row for row in rows]
+    data = data_of(space, base, rows, contents)
+    name = settings.study_name or study_name(choice, space, base, settings.model_dump(), data)
     return Sweep(name, choice, space, rows, base, objective_names(settings.objective), sweep_folder(base, name))
 
 
@@ -152,12 +160,17 @@ def _open_queue(settings: SweeperSettings, planned: Sweep) -> Queue:
             load_if_exists=True,
         )
         study.set_metric_names(planned.objectives)
-    rows = planned.rows
     # A row that cannot run keeps its number and is never queued.
-    possible = None if rows is None else {i: row.values for i, row in enumerate(rows) if not row.problem}
-    outputs = Path(planned.base.paths.outputs)
+    possible = {number: row for number, row in enumerate(planned.rows or ()) if not row.problem}
     return Queue(
-        studies, study, planned.space.distributions, possible, settings.n_trials, settings.max_attempts, outputs
+        studies,
+        study,
+        planned.space.distributions,
+        None if planned.rows is None else {number: row.values for number, row in possible.items()},
+        settings.n_trials,
+        settings.max_attempts,
+        Path(planned.base.paths.outputs),
+        {number: row.data for number, row in possible.items()},
     )
 
 
@@ -169,8 +182,8 @@ def _parse(raw: dict[str, Any]) -> SweeperSettings:
     except ValidationError as error:
         raise UserError("\n".join(explain(error, "hydra.sweeper.", SweeperSettings.model_fields))) from None
     names = objective_names(settings.objective)
-    if unknown := [name for name in names if name not in DIRECTIONS]:
-        raise UserError(f"hydra.sweeper.objective={unknown[0]}: there are {', '.join(DIRECTIONS)}")
+    if unknown := [name for name in names if name not in headline.objectives()]:
+        raise UserError(f"hydra.sweeper.objective={unknown[0]}: there are {', '.join(headline.objectives())}")
     if len(names) > 1 and not settings.pruner["_target_"].endswith(".NopPruner"):
         raise UserError("hydra/sweeper/pruner: trials with several objectives cannot be pruned; take none")
     return settings
@@ -195,9 +208,9 @@ def _with_study(config: DictConfig, name: str) -> DictConfig:
     return named
 
 
-def _ending(described: dict[str, Any]) -> Ending | None:
+def _ending(described: SweepRecord) -> Ending | None:
     """How the sweep ended; None where other workers still run trials, the last of which closes it."""
-    states = {row["state"] for row in described["rows"]}
+    states = {row.state for row in described.rows}
     if "running" in states:
         return None
     if "waiting" in states:
@@ -205,7 +218,7 @@ def _ending(described: dict[str, Any]) -> Ending | None:
     return "failed" if states & set(WITHOUT_SCORE) else "finished"
 
 
-def _publish(planned: Sweep, queue: Queue, ending: Ending | None) -> dict[str, Any]:
+def _publish(planned: Sweep, queue: Queue, ending: Ending | None) -> SweepRecord:
     """Write down how far the sweep is, here and on the tracking server."""
     described = publish(planned, queue.newest(), over=ending)
     uri = planned.base.tracking.uri
@@ -273,10 +286,10 @@ def _show_plan(sweep: Sweep, n_trials: int, console: Console) -> None:
         if row.settings is None:
             table.add_row(escape(row.label), "", "[yellow]cannot run[/]", "")
             continue
-        missing = [seed for seed in row.seeds if row.result(seed) is None]
-        seconds = pace.seconds(row)
+        missing = [seed for seed in row.seeds if not row.is_trained(seed)]
+        seconds = pace.seconds(row.settings, row.steps)
         for seed in missing:
-            key = fingerprint(row.of_seed(seed))  # rows may share a training
+            key = (fingerprint(row.of_seed(seed)), *row.data.values())  # rows may share a training
             if key not in counted:
                 left, unknown = left + (seconds or 0.0), unknown or seconds is None
                 counted.add(key)
@@ -287,24 +300,27 @@ def _show_plan(sweep: Sweep, n_trials: int, console: Console) -> None:
     console.print(table)
     guess = "no finished run here tells how long" if unknown else f"about {duration(left)}, by the runs finished here"
     console.print(f"left: {guess}", highlight=False)
+    if any(row.settings and row.data.keys() != set(SPLITS) for row in sweep.rows):
+        console.print("The data are not packed yet: what was trained before counts if it was on the same data.")
 
 
-def _show_end(described: dict[str, Any], folder: Path, console: Console) -> None:
+def _show_end(described: SweepRecord, folder: Path, console: Console) -> None:
     """The table, and what failed and why."""
-    best = {row["number"] for row in best_rows(described)}
-    table = Table(title=described["study"], title_justify="left", box=None, pad_edge=False)
-    for title in ("trial", "multitask", "mIoU, %", "SI-log x 100", "state"):
-        table.add_column(title, justify="left" if title in ("trial", "state") else "right")
-    for row in described["rows"]:
-        scores = mean_scores(row)
-        cells = [f"{scores[name]:.2f}" if name in scores else "-" for name in ("multitask", "semseg", "depth")]
-        table.add_row(escape(row["label"]), *cells, row["state"], style="bold" if row["number"] in best else None)
+    best = {row.number for row in best_rows(described)}
+    table = Table(title=described.study, title_justify="left", box=None, pad_edge=False)
+    table.add_column("trial")
+    for each in headline.shown():
+        table.add_column(each.heading, justify="right")
+    table.add_column("state")
+    rows = described.rows
+    for row in rows:
+        cells = (cell or "-" for cell in score_cells(row))
+        table.add_row(escape(row.label), *cells, row.state, style="bold" if row.number in best else None)
     console.print(table)
-    rows = described["rows"]
-    bad = [row for row in rows if row["state"] in WITHOUT_SCORE]
-    counts = [f"{sum(row['state'] == state for row in rows)} {state}" for state in ("complete", "pruned", "running")]
-    counts.append(f"{sum(row['state'] == 'waiting' for row in rows)} left")
+    bad = [row for row in rows if row.state in WITHOUT_SCORE]
+    counts = [f"{sum(row.state == state for row in rows)} {state}" for state in ("complete", "pruned", "running")]
+    counts.append(f"{sum(row.state == 'waiting' for row in rows)} left")
     console.print(", ".join([*(each for each in counts if not each.startswith("0 ")), f"{len(bad)} failed"]))
     for row in bad:
-        console.print(f"[red]{escape(row['label'])}[/]: {escape(str(row['reason']))}", soft_wrap=True)
+        console.print(f"[red]{escape(row.label)}[/]: {escape(str(row.reason))}", soft_wrap=True)
     console.print(f"in {folder / 'sweep.json'}", highlight=False, soft_wrap=True)

@@ -1,11 +1,12 @@
 """One trial, inside the job that a launcher started, in this process or another: its trainings and its scores."""
 
 import logging
+import math
 import threading
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import optuna
 from hydra.core.hydra_config import HydraConfig
@@ -17,7 +18,9 @@ from sqlalchemy.exc import SQLAlchemyError
 from mtl_seg_depth.config import Settings
 from mtl_seg_depth.inference.evaluation import evaluate_run
 from mtl_seg_depth.records.record import read_points
+from mtl_seg_depth.records.results import SweepRun
 from mtl_seg_depth.runs.run import SweepContext, run
+from mtl_seg_depth.scoring import headline
 from mtl_seg_depth.scoring.metrics import Scores
 from mtl_seg_depth.sweeping.queue import EndState, own_identity
 from mtl_seg_depth.sweeping.space import label
@@ -25,15 +28,6 @@ from mtl_seg_depth.sweeping.studies import Studies
 from mtl_seg_depth.training.loop import Observer, Pruned
 
 log = logging.getLogger(__name__)
-
-DIRECTIONS: dict[str, Literal["maximize", "minimize"]] = {
-    "multitask": "maximize",
-    "semseg": "maximize",
-    "depth": "minimize",
-    "margin": "maximize",
-}
-"""What trials can be compared by: the scores, and `margin`, mean IoU less SI-log, which is the multitask score without
-its floors: it still tells two networks apart that both have a multitask score of 0."""
 
 
 class Ended(Exception):  # noqa: N818  (a pruned trial is no error)
@@ -49,16 +43,12 @@ def objective_names(objective: Any) -> list[str]:
     return [objective] if isinstance(objective, str) else list(objective)
 
 
-def objective_value(name: str, scores: Mapping[str, float]) -> float:
-    """One objective, of scores named `multitask`, `semseg` and `depth`; a task without a score counts 0."""
-    if name == "margin":
-        return scores.get("semseg", 0.0) - scores.get("depth", 0.0)
-    return scores.get(name, 0.0)
-
-
-def headline_scores(metrics: Mapping[str, float], prefix: str = "") -> dict[str, float]:
-    """The three scores that trials are compared by, out of all that is measured."""
-    return {name: metrics[prefix + name] for name in ("multitask", "semseg", "depth") if prefix + name in metrics}
+def objective_value(name: str, scores: Mapping[str, float | None]) -> float:
+    """One objective; the worst there is where it does not exist, since Optuna compares no nan."""
+    value = headline.value(name, scores)
+    if math.isnan(value):
+        return -math.inf if headline.direction(name) == "maximize" else math.inf
+    return value
 
 
 def run_trial(settings: Settings, console: Console, choices: Mapping[str, str]) -> float | list[float]:
@@ -75,7 +65,7 @@ def run_trial(settings: Settings, console: Console, choices: Mapping[str, str]) 
     trial = optuna.trial.Trial(study, studies.storage.get_trial_id_from_study_id_trial_number(study._study_id, number))
     trial.set_user_attr("owner", own_identity())
     seeds = settings.seeds or (settings.seed,)
-    runs: list[dict[str, Any]] = []
+    runs: list[SweepRun] = []
     with _heartbeat(studies, trial):
         for seed in seeds:
             # Whether a trial is worth its time is decided on the first seed; Optuna prunes for one objective only.
@@ -93,23 +83,34 @@ def run_trial(settings: Settings, console: Console, choices: Mapping[str, str]) 
                 observe=observe,
             )
             result = run(one, console, choices, context)
-            folder = Path(result["folder"])
-            runs.append({"seed": seed, "folder": folder.name, **{k: result[k] for k in ("fingerprint", "status")}})
-            runs[-1] |= {"scores": headline_scores(result["best"], "val/"), "evaluation": None}
-            trial.set_user_attr("runs", runs)
-            if result["status"] == "diverged":
+            scores: dict[str, float | None] = dict(headline.picked(result.best, "val/"))
+            done = SweepRun(
+                seed=seed,
+                folder=result.folder.name,
+                fingerprint=result.fingerprint,
+                status=result.status,
+                scores=scores,
+            )
+            runs.append(done)
+            _note(trial, runs)
+            if result.status == "diverged":
                 trial.set_user_attr("final", True)  # it would diverge again
-                raise Ended("failed", f"diverged by step {result['steps']}: the loss is no longer finite")
-            if result["status"] == "pruned":
-                raise Ended("pruned", f"pruned after step {result['steps']}")
+                raise Ended("failed", f"diverged by step {result.steps}: the loss is no longer finite")
+            if result.status == "pruned":
+                raise Ended("pruned", f"pruned after step {result.steps}")
             if pruning:
-                Reporter(trial, names[0], folder).report()
+                Reporter(trial, names[0], result.folder).report()
             if settings.score is not None:
-                evaluation = evaluate_run(one, folder, console)
-                runs[-1] |= {"scores": headline_scores(evaluation["scores"]), "evaluation": evaluation["file"]}
-                trial.set_user_attr("runs", runs)
-    values = [sum(objective_value(name, each["scores"]) for each in runs) / len(runs) for name in names]
+                evaluation = evaluate_run(one, result.folder, console)
+                scores = dict(headline.picked(evaluation.scores))
+                runs[-1] = done.model_copy(update={"scores": scores, "evaluation": evaluation.file})
+                _note(trial, runs)
+    values = [sum(objective_value(name, each.scores or {}) for each in runs) / len(runs) for name in names]
     return values[0] if len(values) == 1 else values
+
+
+def _note(trial: optuna.trial.Trial, runs: Sequence[SweepRun]) -> None:
+    trial.set_user_attr("runs", [each.model_dump() for each in runs])
 
 
 def sweep_folder(settings: Settings, study_name: str) -> Path:
@@ -141,7 +142,7 @@ class Reporter:
         validations = [point.metrics for point in points if "val/multitask" in point.metrics]
         for number, metrics in enumerate(validations, start=1):
             if number not in known:
-                self.trial.report(objective_value(self.objective, headline_scores(metrics, "val/")), number)
+                self.trial.report(objective_value(self.objective, headline.picked(metrics, "val/")), number)
 
 
 def _headline(study: optuna.Study, number: int) -> str:

@@ -5,7 +5,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from pathlib import Path
 from typing import IO, Any
 
@@ -15,13 +15,14 @@ from rich.table import Table
 from rich.text import Text
 
 from mtl_seg_depth.records.record import read_points
+from mtl_seg_depth.records.results import SweepRecord, SweepRow
 from mtl_seg_depth.sweeping.summary import progress
 from mtl_seg_depth.system.interruption import AGAIN
 
 _LOOK_EVERY_S = 1.0
 
 
-def run_workers(count: int, folder: Path, describe: Callable[[], dict[str, Any]], console: Console) -> list[int]:
+def run_workers(count: int, folder: Path, describe: Callable[[], SweepRecord], console: Console) -> list[int]:
     """Run this very command in `count` processes until nothing is left to do; returns their exit codes.
 
     Each has its share of the processor's cores, and writes what it says into <folder>/worker_<n>.log. A first Ctrl-C
@@ -63,17 +64,17 @@ def was_stopped(code: int) -> bool:
     return code in (AGAIN, 130, -signal.SIGINT, -signal.SIGTERM)
 
 
-def view(described: Mapping[str, Any], outputs: Path) -> Group:
+def view(described: SweepRecord, outputs: Path) -> Group:
     """How far a sweep is, and below it the trials that run."""
     table = Table(box=None, show_header=False, pad_edge=False)
-    for row in described["rows"]:
-        if row["state"] == "running":
-            table.add_row(Text(row["label"], style="bold"), _newest_step(row, outputs))
-    return Group(Text(f"{described['study']}: {progress(described)}"), table)
+    for row in described.rows:
+        if row.state == "running":
+            table.add_row(Text(row.label, style="bold"), _newest_step(row, outputs))
+    return Group(Text(f"{described.study}: {progress(described)}"), table)
 
 
-def _newest_step(row: Mapping[str, Any], outputs: Path) -> str:
+def _newest_step(row: SweepRow, outputs: Path) -> str:
     """The newest that a running trial's record says."""
-    path = outputs / str(row["folder"]) / "metrics.jsonl"
+    path = outputs / str(row.folder) / "metrics.jsonl"
     points = list(read_points(path)) if path.exists() else []
     return f"step {points[-1].step}" if points else "starting"

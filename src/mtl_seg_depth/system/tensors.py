@@ -8,13 +8,15 @@ import torch
 from mtl_seg_depth.system.errors import UserError
 
 
-def read(path: Path, device: torch.device | str = "cpu") -> object:
+def read(path: Path, device: torch.device | str = "cpu", mapped: bool = False) -> object:
     """What `torch.save` wrote to `path`, as long as it is tensors and plain values; tensors on `device`.
+
+    `mapped` ones are read from the disk when they are touched.
 
     Raises UserError for any other file. A damaged one can make `torch.load` raise nearly anything.
     """
     try:
-        return torch.load(path, map_location=device, weights_only=True)
+        return torch.load(path, map_location=device, weights_only=True, mmap=mapped)
     except torch.OutOfMemoryError:
         raise
     except Exception as error:

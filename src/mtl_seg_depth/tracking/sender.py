@@ -9,11 +9,13 @@ import secrets
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from filelock import FileLock
 
+from mtl_seg_depth.records import results
 from mtl_seg_depth.records.record import parse_point
+from mtl_seg_depth.records.results import Card, Ending
 from mtl_seg_depth.system import atomic
 from mtl_seg_depth.system.errors import UserError
 from mtl_seg_depth.tracking.store import experiment_id, new_client, prepare_store, redact
@@ -58,12 +60,12 @@ class Sender:
         self.uri = uri
         self._folder = folder
         self._checkpoint = checkpoint
-        self._card: dict[str, Any] = json.loads((folder / "run.json").read_text())
+        self._card = results.read(folder / "run.json", Card)
         self._client: MlflowClient | None = None
-        parent = self._card.get("parent")
+        parent = self._card.parent
         self._parent = folder / parent if parent and (folder / parent / "run.json").exists() else None
         path = folder / "mlflow.json"
-        self.state = _State(**_read_json(path)) if path.exists() else _State(secrets.token_hex(16), "")
+        self.state = _State(**json.loads(path.read_text())) if path.exists() else _State(secrets.token_hex(16), "")
         self.state.tracking_uri = redact(uri)
 
     def send(self) -> "MlflowClient":
@@ -86,16 +88,14 @@ class Sender:
         """Send the rest and close the MLflow run with the status of result.json; returns its id."""
         client = self.send()
         result = self._folder / "result.json"
-        status = _read_json(result)["status"] if result.exists() else "interrupted"
-        if status not in _MLFLOW_STATUS:
-            raise UserError(f"{result}: status {status!r} is none of {', '.join(_MLFLOW_STATUS)}.")
+        status = results.read(result, Ending).status if result.exists() else "interrupted"
         best = self._folder / "best.pt"
         if self._checkpoint and _MLFLOW_STATUS[status] == "FINISHED" and best.exists():
             self._send_file(client, best, ".")
         client.set_tag(self.state.run_id, "status", status)
         # A run that is sent days later ended with its result, or when it was last written to; evaluations come after.
         files = [path for path in (result, self._folder / "metrics.jsonl") if path.exists()]
-        ended = files[0].stat().st_mtime_ns // 1_000_000 if files else self._card["started"]
+        ended = files[0].stat().st_mtime_ns // 1_000_000 if files else self._card.started
         client.set_terminated(self.state.run_id, _MLFLOW_STATUS[status], ended)
         self.state.finished = result.exists()
         self._save()
@@ -108,7 +108,7 @@ class Sender:
         self._save()  # the key must be on disk before a run is created with it
         prepare_store(self.uri)
         client = new_client(self.uri)
-        experiment = experiment_id(client, self.uri, self._card["experiment"])
+        experiment = experiment_id(client, self.uri, self._card.experiment)
         found = client.search_runs([experiment], f"tags.{_KEY_TAG} = '{self.state.key}'", max_results=1)
         if found:
             run = found[0]
@@ -116,17 +116,17 @@ class Sender:
             tags = {_KEY_TAG: self.state.key}
             if self._parent is not None:
                 tags[_PARENT_TAG] = send_parent(self._parent, self.uri)
-            run = client.create_run(experiment, self._card["started"], tags, self._card["name"])
+            run = client.create_run(experiment, self._card.started, tags, self._card.name)
         if run.info.run_id != self.state.run_id:  # a server that has nothing of this folder yet
             self.state = _State(self.state.key, redact(self.uri), experiment, run.info.run_id)
             self._save()
         if not self.state.finished:
             # MLflow refuses a second value for a parameter: what the first start sent stands.
-            params = {key: value for key, value in self._card["params"].items() if key not in run.data.params}
+            params = {key: value for key, value in self._card.params.items() if key not in run.data.params}
             client.log_batch(
                 run.info.run_id,
                 params=[Param(key, _shortened(value)) for key, value in params.items()],
-                tags=[RunTag(key, value) for key, value in self._card["tags"].items()],
+                tags=[RunTag(key, value) for key, value in self._card.tags.items()],
             )
             client.update_run(run.info.run_id, "RUNNING")
         return client
@@ -180,7 +180,3 @@ def send_parent(folder: Path, uri: str, *, finish: bool = False) -> str:
 
 def _shortened(value: str) -> str:
     return value if len(value) <= _LONGEST_PARAM else value[: _LONGEST_PARAM - 1] + "…"
-
-
-def _read_json(path: Path) -> Any:
-    return json.loads(path.read_text())

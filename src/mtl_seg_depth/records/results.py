@@ -1,0 +1,222 @@
+"""What runs, sweeps and evaluations keep on disk as JSON: one model for each file, to write it and to read it.
+
+    run.json                    Card          who a run or a sweep is
+    result.json                 RunResult     what a training came to; a sweep's has the status alone
+    evaluations/*.json          Evaluation    what its best weights score on a split
+    sweeps/<study>/sweep.json   SweepRecord   how far a sweep is
+
+Files of any age are read: a key that a newer writer added is left alone, and one that an older writer did not have has
+a default. Nothing in them is a path from a root: a file is found where it is, and names what lies beside it.
+"""
+
+import json
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Literal, TypeVar
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from mtl_seg_depth.system import atomic
+from mtl_seg_depth.system.errors import UserError
+
+LARGEST = 64 << 20
+"""Bytes of a file that is read; a sweep of ten thousand trials has some ten million."""
+
+Digests = dict[str, str]
+"""The digest of the content of every split that a run depends on, by the split's name."""
+
+RowState = Literal["waiting", "running", "complete", "pruned", "failed", "impossible"]
+"""Of a row of a sweep: impossible ones never start."""
+
+Status = Literal["finished", "diverged", "pruned", "failed", "interrupted"]
+
+
+class Stored(BaseModel):
+    """Base of everything that is stored."""
+
+    model_config = ConfigDict(extra="ignore", frozen=True, protected_namespaces=())
+
+
+class Card(Stored):
+    """Who a run or a sweep is; `parent` is the folder of the sweep that a run began in, seen from the run's."""
+
+    name: str
+    fingerprint: str = ""
+    experiment: str = ""
+    started: int = 0
+    """Milliseconds since 1970."""
+    parent: str | None = None
+    data: Digests = {}
+    """Of what it is trained on and validated on; runs from before it was kept have none."""
+    params: dict[str, str] = {}
+    tags: dict[str, str] = {}
+
+
+class Ending(Stored):
+    """How a run or a sweep ended."""
+
+    status: Status
+
+
+class Cost(Stored):
+    """What a training took."""
+
+    seconds: float
+    data_share: float
+    """Of its time, spent waiting for batches."""
+    images_per_second: float
+    parameters: int
+    peak_memory_bytes: int
+    peak_memory_share: float
+    """Of all that the device has."""
+    memory: str
+    """The peak in words."""
+    device: str | None = None
+    """The GPU's name, or "CPU"; None in files from before it was kept."""
+
+
+class RunResult(Ending):
+    """What is left of a training when it is over: scores by name, as the record has them."""
+
+    fingerprint: str
+    checkpoint: str | None = None
+    """Whether there are best weights: they are beside the file, whatever an old one says."""
+    steps: int
+    best_step: int
+    best: dict[str, float]
+    last: dict[str, float]
+    cost: Cost
+    baseline: dict[str, float] = {}
+    """What a constant prediction scores on the validation split."""
+    data: Digests = {}
+    """As in the card."""
+    folder: Path = Field(default=Path(), exclude=True)
+    """Where the file is."""
+
+    @property
+    def best_weights(self) -> Path | None:
+        """The checkpoint with the best scores; None where nothing was validated."""
+        return None if self.checkpoint is None else self.folder / "best.pt"
+
+
+class Evaluation(Stored):
+    """What a network scores on a split, and how that was measured."""
+
+    name: str
+    fingerprint: str
+    step: int
+    split: str
+    data: str
+    """The digest of the split's content."""
+    other_data: str | None
+    """What the data are called where they are not the run's own."""
+    tta: dict[str, Any]
+    precision: str
+    absent_classes: Literal["exclude", "zero"]
+    tta_name: str
+    key: str
+    """What the scores are called in the run's record."""
+    file: str | None
+    """The evaluation's own, seen from the run's folder."""
+    pictures: int
+    seconds: float
+    device: str
+    scores: dict[str, float]
+    confusion: list[list[int]] | None
+    plain: dict[str, float] | None = Field(default=None, exclude=True)
+    """The scores without test-time augmentation, where those are known."""
+
+
+class SweepRun(Stored):
+    """One training of a sweep's row, with one seed; `folder` and `evaluation` are names, not paths."""
+
+    seed: int
+    folder: str | None = None
+    fingerprint: str = ""
+    status: str
+    scores: dict[str, float | None] | None = None
+    """The headline scores: validation's, or those of the evaluation where the sweep asks for one."""
+    evaluation: str | None = None
+
+
+class SweepRow(Stored):
+    """One combination that a sweep tries, with every seed; times are in milliseconds since 1970."""
+
+    number: int
+    label: str
+    params: dict[str, str] = {}
+    state: RowState
+    reason: str | None = None
+    """Why it has no score."""
+    values: list[float | None] | None = None
+    """Of the objectives; the worst there is for one that does not exist."""
+    attempt: int = 0
+    started: int | None = None
+    ended: int | None = None
+    folder: str | None = None
+    """Of the training that it is at, or was at last."""
+    runs: list[SweepRun] = []
+
+
+class SweepRecord(Stored):
+    """How far a sweep is."""
+
+    version: int = 1
+    study: str
+    sweep: str | None = None
+    """Of the file in sweeps/; None for one made on the command line."""
+    kind: Literal["grid", "search"]
+    started: int
+    updated: int
+    objective: list[str] = Field(min_length=1)
+    directions: list[Literal["maximize", "minimize"]] = Field(min_length=1)
+    overrides: list[str] = []
+    seeds: list[int] = []
+    config: dict[str, Any] = {}
+    """What all its rows share."""
+    rows: list[SweepRow] = []
+
+
+Model = TypeVar("Model", bound=Stored)
+
+
+def other_data(one: Mapping[str, str], other: Mapping[str, str]) -> bool:
+    """Whether two runs saw other data: what is not known of a split counts as equal."""
+    return any(one[split] != other[split] for split in one.keys() & other.keys())
+
+
+def read(path: Path, model: type[Model]) -> Model:
+    """What one of these files holds. Raises UserError, with its name, for a file that is not what it should be."""
+    try:
+        with path.open("rb") as file:
+            size = os.fstat(file.fileno()).st_size
+            if size > LARGEST:
+                raise UserError(f"{path}: {size} bytes are more than any {model.__name__} of ours has ({LARGEST})")
+            text = file.read().decode()
+    except UnicodeDecodeError as error:
+        raise UserError(f"{path} is damaged: {error}") from error
+    except OSError as error:
+        raise UserError(f"{path} cannot be read: {error.strerror or error}") from error
+    return parse(text, model, str(path))
+
+
+def parse(text: str, model: type[Model], place: str) -> Model:
+    """The content of one of these files; `place` tells the reader of the UserError where it stands."""
+    try:
+        return model.model_validate(json.loads(text))
+    except ValidationError as error:
+        first = error.errors()[0]
+        where = "".join(f"{part}." for part in first["loc"]).rstrip(".")
+        found = first["input"]
+        shown = f", not {found!r}" if isinstance(found, str | int | float) else ""
+        raise UserError(
+            f"{place} is damaged, or not ours: {f'{where}: ' if where else ''}{first['msg']}{shown}"
+        ) from error
+    except (ValueError, RecursionError) as error:
+        raise UserError(f"{place} is damaged: {error}") from error
+
+
+def write(path: Path, content: Stored) -> None:
+    """Write one of these files, whole or not at all."""
+    atomic.write_json(path, content.model_dump())

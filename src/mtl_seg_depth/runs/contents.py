@@ -1,0 +1,41 @@
+"""What the data of many runs hold, as digests: looked up once for each data set, and nothing trained."""
+
+import json
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from mtl_seg_depth.data.sources import Miniscapes
+from mtl_seg_depth.nodes import build
+from mtl_seg_depth.records.results import Digests
+from mtl_seg_depth.system.errors import UserError
+
+SPLITS = ("train", "val")
+"""Those that a run depends on."""
+
+
+class Contents:
+    """The digests of data sets; a split that cannot be read, or not without packing it first, has none.
+
+    Args:
+        pack: whether to prepare and pack what is not yet; without, nothing is written.
+    """
+
+    def __init__(self, *, pack: bool) -> None:
+        self._pack = pack
+        self._known: dict[str, str | None] = {}
+
+    def of(self, node: Mapping[str, Any], splits: Iterable[str] = SPLITS) -> Digests:
+        """The digests of some splits of the data set that a config names."""
+        found = {split: self._digest(node, split) for split in splits}
+        return {split: digest for split, digest in found.items() if digest is not None}
+
+    def _digest(self, node: Mapping[str, Any], split: str) -> str | None:
+        key = json.dumps([node, split], sort_keys=True)
+        if key not in self._known:
+            source: Miniscapes = build("data", node)
+            try:
+                packed = source.open(split) if self._pack else source.peek(split)
+            except UserError:  # the run itself says what is wrong
+                packed = None
+            self._known[key] = None if packed is None else packed.content_digest
+        return self._known[key]

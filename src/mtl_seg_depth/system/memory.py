@@ -1,0 +1,48 @@
+"""How much memory a process took, and what to say when there is no more."""
+
+import resource
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+import psutil
+import torch
+
+from mtl_seg_depth.system.errors import OutOfMemoryError
+
+
+@dataclass(frozen=True)
+class Peak:
+    """The most memory that was in use; `device` is the GPU's name or "CPU", whose memory is the machine's."""
+
+    bytes: int
+    share: float
+    device: str
+
+    def __str__(self) -> str:
+        """In words."""
+        where = "the machine's memory" if self.device == "CPU" else self.device
+        return f"{self.bytes / 2**30:.2f} GiB at most, {self.share:.1%} of {where}"
+
+
+def peak(device: torch.device) -> Peak:
+    """Of this process, on a GPU since its statistics were reset."""
+    if device.type == "cuda":
+        most, total = torch.cuda.max_memory_allocated(device), torch.cuda.get_device_properties(device).total_memory
+        return Peak(most, most / total, torch.cuda.get_device_name(device))
+    most = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+    return Peak(most, most / psutil.virtual_memory().total, "CPU")
+
+
+@contextmanager
+def shortage_told(what: str, device: torch.device) -> Iterator[None]:
+    """Turn memory that is used up into a message: `what` was too large, how much there was, and what takes less."""
+    try:
+        yield
+    except (torch.OutOfMemoryError, MemoryError, RuntimeError) as error:
+        if type(error) is RuntimeError and "can't allocate memory" not in str(error):  # torch's word for it on a CPU
+            raise
+        raise OutOfMemoryError(
+            f"{what}: {device} is out of memory ({peak(device)}); take smaller ones, or precision=bf16. "
+            "What was saved before is untouched"
+        ) from error
