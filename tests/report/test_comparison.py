@@ -4,7 +4,19 @@ import math
 from pathlib import Path
 
 import pytest
-from helpers.report_store import MINISCAPES, STREETS, TABLES, Row, Store, report_rows, scores_of, write, write_points
+from helpers.report_store import (
+    MINISCAPES,
+    STREETS,
+    TABLES,
+    Row,
+    Store,
+    report_rows,
+    scores_of,
+    write,
+    write_evaluation,
+    write_points,
+    write_result,
+)
 
 from mtl_seg_depth.report.comparison import Comparison, best, compare, ranks
 from mtl_seg_depth.report.store import read_studies
@@ -189,8 +201,7 @@ def test_one_row_of_other_data_makes_a_table_incomparable(store: Store) -> None:
 def test_a_run_that_did_not_record_its_device_leaves_it_unknown(store: Store) -> None:
     store.study("dilation", [Row([(60, 30)]), Row()])
     folder = next(store.outputs.glob("run-*"))
-    cost = {"seconds": 1, "memory": "20.00 GiB at most, 25.0% of NVIDIA Test GPU"}
-    write(folder / "result.json", {"status": "finished", "steps": 1, "cost": cost})
+    write_result(folder, device=None, memory="20.00 GiB at most, 25.0% of NVIDIA Test GPU")
     assert comparison(store, "dilation").circumstances[0][1].device is None
 
 
@@ -204,7 +215,7 @@ def test_costs_are_means_and_the_largest_memory(store: Store) -> None:
     first, second = sorted(store.outputs.glob("run-*"))
     for folder, seconds, share in ((first, 100, 0.2), (second, 300, 0.3)):
         cost = {"seconds": seconds, "peak_memory_share": share, "parameters": 7, "images_per_second": seconds / 10}
-        write(folder / "result.json", {"status": "finished", "steps": 1, "cost": cost})
+        write_result(folder, **cost)
     costs = comparison(store, "dilation").rows[0].costs
     assert (costs.seconds, costs.memory_percent, costs.parameters, costs.images_per_second) == (200, 30, 7, 20)
     nothing = comparison(store, "dilation").rows[1].costs
@@ -248,8 +259,7 @@ def test_an_evaluation_costs_its_own_time(store: Store) -> None:
     text = path.read_text()
     path.write_text(text.replace('"evaluation": null', '"evaluation": "evaluations/test.json"'))
     for folder in store.outputs.glob("run-*"):
-        (folder / "evaluations").mkdir()
-        write(folder / "evaluations" / "test.json", {"seconds": 8.0, "pictures": 16})
+        write_evaluation(folder / "evaluations" / "test.json", seconds=8.0, pictures=16)
     costs = comparison(store, "tta").rows[0].costs
     assert (costs.seconds, costs.images_per_second, costs.memory_percent) == (8, 2, None)
 

@@ -397,7 +397,7 @@ def test_real_runs_from_the_command_line(folder: Path, command: Commands) -> Non
         assert f"{100 * result['cost']['peak_memory_share']:.1f} %" in text
     assert "data laid out like Miniscapes of about 4 training pictures, not the report&#39;s, crops of 32 x 32" in text
     assert "encoder resnet18 (report: resnet34)" in text
-    assert ("on CPU" in text) == all("device" in result["cost"] for result in results)
+    assert "on CPU" in text
     assert 'src="data:image/jpeg;base64,' in text  # the panels that the two trainings drew
 
 

@@ -220,7 +220,7 @@ def test_a_dry_run_trains_nothing_and_counts_what_rows_share_once(
     monkeypatch.setattr(Pace, "seconds", lambda self, settings, steps: 60.0)
     assert small(folder, "loss=l2", "score=test", "tta=none,report", "seeds=[0,1]", "dry_run=true") == 0
     said = capfd.readouterr().out
-    assert re.findall(r"tta=\w+ +2 +0 of 2 +(\S+)", said) == ["2:00", "2:00"]
+    assert re.findall(r"tta=\w+ +2 +0 of 2 +(\d+ min \d+ s)", said) == ["2 min 00 s", "2 min 00 s"]
     assert "left: about 2 min 00 s" in said
     assert trained == []
     assert not (folder / "outputs").exists()

@@ -11,7 +11,8 @@ from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 
-from mtl_seg_depth.report.store import OVER, RunStore, Study, SweepRow, SweepRun, run_store
+from mtl_seg_depth.records.results import SweepRow, SweepRun
+from mtl_seg_depth.report.store import OVER, RunStore, Study, run_store
 from mtl_seg_depth.report.tables import TRAINING_PICTURES, ReportRow, ReportTable
 from mtl_seg_depth.scoring.headline import MARGIN, MULTITASK, Rank, gain, margin, shown
 from mtl_seg_depth.tasks import HEADLINES
@@ -58,7 +59,7 @@ class Seed:
 def circumstances(params: Mapping[str, str], store: RunStore) -> Circumstances:
     """What a run's parameters (dotted key -> text) and its result say."""
     result = store.result
-    steps = result.get("steps", _number(params.get("steps")))
+    steps = result.steps if result else _number(params.get("steps"))
     # Under "data" stands the option's name in a run's card, and the class in a config; only street scenes have a width.
     kind = params.get("data", "unknown").rpartition(".")[2].lower()
     crop = params.get("data.crop_size", "[?, ?]").strip("[]").replace(", ", " x ")
@@ -80,7 +81,7 @@ def circumstances(params: Mapping[str, str], store: RunStore) -> Circumstances:
         weights=f"the file {Path(weights).name}" if "/" in weights else weights,
         precision=params.get("precision", "unknown"),
         steps=steps,
-        device=result.get("cost", {}).get("device"),
+        device=result.cost.device if result else None,
     )
 
 
@@ -159,24 +160,24 @@ class Row:
     def circumstances(self) -> list[Circumstances]:
         """Of every seed whose folder tells."""
         stores = [seed.store for seed in self.seeds]
-        return [circumstances(store.card["params"], store) for store in stores if "params" in store.card]
+        return [circumstances(store.card.params, store) for store in stores if store.card and store.card.params]
 
     @property
     def costs(self) -> Costs:
         """From the runs' results; for a row of evaluations, what the evaluation took."""
-        taken = [seed.store.result.get("cost", {}) for seed in self.seeds if seed.scores]
-        seconds = [cost["seconds"] for cost in taken if "seconds" in cost]
-        memory = [100 * cost["peak_memory_share"] for cost in taken if "peak_memory_share" in cost]
-        speed = [cost["images_per_second"] for cost in taken if "images_per_second" in cost]
+        taken = [seed.store.result.cost for seed in self.seeds if seed.scores and seed.store.result]
+        seconds = [cost.seconds for cost in taken]
+        memory = [100 * cost.peak_memory_share for cost in taken]
+        speed = [cost.images_per_second for cost in taken]
         if any(seed.run.evaluation for seed in self.seeds):
-            scored = [seed.store.evaluation for seed in self.seeds]
-            seconds = [evaluation["seconds"] for evaluation in scored if "seconds" in evaluation]
-            speed = [evaluation["pictures"] / evaluation["seconds"] for evaluation in scored if evaluation]
+            scored = [seed.store.evaluation for seed in self.seeds if seed.store.evaluation]
+            seconds = [evaluation.seconds for evaluation in scored]
+            speed = [evaluation.pictures / evaluation.seconds for evaluation in scored]
             memory = []  # that of the training would say nothing
         return Costs(
             seconds=statistics.fmean(seconds) if seconds else None,
             memory_percent=max(memory, default=None),
-            parameters=next((cost["parameters"] for cost in taken if "parameters" in cost), None),
+            parameters=next((cost.parameters for cost in taken), None),
             images_per_second=statistics.fmean(speed) if speed else None,
         )
 
@@ -194,7 +195,7 @@ class Row:
             return "not run yet"
         over = sum(bool(seed.scores) or seed.diverged for seed in self.seeds)
         diverged = sum(seed.diverged for seed in self.seeds)
-        parts = []
+        parts: list[str] = []
         if self.ours.state in ("failed", "pruned", "impossible"):
             parts.append(self.ours.state)
         elif self.ours.state != "complete":

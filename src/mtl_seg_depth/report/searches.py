@@ -5,8 +5,9 @@ import statistics
 from collections import Counter
 from dataclasses import dataclass
 
+from mtl_seg_depth.records.results import SweepRow
 from mtl_seg_depth.report.comparison import Circumstances, circumstances, tasks_of
-from mtl_seg_depth.report.store import RunStore, Study, SweepRow
+from mtl_seg_depth.report.store import RunStore, Study
 from mtl_seg_depth.report.table import Cell, Column, Table, heading
 from mtl_seg_depth.scoring.headline import MARGIN, gain, margin, objectives, pareto_front
 
