@@ -2,7 +2,7 @@
 
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 import pytest
@@ -35,7 +35,7 @@ ENDS = [0, 1, 2, 32767, 32768, 65534, 65535]
 class Deep(Miniscapes):
     """Miniscapes with depths in 16 bits."""
 
-    readers = {**READERS, "depth": Reader("PNG", bits=16)}
+    readers: ClassVar = {**READERS, "depth": Reader("PNG", bits=16)}
     codec = CODECS["metres"]
 
     def __init__(self, **miniscapes: Any) -> None:
