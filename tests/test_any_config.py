@@ -19,7 +19,7 @@ from mtl_seg_depth.cli.start import message_of
 from mtl_seg_depth.config import fingerprint, flatten, parse
 from mtl_seg_depth.runs.assembly import assemble, resolve, scoring_batches, training_batches
 from mtl_seg_depth.runs.run import run
-from mtl_seg_depth.scoring.predictor import score
+from mtl_seg_depth.scoring.scores import score
 from mtl_seg_depth.system.errors import UserError
 
 CONF_KEYS = sorted(
@@ -101,7 +101,8 @@ def trained_or_message(data: Path, words: list[str]) -> str | None:
         parts.learning_rate(parts.plan.steps - 1)
         batches = training_batches(configured, parts, parts.source.open("train", progress=False), device)
         parts.step(batches[0], parts.learning_rate(0))
-        score(parts.predictor, scoring_batches(configured, parts.source.open("val", progress=False), device), "zero")
+        validation = scoring_batches(configured, parts, parts.source.open("val", progress=False), device)
+        score(parts.predictor, validation, parts.tasks)
     except UserError as error:
         return str(error)
     finally:

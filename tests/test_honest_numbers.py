@@ -17,10 +17,11 @@ from helpers.tiny_data import write_tiny_miniscapes
 from helpers.trained_runs import evaluate, only_run, quiet
 
 from mtl_seg_depth.data.batches import ScoringBatches
-from mtl_seg_depth.data.sources import Miniscapes, Streets
+from mtl_seg_depth.data.miniscapes import Miniscapes
+from mtl_seg_depth.data.streets.dataset import Streets
 from mtl_seg_depth.nodes import build
 from mtl_seg_depth.runs.run import run
-from mtl_seg_depth.scoring.metrics import DepthErrors
+from mtl_seg_depth.tasks.depth.meter import DepthErrors
 
 CPU = torch.device("cpu")
 
@@ -104,7 +105,7 @@ def test_the_embedded_splits_share_no_picture(tmp_path: Path, observed: Callable
     contents: dict[bytes, list[str]] = {}
     for split in ("train", "val", "test"):
         opened = source.open(split, progress=False)
-        for picture in opened.rgb:
+        for picture in opened.images:
             contents.setdefault(picture.tobytes(), []).append(split)
     assert len(contents) == 18
     observed("the embedded splits are of different scenes", pictures=18, shared=0)

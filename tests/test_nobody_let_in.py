@@ -16,7 +16,7 @@ from helpers.composing import ROOT, TINY, places, tiny
 from helpers.tiny_data import write_tiny_miniscapes
 from helpers.trained_runs import evaluate, only_run, quiet
 
-from mtl_seg_depth.data.miniscapes import list_split
+from mtl_seg_depth.data.miniscapes import scan_split
 from mtl_seg_depth.data.packed import pack
 from mtl_seg_depth.inference.trained import load_trained
 from mtl_seg_depth.records import checkpoint
@@ -80,20 +80,20 @@ def test_a_config_in_a_checkpoint_builds_nothing_but_ours(
 
 def test_a_malicious_pickle_in_the_packed_cache_is_not_run(tmp_path: Path, observed: Callable[..., None]) -> None:
     root = write_tiny_miniscapes(tmp_path / "data")
-    split = pack(list_split(root, "train"), tmp_path / "cache", progress=False)
+    split = pack(scan_split(root, "train")[0], tmp_path / "cache", progress=False)
     index = json.loads((split.folder / "index.json").read_text())
     whole, path, size = np.array(split.images), split.folder / "rgb.npy", index["file_sizes"]["rgb"]
     np.save(path, np.array([Malicious(tmp_path / "harm")], object), allow_pickle=True)
     os.truncate(path, size)
-    again = pack(list_split(root, "train"), tmp_path / "cache", progress=False)
+    again = pack(scan_split(root, "train")[0], tmp_path / "cache", progress=False)
     assert not (tmp_path / "harm").exists()
-    np.testing.assert_array_equal(again.rgb, whole)
+    np.testing.assert_array_equal(again.images, whole)
     observed("a malicious pickle in checkpoint, weights or packed cache is refused", tried=1, executed=0)
 
 
 def test_an_index_that_names_files_elsewhere_is_not_followed(tmp_path: Path) -> None:
     root = write_tiny_miniscapes(tmp_path / "data")
-    split = pack(list_split(root, "train"), tmp_path / "cache", progress=False)
+    split = pack(scan_split(root, "train")[0], tmp_path / "cache", progress=False)
     path = split.folder / "index.json"
     index = json.loads(path.read_text())
     for key in ("blocks", "file_sizes"):
@@ -107,7 +107,7 @@ def test_an_index_that_names_files_elsewhere_is_not_followed(tmp_path: Path) -> 
 
 
 def pack_again(root: Path, folder: Path):
-    return pack(list_split(root, "train"), folder / "cache", progress=False)
+    return pack(scan_split(root, "train")[0], folder / "cache", progress=False)
 
 
 def test_zips_hold_no_path_that_leaves_them(folder: Path, tmp_path: Path) -> None:

@@ -142,7 +142,7 @@ def off_by(change: Callable[[dict[str, Tensor]], None], network: Deployed) -> Ca
 
 def test_a_copy_that_differs_is_refused_and_a_tie_is_not(runs: Make) -> None:
     trained = load(runs("baseline"))
-    network = Deployed(trained.network, trained.depth_norm, probabilities=True).eval()
+    network = Deployed(trained.network, trained.tasks, probabilities=True).eval()
     assert compare(network, off_by(lambda answer: None, network)).labels == 0
 
     def farther(answer: dict[str, Tensor]) -> None:

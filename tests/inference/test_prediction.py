@@ -9,7 +9,7 @@ import pytest
 import torch
 from helpers.commands import Commands
 from helpers.composing import compose
-from helpers.facts import palette
+from helpers.facts import palette, tasks
 from helpers.photographs import picture, save
 from helpers.trained_runs import quiet
 from PIL import Image
@@ -102,7 +102,7 @@ def test_any_size_is_predicted_and_keeps_it(size: tuple[int, int]) -> None:
         assert seen == [size]
         rgb = picture(*size)
         np.testing.assert_allclose(result["depth"], rgb[..., 1] / 255 * 100 + 4, rtol=1e-5)
-    sheet = prediction_sheet(picture(*size), result, "a name that is far too long for a picture as narrow as this")
+    sheet = prediction_sheet(picture(*size), result, tasks(), "a name that is far too long for a picture as narrow as this")
     assert min(sheet.size) > 50
 
 

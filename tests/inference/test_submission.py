@@ -23,7 +23,7 @@ CPU = torch.device("cpu")
 
 def predictor_of(folder: Path) -> Predictor:
     trained = load_trained("first", folder / "outputs", CPU)
-    return Predictor(trained.network, trained.depth_norm, Precision("fp32"))
+    return Predictor(trained.network, trained.tasks, Precision("fp32"))
 
 
 def test_a_submission_holds_every_picture_in_full_size(folder: Path, tmp_path: Path) -> None:
