@@ -1,4 +1,4 @@
-"""The repository's commands, run as a person runs them but without waiting for Python to start; see helpers/server.py."""
+"""The repository's commands, run as a person runs them but without waiting for imports; see helpers/server.py."""
 
 import json
 import subprocess

@@ -9,16 +9,17 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
+from helpers.facts import tasks
 from mtl_seg_depth.config import flatten
-from mtl_seg_depth.drawing import pictures
+from mtl_seg_depth.drawing.sheet import save, sheet
 from mtl_seg_depth.report.page import ReportSettings
 from mtl_seg_depth.report.tables import report_tables
 
 STREETS = {
-    "_target_": "mtl_seg_depth.data.sources.Streets",
+    "_target_": "mtl_seg_depth.data.Streets",
     "train": 64, "val": 16, "test": 16, "width": 256, "height": 128, "crop_size": [128, 128],
 }  # fmt: skip
-MINISCAPES = {"_target_": "mtl_seg_depth.data.sources.Miniscapes", "crop_size": [256, 256]}
+MINISCAPES = {"_target_": "mtl_seg_depth.data.Miniscapes", "crop_size": [256, 256]}
 
 TABLES = {table.id: table for table in report_tables()}
 
@@ -179,8 +180,10 @@ def write_panel(path: Path, seed: int, rows: int = 4, height: int = 128) -> None
         rgb = shared.random((height // 8, 32, 3), np.float32).repeat(8, 0).repeat(8, 1)
         labels = own.integers(0, 19, (height // 8, 32)).repeat(8, 0).repeat(8, 1)
         depth = own.uniform(4, 300, (height // 8, 32)).astype(np.float32).repeat(8, 0).repeat(8, 1)
-        found.append(pictures.panel_row(rgb, labels, depth, {"semseg": labels, "depth": depth * 1.1}))
-    pictures.save(pictures.sheet(found), path)
+        both = tasks()
+        row = {"image": (rgb * 255).round().astype(np.uint8)} | both["semseg"].panels(labels, labels)
+        found.append(row | both["depth"].panels(depth, depth * np.float32(1.1)))
+    save(sheet(found), path)
 
 
 def settings(tmp_path: Path, *studies: str) -> ReportSettings:

@@ -1,7 +1,7 @@
 """Runs commands in forks of one process that has imported everything: a command then starts in a moment.
 
 Each line of input is a JSON object, what `helpers.commands.Commands` is called with. The exit status comes back as a
-line. ResNet18 is narrow here as it is in the tests themselves.
+line. ResNets are small here as it is in the tests themselves.
 """
 
 import json
@@ -15,7 +15,7 @@ from pathlib import Path
 import matplotlib.pyplot  # noqa: F401
 import mlflow  # noqa: F401
 
-from helpers import faulty, narrow
+from helpers import faulty, small_resnets
 from mtl_seg_depth.inference import evaluation, prediction  # noqa: F401
 from mtl_seg_depth.sweeping import sweep  # noqa: F401
 
@@ -29,6 +29,7 @@ def child(words: list[str], out: str, errors: str, cwd: str, fault: str | None, 
         faulty.FAULTS[fault]()
     script = Path(faulty.ROOT, words[0])
     sys.argv = [str(script), *words[1:]]
+    sys.path.insert(0, str(script.parent))
     os.chdir(cwd)
     code = 1
     try:
@@ -44,7 +45,7 @@ def child(words: list[str], out: str, errors: str, cwd: str, fault: str | None, 
 
 
 def main() -> None:
-    narrow.install()
+    small_resnets.install()
     for line in sys.stdin:
         pid = os.fork()
         if pid == 0:

@@ -15,7 +15,7 @@ import time
 import traceback
 from pathlib import Path
 
-from helpers import sweeps_in
+from helpers import small_resnets, sweeps_in
 from mtl_seg_depth.sweeping import queue, summary, trial  # noqa: F401  (imported before the fork)
 from mtl_seg_depth.training.loop import Training
 
@@ -69,6 +69,7 @@ def end(worker: int) -> int:
 
 
 def main() -> None:
+    small_resnets.install()
     kills, workers, overrides = int(sys.argv[1]), int(sys.argv[2]), sys.argv[4:]
     trainings = Path(sys.argv[3]) / "trainings"
     trainings.touch()
@@ -99,7 +100,7 @@ def main() -> None:
     codes += [end(worker) for worker in alive]
     # The same command once more closes what the last to die left open.
     codes += [end(start(number)) for number in range(sweep + 1)]
-    print(json.dumps({"sweeps": sweep + 1, "codes": codes}))
+    print(json.dumps({"sweeps": sweep + 1, "kills": hits, "codes": codes}))
 
 
 if __name__ == "__main__":

@@ -16,5 +16,5 @@ def one_thread() -> Iterator[None]:
 
 
 @pytest.fixture(scope="module", autouse=True)
-def of_the_real_network(real_resnet18: None) -> None:
+def of_the_real_network(real_resnets: None) -> None:
     """What is said of a network here is said of the one that people train."""

@@ -275,9 +275,13 @@ class TestNothingWaitsForTheDevice:
             network = ARCHITECTURES[architecture](ResNetEncoder("resnet18"))
             fake_step(network, f"task_weights={weighting}", clip_norm=1.0)
 
-    @pytest.mark.parametrize("clip_norm", [None, 1.0])
-    @pytest.mark.parametrize("loss", options("loss"))
-    @pytest.mark.parametrize("weighting", WEIGHTINGS)
+    @pytest.mark.parametrize(
+        ("weighting", "loss", "clip_norm"),
+        [
+            *itertools.product(WEIGHTINGS, options("loss"), [1.0]),
+            *((weighting, "l2", None) for weighting in WEIGHTINGS),
+        ],
+    )
     def test_with_every_loss_and_weighting(self, weighting: str, loss: str, clip_norm: float | None) -> None:
         with FakeTensorMode():
             network = Shallow()
