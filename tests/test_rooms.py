@@ -1,4 +1,4 @@
-"""The map in CONTRIBUTING.md is true: rooms import rooms below them alone, and no file imports itself on a way round."""
+"""The map in CONTRIBUTING.md is true: rooms import rooms below them alone, and no import leads back."""
 
 import ast
 import re

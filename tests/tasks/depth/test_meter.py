@@ -191,8 +191,8 @@ def test_over_pixels_every_error_is_that_of_one_image_of_all_pixels():
     assert ours["mae"] != pytest.approx(errors(prediction, depth)["mae"], rel=1e-3)
 
 
-def measured(prediction, depth, rules=DepthRules(), by_distance=False):
-    meter = DepthMeter(CPU, rules, by_distance)
+def measured(prediction, depth, rules=None, by_distance=False):
+    meter = DepthMeter(CPU, rules or DepthRules(), by_distance)
     meter.update(prediction, depth)
     return meter.compute()
 
