@@ -10,14 +10,24 @@ def check_data(config: dict[str, Any]) -> int:
     """Inspect what the config's data says; 0 where it is clean, 1 where files are damaged."""
     from rich.console import Console
 
-    from mtl_seg_depth.data.check import check
+    from mtl_seg_depth.data.check import inspect, print_inspection, verify_packs
     from mtl_seg_depth.nodes import build
+    from mtl_seg_depth.system.errors import UserError
 
-    source = build("data", config["data"])
-    source.prepare()
     picture = None if config["picture"] is None else Path(config["picture"])
-    cache = source.cache if config["verify"] else None
-    return check(Console(), source.root, source.depth, picture=picture, cache=cache)
+    if picture is not None and (picture.suffix != ".png" or not picture.resolve().parent.is_dir()):
+        raise UserError(f"picture={picture}: a file ending in .png, in a folder that exists")
+    console = Console()
+    data = build("data", config["data"])
+    data.prepare()
+    inspection = inspect(data)
+    print_inspection(console, inspection)
+    packs_whole = not config["verify"] or verify_packs(console, data)
+    if picture is not None:
+        from mtl_seg_depth.drawing.data_sheet import draw_sheet
+
+        draw_sheet(data, picture, leave_out={error.path for error in inspection.damaged})
+    return 0 if packs_whole and not inspection.damaged else 1
 
 
 if __name__ == "__main__":

@@ -17,7 +17,7 @@ from torch.nn import functional as F
 from torch.utils.data import DataLoader, Dataset
 
 from mtl_seg_depth.data.batches import Batch
-from mtl_seg_depth.data.miniscapes import SplitFiles
+from mtl_seg_depth.data.files import SplitFiles
 from mtl_seg_depth.models import decoder, network
 from mtl_seg_depth.models.network import Network, Predictions
 from mtl_seg_depth.tasks.depth.norms import DepthNorm
@@ -41,8 +41,7 @@ class Pictures(Dataset[Sample]):
         return len(self.files.ids)
 
     def __getitem__(self, index: int) -> Sample:
-        assert self.files.semseg is not None and self.files.depth is not None
-        paths = (self.files.rgb[index], self.files.semseg[index], self.files.depth[index])
+        paths = (self.files.paths[kind][index] for kind in ("rgb", "semseg", "depth"))
         rgb, semseg, codes = (np.asarray(Image.open(path)) for path in paths)
         if self.crop is not None:
             height, width = self.crop
@@ -87,12 +86,14 @@ class Step:
         return predictions
 
     def __call__(self, batch: Batch, learning_rate: float) -> dict[str, float]:
-        outputs = self.forward(batch.rgb)
+        outputs = self.forward(batch.image)
         losses = {}
         if "semseg" in outputs:
-            losses["semseg"] = torch.stack([self.cross_entropy(p, batch.semseg) for p in outputs["semseg"]]).mean()
+            losses["semseg"] = torch.stack(
+                [self.cross_entropy(p, batch.targets["semseg"]) for p in outputs["semseg"]]
+            ).mean()
         if "depth" in outputs:
-            losses["depth"] = torch.stack([self._depth(p, batch.depth) for p in outputs["depth"]]).mean()
+            losses["depth"] = torch.stack([self._depth(p, batch.targets["depth"]) for p in outputs["depth"]]).mean()
         for group in self.optimizer.param_groups:
             group["lr"] = learning_rate
         self.optimizer.zero_grad()
@@ -151,7 +152,7 @@ def train(
         log = csv.writer(file)
         for _ in range(epochs):
             for rgb, semseg, depth in training:
-                batch = Batch(rgb.to(device), semseg.to(device), depth.to(device), [])
+                batch = Batch(rgb.to(device), {"semseg": semseg.to(device), "depth": depth.to(device)}, [])
                 log.writerow([number, *step(batch, rates[number]).values()])
                 number += 1
             scores = validate(step, validation, device)

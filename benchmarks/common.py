@@ -141,7 +141,7 @@ def batch_of(count: int, size: int, device: torch.device, channels_last: bool = 
     depth[torch.rand(depth.shape, generator=random) < 0.1] = torch.nan
     layout = torch.channels_last if channels_last else torch.contiguous_format
     rgb = rgb.to(device).contiguous(memory_format=layout)
-    return Batch(rgb, semseg.to(device), depth.to(device), list(range(count)))
+    return Batch(rgb, {"semseg": semseg.to(device), "depth": depth.to(device)}, list(range(count)))
 
 
 def floors(device: torch.device, smoke: bool) -> dict[str, float]:

@@ -4,7 +4,6 @@ import argparse
 import os
 import tempfile
 from collections import deque
-from pathlib import Path
 from typing import Any
 
 import classic
@@ -13,7 +12,6 @@ from common import alternate, main, pictures, settings_of
 from torchvision.io import ImageReadMode, decode_image
 
 from mtl_seg_depth.data.augmentation import Augmentation, Views
-from mtl_seg_depth.data.miniscapes import list_split
 from mtl_seg_depth.data.placement import HostPixels
 from mtl_seg_depth.runs.assembly import assemble, training_batches
 
@@ -30,7 +28,7 @@ def measure(arguments: argparse.Namespace) -> dict[str, Any]:
         parts = assemble(settings, device)
         split = parts.source.open("train", progress=False)
         batches = training_batches(settings, parts, split, device)
-        files = list_split(Path(settings.data["root"]), "train")
+        files = parts.source.files("train")
         decoded = classic.Pictures(files, (size, size))
         steps = batches.steps_per_epoch
         epochs = 1 if smoke else arguments.epochs
@@ -41,13 +39,14 @@ def measure(arguments: argparse.Namespace) -> dict[str, Any]:
                 for epoch in range(epochs)
             ]
 
-        assert split.semseg is not None and split.depth is not None
-        pixels = HostPixels((split.rgb, split.semseg, split.depth), torch.device("cpu"), split.check)
+        pixels = HostPixels(
+            (split.images, split.targets["semseg"], split.targets["depth"]), torch.device("cpu"), split.check
+        )
         loaders = {workers: classic.loader(files, (size, size), 4, workers) for workers in (0, os.cpu_count() or 1)}
 
         def torchvision_decode() -> None:
             for index in range(count):
-                for kind, paths in files.by_kind.items():
+                for kind, paths in files.paths.items():
                     mode = ImageReadMode.RGB if kind == "rgb" else ImageReadMode.UNCHANGED
                     decode_image(str(paths[index]), mode)[:, :size, :size].float().contiguous()
 

@@ -65,7 +65,7 @@ def updates(parts: Parts, batches: TrainingBatches, first: int, count: int, log_
     window = LossWindow()
     for number in range(first, first + count):
         batch = batches[number]
-        window.add(parts.step(batch, parts.learning_rate(number)), images=len(batch.ids))
+        window.add(parts.advance(batch, parts.learning_rate(number)), images=len(batch.ids))
         if (number + 1) % log_every == 0:
             window.read()
 

@@ -7,7 +7,9 @@ import torch
 from common import alternate, main
 from torchmetrics.classification import MulticlassConfusionMatrix, MulticlassJaccardIndex
 
-from mtl_seg_depth.scoring.metrics import ConfusionMatrix, DepthErrors
+from mtl_seg_depth.data.cityscapes_classes import CITYSCAPES
+from mtl_seg_depth.tasks.depth.meter import DepthErrors
+from mtl_seg_depth.tasks.semseg.confusion_matrix import ConfusionMatrix
 
 
 def measure(arguments: argparse.Namespace) -> dict[str, Any]:
@@ -23,7 +25,7 @@ def measure(arguments: argparse.Namespace) -> dict[str, Any]:
     logits = torch.rand(count, 19, height, width, generator=random)
     predicted, labels, depth, guess, logits = (t.to(device) for t in (predicted, labels, depth, guess, logits))
     last = logits.contiguous(memory_format=torch.channels_last)
-    ours, errors = ConfusionMatrix(device), DepthErrors(device)
+    ours, errors = ConfusionMatrix(CITYSCAPES, device), DepthErrors(device)
     theirs = MulticlassConfusionMatrix(19, ignore_index=255).to(device)
     jaccard = MulticlassJaccardIndex(19, ignore_index=255).to(device)
     works = {

@@ -24,9 +24,9 @@ Peer = Callable[[], Any]
 
 def both_losses(out: torch.Tensor, batch: Batch) -> torch.Tensor:
     """Cross-entropy of 19 channels and the square error of the last one."""
-    valid = ~torch.isnan(batch.depth)
-    depth = ((out[:, 19] - (batch.depth - 27) / 29)[valid]).square().mean()
-    return 0.5 * F.cross_entropy(out[:, :19], batch.semseg, ignore_index=255) + 0.5 * depth
+    valid = ~torch.isnan(batch.targets["depth"])
+    depth = ((out[:, 19] - (batch.targets["depth"] - 27) / 29)[valid]).square().mean()
+    return 0.5 * F.cross_entropy(out[:, :19], batch.targets["semseg"], ignore_index=255) + 0.5 * depth
 
 
 def plain_step(network: nn.Module, loss: Callable[[Any, Batch], torch.Tensor], batch: Batch) -> Peer:
@@ -35,7 +35,7 @@ def plain_step(network: nn.Module, loss: Callable[[Any, Batch], torch.Tensor], b
 
     def step() -> float:
         optimizer.zero_grad()
-        value = loss(network(batch.rgb), batch)
+        value = loss(network(batch.image), batch)
         value.backward()
         optimizer.step()
         return value.item()
@@ -57,8 +57,10 @@ def torchvision_deeplab(batch: Batch, device: torch.device) -> Peer:
     optimizer = torch.optim.SGD(network.parameters(), lr=0.01, momentum=0.9, weight_decay=1e-4)
 
     def step() -> float:
-        out = network(batch.rgb)
-        main_loss, aux = (F.cross_entropy(out[key], batch.semseg, ignore_index=255) for key in ("out", "aux"))
+        out = network(batch.image)
+        main_loss, aux = (
+            F.cross_entropy(out[key], batch.targets["semseg"], ignore_index=255) for key in ("out", "aux")
+        )
         loss = main_loss + 0.5 * aux
         optimizer.zero_grad()
         loss.backward()
@@ -84,7 +86,7 @@ def libmtl(batch: Batch, device: torch.device) -> Peer:
             self.head = DeepLabHead(2048, outputs)
 
         def forward(self, features: torch.Tensor) -> torch.Tensor:
-            return F.interpolate(self.head(features), batch.rgb.shape[-2:], mode="bilinear", align_corners=True)
+            return F.interpolate(self.head(features), batch.image.shape[-2:], mode="bilinear", align_corners=True)
 
     heads = nn.ModuleDict({"semseg": Head(19), "depth": Head(1)})
     tasks = ["semseg", "depth"]
@@ -124,7 +126,7 @@ def measure(arguments: argparse.Namespace) -> dict[str, Any]:
         overrides = (f"model={model}", f"encoder={encoder}", f"schedule.batch_size={count}", "tracking=folder")
         precision = "bf16" if size >= 64 and not smoke else "fp32"
         settings = settings_of(*overrides, *pictures(size), f"precision={precision}")
-        step = assemble(settings, device).step
+        step = assemble(settings, device).advance
         works[f"ours, {name}, {precision}"] = lambda step=step: step(ours, 1e-4)
     flop = {}
     for name, work in works.items():

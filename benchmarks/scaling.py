@@ -8,7 +8,7 @@ import torch
 from common import alternate, batch_of, main, pictures, settings_of
 
 from mtl_seg_depth.runs.assembly import assemble
-from mtl_seg_depth.scoring.predictor import score
+from mtl_seg_depth.scoring.scores import score
 
 
 def step_seconds(size: int, batch: int, device: torch.device, rounds: int, encoder: str) -> dict[str, Any]:
@@ -17,7 +17,7 @@ def step_seconds(size: int, batch: int, device: torch.device, rounds: int, encod
         *pictures(size), f"encoder={encoder}", f"schedule.batch_size={batch}", "tracking=folder",
         "precision=bf16" if precision.endswith("auto") else precision,
     )  # fmt: skip
-    step = assemble(settings, device).step
+    step = assemble(settings, device).advance
     data = batch_of(batch, size, device)
     found: dict[str, Any] = alternate({"step": lambda: step(data, 1e-4)}, rounds, device)["step"]
     return {**found, "images_per_second": batch / found["median"]}
@@ -42,7 +42,10 @@ def measure(arguments: argparse.Namespace) -> dict[str, Any]:
     scored = batch_of(2 if smoke else 8, usual, device)
     by_pictures = {
         count * len(scored.ids): alternate(
-            {"score": lambda count=count: score(parts.predictor, [scored] * count)}, rounds, device, warm_up=1
+            {"score": lambda count=count: score(parts.predictor, [scored] * count, parts.tasks)},
+            rounds,
+            device,
+            warm_up=1,
         )["score"]
         for count in ((1, 2) if smoke else (1, 2, 4, 8))
     }

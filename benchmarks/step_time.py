@@ -38,12 +38,12 @@ def measure_one(overrides: tuple[str, ...], size: int, batch: int, device: torch
         return assemble(settings, device)
 
     parts = step_of("precision=fp32", "step=eager")
-    reference = classic.Step(parts.network, parts.depth_norm)
+    reference = classic.Step(parts.network, parts.tasks["depth"].norm)
     plain = batch_of(batch, size, device, channels_last=False)
     ours = batch_of(batch, size, device)
     works = {"classic": lambda: reference(plain, RATE)}
     for name, more in variants(device).items():
-        step = step_of(*more).step
+        step = step_of(*more).advance
         works[name] = lambda step=step: step(ours, RATE)
     with FlopCounterMode(display=False) as counter:
         reference(plain, RATE)

@@ -11,7 +11,7 @@ from typing import Any
 from common import ROOT
 from hydra.core.global_hydra import GlobalHydra
 
-from mtl_seg_depth.cli import start as cli
+from mtl_seg_depth import cli
 
 sys.path.insert(0, str(ROOT))
 import train

@@ -18,7 +18,6 @@ from common import main, pictures, settings_of, spread, synchronize
 from rich.console import Console
 
 from mtl_seg_depth.config import Settings
-from mtl_seg_depth.data.miniscapes import list_split
 from mtl_seg_depth.runs.assembly import assemble
 from mtl_seg_depth.runs.run import run
 
@@ -31,13 +30,13 @@ def run_ours(settings: Settings, shares: list[float]) -> dict[str, float]:
 
 def run_classic(settings: Settings, device: torch.device, folder: Path) -> dict[str, float]:
     parts = assemble(settings, device)
-    root, size = Path(settings.data["root"]), parts.source.crop_size
+    size = parts.source.crop_size
     workers, batch = os.cpu_count() or 1, settings.schedule.batch_size
-    training = classic.loader(list_split(root, "train"), size, batch, workers)
-    validation = classic.loader(list_split(root, "val"), None, settings.validation.batch_size, workers)
+    training = classic.loader(parts.source.files("train"), size, batch, workers)
+    validation = classic.loader(parts.source.files("val"), None, settings.validation.batch_size, workers)
     rates = [parts.learning_rate(number) for number in range(parts.plan.steps)]
     folder.mkdir()
-    step = classic.Step(parts.network, parts.depth_norm)
+    step = classic.Step(parts.network, parts.tasks["depth"].norm)
     return classic.train(step, training, validation, rates, settings.schedule.epochs, folder, device)
 
 

@@ -2,7 +2,7 @@
 
 import json
 import sys
-from collections import defaultdict
+from collections import Counter, defaultdict
 from pathlib import Path
 
 PAGE = Path(__file__).with_name("trust.md")
@@ -12,11 +12,13 @@ Number = float | int | str
 
 
 def table(lines: list[str]) -> str:
-    """One row for every promise: its tests, and their numbers, counts added up and measurements at their largest."""
+    """One row for every promise: its tests, their cases, and their numbers, counts added up and the largest measured."""
     tests: dict[str, list[str]] = defaultdict(list)
     numbers: dict[str, dict[str, Number]] = defaultdict(dict)
+    cases: Counter[str] = Counter()
     for line in sorted(map(json.loads, lines), key=lambda line: str(line["test"])):
         promise = line["promise"]
+        cases[promise] += 1
         name = line["test"].partition("[")[0]
         if name not in tests[promise]:
             tests[promise].append(name)
@@ -26,7 +28,8 @@ def table(lines: list[str]) -> str:
             numbers[promise][key] = value if before is None else together((before, value))
     rows = ["| promised | tests | observed |", "| --- | --- | --- |"]
     for promise, names in tests.items():
-        seen = ", ".join(f"{key.replace('_', ' ')} {value:g}" for key, value in numbers[promise].items())
+        counted = {"cases": cases[promise], **numbers[promise]}
+        seen = ", ".join(f"{key.replace('_', ' ')} {value:g}" for key, value in counted.items())
         rows.append(f"| {promise} | {'<br>'.join(f'`{name}`' for name in names)} | {seen} |")
     return "\n".join(rows)
 

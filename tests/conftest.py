@@ -3,12 +3,17 @@
 import json
 import os
 import shutil
-from collections.abc import Callable
+from collections import defaultdict
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 from helpers.lengths import LONG, OBSERVATIONS
 from hypothesis import HealthCheck, settings
+
+if TYPE_CHECKING:
+    from helpers.commands import Commands
 
 os.environ["PYTHONPATH"] = os.pathsep.join([str(Path(__file__).parent), os.environ.get("PYTHONPATH", "")])
 
@@ -17,13 +22,67 @@ settings.register_profile("untimed", deadline=None, suppress_health_check=[Healt
 settings.load_profile("untimed")
 
 
-LONGEST = ("test_kills", "test_benchmarks", "test_training", "test_sweep", "test_launchers", "test_tables")
-"""Files, the longest first. Begun last, one of them would keep a single process busy for minutes."""
+LONGEST = (
+    *("test_sweep", "test_tables", "test_launchers", "test_benchmarks", "test_kills", "test_training"),
+    *("test_export", "test_faults", "test_config", "test_graphed_step"),
+)
+"""Files, the longest first, where nothing is known of this machine."""
+SECONDS = "mtl_seg_depth/seconds"
+"""What every test took when it last ran, in pytest's cache."""
 
 
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """The longest file first: begun last, one of them would keep a single process busy while the others are idle."""
+    known = last_seconds(config)
+    files: dict[Path, float] = defaultdict(float)
+    for item in items:
+        files[item.path] += known.get(item.nodeid, 0.0)
     rank = {name: place for place, name in enumerate(LONGEST)}
-    items.sort(key=lambda item: rank.get(item.path.stem, len(rank)))
+    items.sort(key=lambda item: (-files[item.path], rank.get(item.path.stem, len(rank)), item.path))
+
+
+def last_seconds(config: pytest.Config) -> dict[str, float]:
+    cache = getattr(config, "cache", None)  # there is none with -p no:cacheprovider
+    return dict(cache.get(SECONDS, {})) if cache else {}
+
+
+class Stopwatch:
+    """Keeps what tests took for the next run; in the process that hands them out, which hears of all of them."""
+
+    def __init__(self) -> None:
+        self.seconds: dict[str, float] = defaultdict(float)
+
+    def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
+        self.seconds[report.nodeid] += report.duration
+
+    def pytest_sessionfinish(self, session: pytest.Session) -> None:
+        if cache := getattr(session.config, "cache", None):
+            cache.set(SECONDS, {**last_seconds(session.config), **self.seconds})
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    if not hasattr(config, "workerinput"):  # one of xdist's
+        config.pluginmanager.register(Stopwatch())
+
+
+@pytest.fixture(scope="session", autouse=True)
+def small_networks() -> Iterator[pytest.MonkeyPatch]:
+    """What is trained in this process is small: see helpers/small_resnets.py."""
+    from helpers import small_resnets
+
+    with pytest.MonkeyPatch.context() as patch:
+        small_resnets.install(patch)
+        yield patch
+
+
+@pytest.fixture(scope="module")
+def real_resnets(small_networks: pytest.MonkeyPatch) -> Iterator[None]:
+    """torchvision's own, for tests of the networks themselves."""
+    from helpers import small_resnets
+
+    small_networks.undo()
+    yield
+    small_resnets.install(small_networks)
 
 
 @pytest.fixture(scope="session")
@@ -44,6 +103,15 @@ def observed(request: pytest.FixtureRequest) -> Callable[..., None]:
                 file.write(json.dumps(line) + "\n")
 
     return write
+
+
+@pytest.fixture(scope="session")
+def command(tmp_path_factory: pytest.TempPathFactory) -> Iterator["Commands"]:
+    """Runs `train.py`, `evaluate.py` and the like in a moment: see helpers/commands.py."""
+    from helpers.commands import serving
+
+    with serving(tmp_path_factory.mktemp("printed")) as commands:
+        yield commands
 
 
 @pytest.fixture(scope="session")

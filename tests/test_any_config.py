@@ -1,5 +1,6 @@
 """Any override either trains a step or is refused with a message that names what is wrong."""
 
+import functools
 import json
 import resource
 from collections.abc import Callable, Iterator
@@ -19,24 +20,26 @@ from mtl_seg_depth.cli.start import message_of
 from mtl_seg_depth.config import fingerprint, flatten, parse
 from mtl_seg_depth.runs.assembly import assemble, resolve, scoring_batches, training_batches
 from mtl_seg_depth.runs.run import run
-from mtl_seg_depth.scoring.predictor import score
+from mtl_seg_depth.scoring.scores import score
 from mtl_seg_depth.system.errors import UserError
 
-CONF_KEYS = sorted(
-    {
-        key
-        for group in groups()
-        for option in options(group)
-        for key, _ in flatten(compose(f"{group}={option}"))
-        if not key.startswith("hydra")
-    }
-)
 
-DEFAULTS = [
-    f"{key}={'null' if value is None else str(value).replace(' ', '')}"
-    for key, value in flatten(compose(*TINY))
-    if isinstance(value, bool | int | float | list | None) and key.split(".")[0] != "paths"
-]
+@functools.cache
+def keys() -> list[str]:
+    """Every key of every option."""
+    trees = [compose(f"{group}={option}") for group in groups() for option in options(group)]
+    return sorted({key for tree in trees for key, _ in flatten(tree) if not key.startswith("hydra")})
+
+
+@functools.cache
+def defaults() -> list[str]:
+    """Overrides that say what holds without them."""
+    return [
+        f"{key}={'null' if value is None else str(value).replace(' ', '')}"
+        for key, value in flatten(compose(*TINY))
+        if isinstance(value, bool | int | float | list | None) and key.split(".")[0] != "paths"
+    ]
+
 
 numbers = st.one_of(
     st.integers(-3, 40),
@@ -55,10 +58,10 @@ values = st.one_of(plain, plain, listed, quoted, strange, st.text(max_size=8))
 choices = st.sampled_from(groups()).flatmap(
     lambda group: st.sampled_from([*options(group), "nothing", "null"]).map(lambda option: f"{group}={option}")
 )
-known = st.tuples(st.sampled_from(["", "", "", "+", "++", "~"]), st.sampled_from(CONF_KEYS), values).map(
-    lambda parts: f"{parts[0]}{parts[1]}={parts[2]}"
-)
-right = st.sampled_from(DEFAULTS)
+known = st.tuples(
+    st.sampled_from(["", "", "", "+", "++", "~"]), st.deferred(lambda: st.sampled_from(keys())), values
+).map(lambda parts: f"{parts[0]}{parts[1]}={parts[2]}")
+right = st.deferred(lambda: st.sampled_from(defaults()))
 unknown = st.tuples(st.sampled_from(["", "+", "++"]), st.text(max_size=8), values).map(
     lambda parts: f"{parts[0]}{parts[1]}={parts[2]}"
 )
@@ -101,7 +104,8 @@ def trained_or_message(data: Path, words: list[str]) -> str | None:
         parts.learning_rate(parts.plan.steps - 1)
         batches = training_batches(configured, parts, parts.source.open("train", progress=False), device)
         parts.step(batches[0], parts.learning_rate(0))
-        score(parts.predictor, scoring_batches(configured, parts.source.open("val", progress=False), device), "zero")
+        validation = scoring_batches(configured, parts, parts.source.open("val", progress=False), device)
+        score(parts.predictor, validation, parts.tasks)
     except UserError as error:
         return str(error)
     finally:

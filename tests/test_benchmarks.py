@@ -1,12 +1,10 @@
 """Every benchmark in its smoke mode: it runs, says what it measured on, and the page can be made of it."""
 
 import json
-import os
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
+from helpers.commands import Commands
 from helpers.composing import ROOT
 
 BENCHMARKS = ROOT / "benchmarks"
@@ -15,25 +13,14 @@ RUN_BY_GPU = ("step_time", "data_path", "whole_run")
 QUESTIONS = sorted({path.stem for path in BENCHMARKS.glob("*.py")} - HELPERS - set(RUN_BY_GPU))
 
 
-def command(script: str, *arguments: str) -> subprocess.CompletedProcess[str]:
-    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
-    return subprocess.run(
-        [sys.executable, str(BENCHMARKS / f"{script}.py"), *arguments],
-        capture_output=True,
-        text=True,
-        env=environment,
-        check=False,
-    )
-
-
 @pytest.fixture(scope="module")
 def results(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return tmp_path_factory.mktemp("results")
 
 
 @pytest.mark.parametrize("question", QUESTIONS)
-def test_a_benchmark_works(question: str, results: Path) -> None:
-    done = command(question, "--smoke", "--device", "cpu", "--out", str(results))
+def test_a_benchmark_works(question: str, results: Path, command: Commands) -> None:
+    done = command(f"benchmarks/{question}.py", "--smoke", "--device", "cpu", "--out", str(results))
     assert done.returncode == 0, done.stderr[-3000:]
     for name in (question, *(RUN_BY_GPU if question == "gpu" else ())):
         report = json.loads(next(results.glob(f"*/{name}.json")).read_text())
@@ -43,13 +30,13 @@ def test_a_benchmark_works(question: str, results: Path) -> None:
         assert str(Path.home()) not in json.dumps(report)
 
 
-def test_the_page_is_made_of_the_files_alone(results: Path, tmp_path: Path) -> None:
+def test_the_page_is_made_of_the_files_alone(results: Path, tmp_path: Path, command: Commands) -> None:
     """After the benchmarks above, in this file's order."""
     if not any(results.iterdir()):
         pytest.skip("the benchmarks were not run")
     page = tmp_path / "docs" / "benchmarks.md"
     page.parent.mkdir()
-    done = command("page", "--results", str(results), "--page", str(page))
+    done = command("benchmarks/page.py", "--results", str(results), "--page", str(page))
     assert done.returncode == 0, done.stderr[-3000:]
     text = page.read_text()
     asked = {path.stem for path in results.glob("*/*.json")}

@@ -140,7 +140,7 @@ def test_a_mistake_in_a_section_is_one_line_with_its_key(override: str, message:
         ("model.aspp=true model.atrous_rates=[0]", "model: atrous_rates takes whole numbers from 1"),
         ("model._target_=os.system", "model._target_='os.system': only what lies in mtl_seg_depth"),
         ("model._target_=mtl_seg_depth.runs.run.subprocess.run", "run.subprocess.run: no model is called so"),
-        ("model._target_=mtl_seg_depth.models.Jiont", "did you mean mtl_seg_depth.models.Joint?"),
+        ("model._target_=mtl_seg_depth.models.Jiont", "did you mean mtl_seg_depth.models.Joint"),
         ("model._target_=mtl_seg_depth.models.ResNetEncoder", "ResNetEncoder: no model is called so"),
         ("model._target_=mtl_seg_depth.models.network.Network", "Network: no model is called so"),
         ("loss._target_=mtl_seg_depth.training.adam", "training.adam: no loss is called so"),
@@ -181,6 +181,32 @@ def test_a_function_with_defaults_is_checked_like_a_class() -> None:
     }
     with pytest.raises(UserError, match=r"lr\.value is missing: give it a value"):
         build("lr", {"_target_": "mtl_seg_depth.training.Constant"}, span=None)
+
+
+FREE = {"_target_": "mtl_seg_depth.weighting.fixed.Fixed"}
+"""A node whose target takes one number per task, by the task's name."""
+
+
+def test_arguments_of_any_name_are_checked_for_their_type() -> None:
+    given = ["tasks", "steps_per_epoch", "noise_factors"]
+    assert check("task_weights", FREE | {"here": 1, "there": "0.5"}, given) == {"here": 1.0, "there": 0.5}
+    assert check("task_weights", FREE, given) == {}
+    with pytest.raises(UserError) as error:
+        check("task_weights", FREE | {"here": "much", "there": None, "tasks": 1.0}, given)
+    assert str(error.value).splitlines() == [
+        "task_weights.here=much: should be a valid number, unable to parse string as a number",
+        "task_weights.there=None: should be a valid number",
+        "task_weights.tasks: there is no such option; there are here, there.",
+    ]
+
+
+def test_what_a_target_names_keeps_its_own_type_beside_arguments_of_any_name() -> None:
+    assert check("task_weights", FREE | {"tasks": ["a"], "steps_per_epoch": 3, "a": 1.0}) == {
+        "tasks": ["a"],
+        "steps_per_epoch": 3,
+        "noise_factors": None,
+        "a": 1.0,
+    }
 
 
 @pytest.fixture(scope="module")
@@ -229,13 +255,10 @@ def test_the_nearest_names() -> None:
 
 @given(st.dictionaries(st.sampled_from(["schedule", "seed", "model", "lr", "whatever"]), st.integers() | st.text()))
 def test_nonsense_is_a_user_error(change: dict[str, int | str]) -> None:
-    tree = BASE | change
+    tree = compose() | change
     try:
         parse(tree)
     except UserError as error:
         assert str(error)
     else:
         assert set(change) <= {"seed"}
-
-
-BASE = compose()

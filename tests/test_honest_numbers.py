@@ -17,10 +17,11 @@ from helpers.tiny_data import write_tiny_miniscapes
 from helpers.trained_runs import evaluate, only_run, quiet
 
 from mtl_seg_depth.data.batches import ScoringBatches
-from mtl_seg_depth.data.sources import Miniscapes, Streets
+from mtl_seg_depth.data.miniscapes import Miniscapes
+from mtl_seg_depth.data.streets.dataset import Streets
 from mtl_seg_depth.nodes import build
 from mtl_seg_depth.runs.run import run
-from mtl_seg_depth.scoring.metrics import DepthErrors
+from mtl_seg_depth.tasks.depth.meter import DepthErrors
 
 CPU = torch.device("cpu")
 
@@ -47,7 +48,7 @@ def test_every_picture_of_a_split_is_scored_once(
     """Three pictures: a last batch that is partial, full, and the only one."""
     evaluate(folder, "split=val", f"batch_size={batch_size}", "rerun=true")
     assert Counter(scored) == {0: 1, 1: 1, 2: 1}
-    observed("every picture of a split is scored exactly once", batch_sizes=1)
+    observed("every picture of a split is scored exactly once", pictures=len(scored))
 
 
 def test_scores_are_the_same_twice_and_in_batches_of_1_or_16(folder: Path, observed: Callable[..., None]) -> None:
@@ -86,7 +87,7 @@ def test_the_test_split_is_not_read_in_a_training(
     run(tiny(tmp_path), quiet())
     assert sorted(opened) == ["train", "val"]
     assert not (tmp_path / "data" / "test").exists()
-    observed("the best epoch is chosen on validation; the test split is not even opened", splits_opened=2)
+    observed("the best epoch is chosen on validation; the test split is not even opened", splits_opened=len(opened))
 
 
 def test_the_best_weights_are_scored_and_not_the_last(folder: Path, observed: Callable[..., None]) -> None:
@@ -95,7 +96,7 @@ def test_the_best_weights_are_scored_and_not_the_last(folder: Path, observed: Ca
     assert evaluate(folder, "split=val", "rerun=true").scores == before
     result = json.loads((only_run(folder, "first") / "result.json").read_text())
     assert before["multitask"] == result["best"]["val/multitask"]
-    observed("the best weights are scored, and score what they did when they were chosen", compared=1)
+    observed("the best weights are scored, and score what they did when they were chosen", scores=len(before))
 
 
 def test_the_embedded_splits_share_no_picture(tmp_path: Path, observed: Callable[..., None]) -> None:
@@ -104,10 +105,11 @@ def test_the_embedded_splits_share_no_picture(tmp_path: Path, observed: Callable
     contents: dict[bytes, list[str]] = {}
     for split in ("train", "val", "test"):
         opened = source.open(split, progress=False)
-        for picture in opened.rgb:
+        for picture in opened.images:
             contents.setdefault(picture.tobytes(), []).append(split)
     assert len(contents) == 18
-    observed("the embedded splits are of different scenes", pictures=18, shared=0)
+    shared = sum(len(splits) - 1 for splits in contents.values())
+    observed("the embedded splits are of different scenes", pictures=len(contents), shared=shared)
 
 
 def test_depth_errors_are_summed_in_float64(observed: Callable[..., None]) -> None:
@@ -125,13 +127,16 @@ def test_the_seed_of_every_source_of_chance_is_logged(folder: Path, observed: Ca
     params = json.loads((only_run(folder, "first") / "run.json").read_text())["params"]
     assert params["seed"] == "0"
     assert "deterministic" in params
+    sources = 0
     for path in (ROOT / "src").rglob("*.py"):
         for node in ast.walk(ast.parse(path.read_text())):
             if isinstance(node, ast.Call):
                 name = ast.unparse(node.func)
                 if re.fullmatch(r"torch\.(rand\w*|normal|bernoulli|multinomial)", name):
+                    sources += 1
                     assert "generator" in {keyword.arg for keyword in node.keywords}, f"{path}: {name}"
                 if re.fullmatch(r"(np\.)?random\.\w+", name):
+                    sources += 1
                     assert name.endswith(("default_rng", "SeedSequence")), f"{path}: {name}"
                     assert node.args, f"{path}: {name} without a seed"
-    observed("the seed of every source of chance is logged", unseeded_sources=0)
+    observed("the seed of every source of chance is logged", seeded_sources=sources)

@@ -4,7 +4,6 @@ import json
 import os
 import re
 import subprocess
-import sys
 import zipfile
 from collections.abc import Callable
 from pathlib import Path
@@ -12,11 +11,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from helpers.commands import Commands
 from helpers.composing import ROOT, TINY, places, tiny
 from helpers.tiny_data import write_tiny_miniscapes
 from helpers.trained_runs import evaluate, only_run, quiet
 
-from mtl_seg_depth.data.miniscapes import list_split
+from mtl_seg_depth.data.miniscapes import scan_split
 from mtl_seg_depth.data.packed import pack
 from mtl_seg_depth.inference.trained import load_trained
 from mtl_seg_depth.records import checkpoint
@@ -75,25 +75,26 @@ def test_a_config_in_a_checkpoint_builds_nothing_but_ours(
     with pytest.raises(UserError, match=r"_target_"):
         load_trained(str(path), folder / "outputs", CPU)
     assert not harm.exists()
-    observed("a config from a checkpoint builds only classes of this package", tried=1, executed=0)
+    observed("a config from a checkpoint builds only classes of this package", executed=int(harm.exists()))
 
 
 def test_a_malicious_pickle_in_the_packed_cache_is_not_run(tmp_path: Path, observed: Callable[..., None]) -> None:
     root = write_tiny_miniscapes(tmp_path / "data")
-    split = pack(list_split(root, "train"), tmp_path / "cache", progress=False)
+    split = pack(scan_split(root, "train")[0], tmp_path / "cache", progress=False)
     index = json.loads((split.folder / "index.json").read_text())
-    whole, path, size = np.array(split.rgb), split.folder / "rgb.npy", index["file_sizes"]["rgb"]
+    whole, path, size = np.array(split.images), split.folder / "rgb.npy", index["file_sizes"]["rgb"]
     np.save(path, np.array([Malicious(tmp_path / "harm")], object), allow_pickle=True)
     os.truncate(path, size)
-    again = pack(list_split(root, "train"), tmp_path / "cache", progress=False)
+    again = pack(scan_split(root, "train")[0], tmp_path / "cache", progress=False)
     assert not (tmp_path / "harm").exists()
-    np.testing.assert_array_equal(again.rgb, whole)
-    observed("a malicious pickle in checkpoint, weights or packed cache is refused", tried=1, executed=0)
+    np.testing.assert_array_equal(again.images, whole)
+    executed = int((tmp_path / "harm").exists())
+    observed("a malicious pickle in checkpoint, weights or packed cache is refused", executed=executed)
 
 
 def test_an_index_that_names_files_elsewhere_is_not_followed(tmp_path: Path) -> None:
     root = write_tiny_miniscapes(tmp_path / "data")
-    split = pack(list_split(root, "train"), tmp_path / "cache", progress=False)
+    split = pack(scan_split(root, "train")[0], tmp_path / "cache", progress=False)
     path = split.folder / "index.json"
     index = json.loads(path.read_text())
     for key in ("blocks", "file_sizes"):
@@ -107,7 +108,7 @@ def test_an_index_that_names_files_elsewhere_is_not_followed(tmp_path: Path) -> 
 
 
 def pack_again(root: Path, folder: Path):
-    return pack(list_split(root, "train"), folder / "cache", progress=False)
+    return pack(scan_split(root, "train")[0], folder / "cache", progress=False)
 
 
 def test_zips_hold_no_path_that_leaves_them(folder: Path, tmp_path: Path) -> None:
@@ -170,20 +171,24 @@ def test_no_secret_is_written_anywhere(
     assert checkpoint.load(result.folder / "best.pt", CPU)["config"]["tracking"]["uri"] == redact(address)
     local = tracked.model_copy(update={"uri": f"sqlite:///{tmp_path}/mlflow.db", "checkpoint": True})
     run(settings.model_copy(update={"tracking": local, "seed": 1}), quiet())
-    assert leaks(tmp_path) == []
+    found = leaks(tmp_path)
+    assert found == []
     printed = capfd.readouterr()
     assert not any(secret in printed.out + printed.err for secret in SECRETS.values())
-    observed("no secret is written into a file, a database or the log", files=len(list(tmp_path.rglob("*"))), leaks=0)
+    observed(
+        "no secret is written into a file, a database or the log",
+        files=len(list(tmp_path.rglob("*"))),
+        leaks=len(found),
+    )
 
 
-def test_a_sweep_writes_no_secret(tmp_path: Path, observed: Callable[..., None]) -> None:
+def test_a_sweep_writes_no_secret(tmp_path: Path, command: Commands, observed: Callable[..., None]) -> None:
     write_tiny_miniscapes(tmp_path / "data", {"train": 4, "val": 1})
     words = [word for word in (*TINY, *places(tmp_path)) if not word.startswith("schedule.epochs")]
     address = f"http://{SECRETS['user']}:{SECRETS['password']}@127.0.0.1:9"
 
-    def sweep(uri: str, *more: str) -> subprocess.CompletedProcess[str]:
-        command = ["train.py", "-m", *words, "schedule.max_steps=1", "seed=0,1", f"tracking.uri={uri}", *more]
-        done = subprocess.run([sys.executable, *command], capture_output=True, check=False, cwd=ROOT, text=True)
+    def sweep(uri: str, *more: str) -> "subprocess.CompletedProcess[str]":
+        done = command("train.py", "-m", *words, "schedule.max_steps=1", "seed=0,1", f"tracking.uri={uri}", *more)
         assert not any(secret in done.stdout + done.stderr for secret in SECRETS.values())
         return done
 
@@ -195,8 +200,13 @@ def test_a_sweep_writes_no_secret(tmp_path: Path, observed: Callable[..., None])
     stored = tmp_path / "outputs" / "multirun" / "multirun.yaml"
     assert "***@127.0.0.1:9" in stored.read_text()
     assert (tmp_path / "outputs" / "studies.db").exists()
-    assert leaks(tmp_path) == []
-    observed("no secret is written into a file, a database or the log", files=len(list(tmp_path.rglob("*"))), leaks=0)
+    found = leaks(tmp_path)
+    assert found == []
+    observed(
+        "no secret is written into a file, a database or the log",
+        files=len(list(tmp_path.rglob("*"))),
+        leaks=len(found),
+    )
 
 
 def test_every_action_is_pinned() -> None:

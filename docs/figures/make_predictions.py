@@ -11,7 +11,7 @@ import torch
 
 from mtl_seg_depth.cli.start import ROOT_VARIABLE
 from mtl_seg_depth.data.batches import ScoringBatches
-from mtl_seg_depth.drawing.pictures import panel_row, save, sheet
+from mtl_seg_depth.drawing.sheet import panel_rows, save, sheet
 from mtl_seg_depth.inference.trained import load_trained
 from mtl_seg_depth.scoring.predictor import Predictor
 from mtl_seg_depth.system.precision import Precision
@@ -24,16 +24,12 @@ def main() -> None:
     """Predicts a few validation pictures with a run's best weights and saves the sheet."""
     os.environ.setdefault(ROOT_VARIABLE, str(ROOT))
     reference = sys.argv[1] if len(sys.argv) > 1 else "streets-joint-resnet18-adam-l2"
-    trained = load_trained(reference, ROOT / "outputs", torch.device("cpu"))
-    predictor = Predictor(trained.network, trained.depth_norm, Precision("fp32"))
-    val = ScoringBatches(trained.source.open("val"), batch_size=len(ROWS), device=torch.device("cpu"))
+    device = torch.device("cpu")
+    trained = load_trained(reference, ROOT / "outputs", device)
+    predictor = Predictor(trained.network, trained.tasks, Precision("fp32"))
+    val = ScoringBatches(trained.source.open("val"), batch_size=len(ROWS), tasks=trained.tasks, device=device)
     batch = val.rows(ROWS)
-    prediction = {task: values.numpy() for task, values in predictor(batch.rgb).items()}
-    rgb, semseg, depth = batch.rgb.permute(0, 2, 3, 1).numpy(), batch.semseg.numpy(), batch.depth.numpy()
-    rows = [
-        panel_row(rgb[i], semseg[i], depth[i], {task: values[i] for task, values in prediction.items()})
-        for i in range(len(ROWS))
-    ]
+    rows = panel_rows(batch, predictor(batch.image), trained.tasks)
     save(sheet(rows), Path(__file__).with_name("predictions.png"))
 
 

@@ -10,9 +10,9 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
+from mtl_seg_depth.data.cityscapes_classes import CITYSCAPES
+from mtl_seg_depth.data.miniscapes import DEPTH_CODEC
 from mtl_seg_depth.data.streets import render_scene
-from mtl_seg_depth.tasks.depth.codec import MIN_DEPTH
-from mtl_seg_depth.tasks.semseg.labels import palette
 
 ROWS, COLUMNS, GAP = 8, 2, 6
 
@@ -21,9 +21,10 @@ def triple(index: int) -> NDArray[np.uint8]:
     """Picture, labels and depth of one validation scene, side by side."""
     scene = render_scene(0, "val", index)
     # The root of disparity tells far things apart; the sky counts as infinitely far.
-    nearness = np.sqrt(np.nan_to_num(MIN_DEPTH / np.maximum(scene.depth, MIN_DEPTH)))
+    nearest = DEPTH_CODEC.nearest
+    nearness = np.sqrt(np.nan_to_num(nearest / np.maximum(scene.depth, nearest)))
     depth = matplotlib.colormaps["magma"](nearness, bytes=True)[..., :3]
-    return np.hstack([scene.rgb, palette()[scene.semseg], depth])
+    return np.hstack([scene.rgb, CITYSCAPES.palette()[scene.semseg], depth])
 
 
 def main() -> None:

@@ -15,6 +15,7 @@ from pydantic import ConfigDict, Field, ValidationError, create_model
 
 from mtl_seg_depth.system.errors import UserError
 from mtl_seg_depth.system.wording import explain, nearest
+from mtl_seg_depth.tasks import HEADLINES
 
 PACKAGE = __name__.split(".")[0]
 
@@ -23,23 +24,23 @@ Node = Annotated[dict[str, Any], Field(description="a `_target_` of this package
 
 @dataclass(frozen=True)
 class Kind:
-    """What the nodes of one group build: a name that `room` hands out, of the class `base` where there is one."""
+    """What the nodes of one group build: a subclass of `base` that `room` hands out, or a function if it has none."""
 
     room: str
-    base: str | None = None
+    base: str | None
 
 
 KINDS = {
-    "data": Kind("data", "data.sources.Miniscapes"),
+    "data": Kind("data", "data.dataset.DataSet"),
     "augment": Kind("data", "data.augmentation.Augmentation"),
-    "encoder": Kind("models", "models.encoder.ResNetEncoder"),
+    "encoder": Kind("models", "models.encoder.Encoder"),
     "model": Kind("models", "models.network.Network"),
     "depth_norm": Kind("tasks.depth", "tasks.depth.norms.DepthNorm"),
-    "loss": Kind("losses"),
+    "loss": Kind("losses", "tasks.depth.losses.depth_loss.DepthLoss"),
     "task_weights": Kind("weighting", "weighting.weighting.Weighting"),
-    "optimizer": Kind("training"),
+    "optimizer": Kind("training", None),
     "lr": Kind("training", "training.learning_rates.LearningRate"),
-    "tta": Kind("scoring"),
+    "tta": Kind("scoring", "scoring.tta.TestTimeAugmentation"),
 }
 """By the group's name."""
 
@@ -133,7 +134,7 @@ def public_names(path: str) -> list[str]:
     room = importlib.import_module(f"{PACKAGE}.{kind.room}")
     found = {name: getattr(room, name) for name in room.__all__}
     if kind.base is None:
-        return [name for name, what in found.items() if not inspect.isclass(what) or kind.room != "training"]
+        return [name for name, what in found.items() if inspect.isfunction(what)]
     module, _, name = kind.base.rpartition(".")
     base = getattr(importlib.import_module(f"{PACKAGE}.{module}"), name)
     return [name for name, what in found.items() if inspect.isclass(what) and issubclass(what, base)]
@@ -151,7 +152,13 @@ def check(path: str, node: Mapping[str, Any], given: Iterable[str] = ()) -> dict
         UserError: an unknown, missing or wrongly typed argument, each with what would be right.
     """
     target = target_of(path, node)
-    parameters = {name: spec for name, spec in _parameters(target).items() if name not in given}
+    arguments = {key: value for key, value in node.items() if key != "_target_"}
+    named, free = _parameters(target)
+    known = named
+    if free is not None:
+        known = named | {task: (free, ...) for task in HEADLINES if task not in named}
+        named = {name: spec for name, spec in known.items() if name in named or name in arguments}
+    parameters = {name: spec for name, spec in named.items() if name not in given}
     model = create_model(
         path,
         __config__=ConfigDict(extra="forbid", arbitrary_types_allowed=True, protected_namespaces=()),
@@ -161,12 +168,17 @@ def check(path: str, node: Mapping[str, Any], given: Iterable[str] = ()) -> dict
             for name, (annotation, default) in parameters.items()
         },
     )  # type: ignore[call-overload]
-    arguments = {key: value for key, value in node.items() if key != "_target_"}
     try:
         validated = model.model_validate(arguments)
     except ValidationError as error:
-        raise UserError("\n".join(explain(error, f"{path}.", parameters))) from None
+        options = {name: spec for name, spec in known.items() if name not in given}
+        raise UserError("\n".join(explain(error, f"{path}.", options))) from None
     return {name: getattr(validated, f"argument_{name}") for name in parameters}
+
+
+def takes(path: str, node: Mapping[str, Any], argument: str) -> bool:
+    """Whether what a node names has an argument of this name."""
+    return argument in _parameters(target_of(path, node))[0]
 
 
 def build(path: str, node: Mapping[str, Any], **given: Any) -> Any:
@@ -181,21 +193,26 @@ def build(path: str, node: Mapping[str, Any], **given: Any) -> Any:
         raise UserError(f"{path}: {error}") from error
 
 
-def _parameters(target: Any) -> dict[str, tuple[Any, Any]]:
-    """Name -> (annotation, default or ...) of a callable; a constructor's `**kwargs` stand for its base's arguments."""
+def _parameters(target: Any) -> tuple[dict[str, tuple[Any, Any]], Any]:
+    """Name -> (annotation, default or ...) of a callable, and the type of the arguments that it takes by task.
+
+    A constructor's `**kwargs: Any` stand for its base's arguments; `**kwargs` of another type are arguments of that
+    type by the names of tasks. Where there are none of those, the type is None.
+    """
     functions = [target]
     if inspect.isclass(target):
         functions = [base.__dict__["__init__"] for base in target.__mro__ if "__init__" in base.__dict__]
     found: dict[str, tuple[Any, Any]] = {}
     for function in functions:
         hints = typing.get_type_hints(function)
-        open_ended = False
+        open_ended, free = False, None
         for name, parameter in inspect.signature(function).parameters.items():
             if parameter.kind is inspect.Parameter.VAR_KEYWORD:
-                open_ended = True
+                annotation = hints.get(name, Any)
+                open_ended, free = annotation is Any, None if annotation is Any else annotation
             elif name != "self":
                 default = ... if parameter.default is inspect.Parameter.empty else parameter.default
                 found.setdefault(name, (hints[name], default))
         if not open_ended:
             break
-    return found
+    return found, free

@@ -5,19 +5,27 @@ import re
 import subprocess
 import sys
 from pathlib import Path
+from types import UnionType
+from typing import Literal, get_args, get_origin
 
 import pytest
+from helpers.commands import Commands
 from helpers.composing import CONF, ROOT, TINY, compose, options, places
 from helpers.tiny_data import write_tiny_miniscapes
 
-from mtl_seg_depth.config import Settings
+from mtl_seg_depth.cli.help_text import WIDTH, groups_of, keys_of
+from mtl_seg_depth.config import Settings, flatten
+from mtl_seg_depth.inference.evaluation import EvaluationSettings
+from mtl_seg_depth.inference.prediction import PredictionSettings
 from mtl_seg_depth.system.interruption import AGAIN
 
 ENTRY_POINTS = sorted(path.name for path in ROOT.glob("*.py"))
-SCREENFUL = 66
+COMMANDS = [path.removesuffix(".py") for path in ENTRY_POINTS]
+SCREENFUL = 80
 
 
-def command(*arguments: str, script: str = "train.py", cwd: Path = ROOT) -> subprocess.CompletedProcess[str]:
+def process(*arguments: str, script: str = "train.py", cwd: Path = ROOT) -> subprocess.CompletedProcess[str]:
+    """A command as it is started at a keyboard; the fixture `command` runs one without waiting for imports."""
     return subprocess.run(
         [sys.executable, str(ROOT / script), *arguments],
         capture_output=True,
@@ -28,30 +36,66 @@ def command(*arguments: str, script: str = "train.py", cwd: Path = ROOT) -> subp
     )
 
 
-@pytest.fixture(scope="module")
-def help_text() -> str:
-    return command("--help").stdout
+@pytest.fixture(scope="module", params=COMMANDS)
+def helped(request: pytest.FixtureRequest) -> tuple[str, str]:
+    """A command, and what it answers to --help."""
+    return request.param, process("--help", script=f"{request.param}.py").stdout
 
 
-def test_help_names_every_group_and_every_option_in_a_screenful(help_text: str) -> None:
-    assert len(help_text.splitlines()) <= SCREENFUL
-    # Hydra puts a group's options into one line, and there are many sweeps.
-    assert max(len(line) for line in help_text.splitlines() if not line.startswith("sweeps: ")) <= 130
-    for folder in sorted(path for path in CONF.rglob("*/") if path.is_dir() and list(path.glob("*.yaml"))):
-        group = str(folder.relative_to(CONF))
-        listed = re.search(rf"^{re.escape(group)}: (.*)$", help_text, re.MULTILINE)
-        assert listed, f"{group} is not in the help"
-        assert listed[1].split(", ") == options(group)
+def one_line(text: str) -> str:
+    return " ".join(text.split())
 
 
-def test_help_names_every_key_outside_the_groups(help_text: str) -> None:
-    nodes = {name for name in Settings.model_fields if (CONF / name).is_dir()}
-    tree = compose()
-    for key in set(Settings.model_fields) - nodes:
-        assert re.search(rf"\b{key}\b", help_text), f"{key} is not in the help"
-        if isinstance(tree[key], dict) and key != "paths":
-            for inner in tree[key]:
-                assert re.search(rf"\.{inner}\b", help_text), f"{key}.{inner} is not in the help"
+def test_help_describes_each_key_once_with_the_comment_beside_it(helped: tuple[str, str]) -> None:
+    config, text = helped
+    for key in keys_of(CONF, config):
+        assert key.comment, f"{key.name} has no comment in conf/{config}.yaml or base.yaml"
+        comment = one_line(" ".join(key.comment))
+        described = rf"^  {re.escape(f'{key.name}={key.default}')}\s+{re.escape(comment[:20])}"
+        assert len(re.findall(described, text, re.MULTILINE)) == 1
+        assert one_line(text).count(f"{key.name}={key.default} {comment}") == 1
+
+
+def test_help_describes_each_group_once_with_its_options(helped: tuple[str, str]) -> None:
+    config, text = helped
+    for group in groups_of(CONF, config):
+        assert group.comment, f"{group.name} has no comment in the defaults of conf/{config}.yaml"
+        comment = one_line(" ".join(group.comment))
+        row = f"{group.name}={group.default} {comment}: {', '.join(options(group.name))}"
+        assert one_line(text).count(row) == 1
+        for folder in (CONF / group.name).glob("*/"):
+            row = f"{group.name}={folder.name}/ {', '.join(options(f'{group.name}/{folder.name}'))}"
+            assert one_line(text).count(row) == 1
+
+
+@pytest.mark.parametrize("config", COMMANDS)
+def test_every_key_of_a_command_is_in_its_help(config: str) -> None:
+    """Beside those of its groups, which the options' files describe."""
+    keys = [key.name for key in keys_of(CONF, config)]
+    chosen = tuple(f"{group.name}." for group in groups_of(CONF, config) if group.default != "null")
+    assert len(set(keys)) == len(keys)
+    assert set(keys) == {key for key, _ in flatten(compose(config=config)) if not key.startswith(chosen)}
+
+
+def test_help_names_every_group_there_is() -> None:
+    groups = {path.name for path in CONF.iterdir() if path.is_dir()} | {"sweeps"}
+    assert {group.name for group in groups_of(CONF, "train")} == groups
+
+
+def test_help_is_a_page_wide_and_a_screenful_long(helped: tuple[str, str]) -> None:
+    lines = helped[1].splitlines()
+    assert len(lines) <= SCREENFUL
+    assert max(map(len, lines)) <= WIDTH
+
+
+def test_help_shows_what_may_be_chosen(helped: tuple[str, str]) -> None:
+    config, text = helped
+    model = {"train": Settings, "evaluate": EvaluationSettings, "predict": PredictionSettings}.get(config, Settings)
+    for key in keys_of(CONF, config):
+        kind = model.model_fields[key.name].annotation if key.name in model.model_fields else None
+        for each in get_args(kind) if get_origin(kind) is UnionType else [kind]:
+            if get_origin(each) is Literal:
+                assert f"{key.name}={key.default} {'|'.join(get_args(each))}" in one_line(text)
 
 
 def test_help_does_not_import_what_takes_seconds() -> None:
@@ -66,8 +110,8 @@ def test_help_does_not_import_what_takes_seconds() -> None:
 
 
 @pytest.mark.parametrize("script", ENTRY_POINTS)
-def test_every_entry_point_has_help_and_is_short(script: str) -> None:
-    done = command("--help", script=script)
+def test_every_entry_point_has_help_and_is_short(command: Commands, script: str) -> None:
+    done = command(script, "--help")
     assert done.returncode == 0
     assert f"python {script}" in done.stdout
     assert len((ROOT / script).read_text().splitlines()) < 60
@@ -80,7 +124,14 @@ def test_every_entry_point_has_help_and_is_short(script: str) -> None:
         ("optimizer=sdg", "optimizer=sdg: there is no such option; did you mean sgd? There are adam, adamw, sgd."),
         ("epochs=3", "epochs: there is no such option; did you mean schedule.epochs?"),
         ("gate=shared", "gate: there is no such option; did you mean model.gate (with model=distilled)?"),
-        ("lr.valu=3", "lr.valu: there is no such option; did you mean lr.value"),
+        ("lr.valu=3", "lr.valu: there is no such option; did you mean lr.value or data.val (with data=streets)?"),
+        ("sweeps=adm_lr", "sweeps=adm_lr: there is no such option; did you mean adam_lr or sgd_lr? There are adam_lr,"),
+        ("sweep=adam_lr", "sweep: there is no such option; did you mean sweeps"),
+        ("experiment=adm_lr/1e-4", "experiment=adm_lr/1e-4: there is no such option; did you mean adam_lr/1e-4"),
+        ("experiment=adam_lr/1e-9", "experiment=adam_lr/1e-9: there is no such option; did you mean adam_lr/1e-"),
+        ("experiment=protocol_", "experiment=protocol_: there is no such option; did you mean protocol?"),
+        ("experiment=zzz", "experiment=zzz: there is no such option; --help lists what there is."),
+        ("hydra/sweeper/sampler=tp", "hydra/sweeper/sampler=tp: there is no such option; did you mean tpe? There are "),
         ("schedule.epochs=abc", "schedule.epochs=abc: should be a valid integer"),
         ("+model.branch_at=5", "model.branch_at: there is no such option; there are aspp"),
         ("foo", "Error parsing override 'foo'"),
@@ -90,9 +141,9 @@ def test_every_entry_point_has_help_and_is_short(script: str) -> None:
     ],
 )
 def test_a_mistake_is_one_message_without_a_trace_and_leaves_nothing_behind(
-    tmp_path: Path, override: str, message: str
+    command: Commands, tmp_path: Path, override: str, message: str
 ) -> None:
-    done = command(override, f"paths.outputs={tmp_path}/outputs", f"paths.datasets={tmp_path}/datasets")
+    done = command("train.py", override, f"paths.outputs={tmp_path}/outputs", f"paths.datasets={tmp_path}/datasets")
     assert done.returncode == 2
     assert message in done.stderr
     assert done.stderr.startswith("error: ")
@@ -112,41 +163,41 @@ def test_a_trace_is_there_for_who_asks() -> None:
     assert "Traceback" in done.stderr
 
 
-def test_a_training_from_any_folder_shows_its_scores_and_the_way_on(tmp_path: Path) -> None:
+def test_a_training_from_any_folder_shows_its_scores_and_the_way_on(command: Commands, tmp_path: Path) -> None:
     write_tiny_miniscapes(tmp_path / "data", {"train": 4, "val": 1})
     arguments = [*TINY, *places(tmp_path)]
-    done = command(*arguments, cwd=tmp_path)
+    done = process(*arguments, cwd=tmp_path)
     assert done.returncode == 0, done.stderr
     for text in ("mean IoU", "SI-log", "multitask", "from worst to best", "best.pt", "fingerprint", "images/s"):
         assert text in done.stdout
     assert {path.name for path in tmp_path.iterdir()} == {"data", "packed", "outputs"}
-    again = command(*arguments, cwd=tmp_path)
+    again = command("train.py", *arguments, cwd=tmp_path)
     assert "was trained before; rerun=true trains it again" in again.stdout
     assert done.stdout[done.stdout.index("validation split") :] in again.stdout
 
 
-def test_a_diverged_training_alone_exits_with_1(tmp_path: Path) -> None:
+def test_a_diverged_training_alone_exits_with_1(command: Commands, tmp_path: Path) -> None:
     write_tiny_miniscapes(tmp_path / "data", {"train": 4, "val": 1})
-    done = command(*TINY, *places(tmp_path), "optimizer=sgd", "lr.value=1e12", "tracking.log_every=1")
+    done = command("train.py", *TINY, *places(tmp_path), "optimizer=sgd", "lr.value=1e12", "tracking.log_every=1")
     assert done.returncode == 1
     assert "Diverged" in done.stdout
 
 
-def test_multirun_trains_every_combination_once(tmp_path: Path) -> None:
+def test_multirun_trains_every_combination_once(command: Commands, tmp_path: Path) -> None:
     write_tiny_miniscapes(tmp_path / "data", {"train": 4, "val": 1})
     arguments = ["-m", *TINY, *places(tmp_path), "seed=0,1"]
-    assert command(*arguments, cwd=tmp_path).returncode == 0
+    assert command("train.py", *arguments, cwd=tmp_path).returncode == 0
     assert len(list((tmp_path / "outputs").glob("*/result.json"))) == 2
 
 
-def test_check_data_says_what_is_there_and_names_what_is_damaged(tmp_path: Path) -> None:
+def test_check_data_says_what_is_there_and_names_what_is_damaged(command: Commands, tmp_path: Path) -> None:
     write_tiny_miniscapes(tmp_path / "data", {"train": 3, "val": 1, "test": 1})
     arguments = ["data=miniscapes", *places(tmp_path)[:2], f"picture={tmp_path}/sheet.png"]
-    done = command(*arguments, script="check_data.py")
+    done = command("check_data.py", *arguments)
     assert done.returncode == 0, done.stderr
     assert (tmp_path / "sheet.png").stat().st_size > 1000
     os.truncate(tmp_path / "data" / "train" / "rgb" / "1.jpg", 400)
-    done = command(*arguments, script="check_data.py")
+    done = command("check_data.py", *arguments)
     assert done.returncode == 1
     assert f"damaged: {tmp_path}/data/train/rgb/1.jpg" in done.stdout
 

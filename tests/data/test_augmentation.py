@@ -3,6 +3,7 @@ import math
 import numpy as np
 import pytest
 import torch
+from helpers.facts import IGNORE_INDEX
 from torch.nn import functional as F
 
 from mtl_seg_depth.data.augmentation import Augmentation, Views, crop, jitter, resample
@@ -26,7 +27,11 @@ def pictures(count=3, height=PICTURE[0], width=PICTURE[1]):
 
 
 def resampled(arrays, chosen, size=SIZE):
-    return resample(*(torch.from_numpy(array) for array in arrays), chosen, size)
+    """Images, ids and codes as `resample` shows them."""
+    rgb, semseg, codes = tensors(arrays)
+    outside = {"semseg": IGNORE_INDEX, "depth": 0}
+    image, targets = resample(rgb, {"semseg": semseg, "depth": codes}, outside, chosen, size)
+    return image, targets["semseg"], targets["depth"]
 
 
 class TestPlan:

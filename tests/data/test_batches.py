@@ -1,42 +1,39 @@
 import numpy as np
 import pytest
 import torch
-from helpers.tiny_data import write_tiny_miniscapes
+from helpers.facts import STATISTICS, depth_of_code, encode_depth, tasks
+from helpers.tiny_data import miniscapes, write_tiny_miniscapes
 from helpers.tiny_split import split_of, tiny_split
 
 from mtl_seg_depth.data.augmentation import Augmentation
 from mtl_seg_depth.data.batches import ScoringBatches, TrainingBatches
-from mtl_seg_depth.data.miniscapes import list_split
-from mtl_seg_depth.data.packed import pack
 from mtl_seg_depth.system.errors import UserError
-from mtl_seg_depth.tasks.depth.codec import DepthStatistics, depth_of_code, encode_depth
-from mtl_seg_depth.tasks.semseg.labels import IGNORE_INDEX
 
 CPU = torch.device("cpu")
-RANGE = DepthStatistics(mean=27, std=29)
 FULL = {"flip": 0.5, "zoom": (0.9, 2.0), "tilt": 5, "brightness": 0.2, "contrast": 0.2, "saturation": 0.2}
 
 
-def training(split=None, *, batch_size=2, crop_size=(32, 40), seed=0, depth_range=RANGE, **augmentation):
+def training(split=None, *, batch_size=2, crop_size=(32, 40), seed=0, statistics=STATISTICS, **augmentation):
     return TrainingBatches(
         tiny_split() if split is None else split,
         Augmentation(**augmentation),
         batch_size=batch_size,
         crop_size=crop_size,
-        depth_range=depth_range,
+        tasks=tasks(statistics=statistics),
         seed=seed,
         device=CPU,
     )
 
 
 def scoring(split, batch_size=4):
-    return ScoringBatches(split, batch_size=batch_size, device=CPU)
+    return ScoringBatches(split, batch_size=batch_size, tasks=tasks(), device=CPU)
 
 
 def assert_equal(one, other):
     assert one.ids == other.ids
-    for name in ("rgb", "semseg", "depth"):
-        torch.testing.assert_close(getattr(one, name), getattr(other, name), rtol=0, atol=0, equal_nan=True)
+    assert list(one.targets) == list(other.targets) == ["semseg", "depth"]
+    for first, second in zip(one.tensors, other.tensors, strict=True):
+        torch.testing.assert_close(first, second, rtol=0, atol=0, equal_nan=True)
 
 
 class TestOrder:
@@ -63,7 +60,7 @@ class TestOrder:
 
     def test_a_picture_is_seen_differently_in_every_epoch(self):
         batches = training(tiny_split(count=1), batch_size=1)
-        assert all(not torch.equal(batches[step].rgb, batches[step + 1].rgb) for step in range(5))
+        assert all(not torch.equal(batches[step].image, batches[step + 1].image) for step in range(5))
 
 
 class TestViews:
@@ -77,50 +74,58 @@ class TestViews:
                 top, left = int(views.top[2 * step + i]), int(views.left[2 * step + i])
                 part = (row, slice(top, top + 32), slice(left, left + 40))
                 assert batch.ids[i] == row + 10
-                np.testing.assert_allclose(batch.rgb[i].permute(1, 2, 0), split.rgb[part] / 255, atol=1e-7)
-                np.testing.assert_array_equal(batch.semseg[i], split.semseg[part])
-                np.testing.assert_array_equal(batch.depth[i], depth_of_code()[split.depth[part]])
+                np.testing.assert_allclose(batch.image[i].permute(1, 2, 0), split.images[part] / 255, atol=1e-7)
+                np.testing.assert_array_equal(batch.targets["semseg"][i], split.targets["semseg"][part])
+                np.testing.assert_array_equal(batch.targets["depth"][i], depth_of_code()[split.targets["depth"][part]])
 
     @pytest.mark.parametrize("augmentation", [{}, {"zoom": (1.5, 1.5)}], ids=["slices", "resampled"])
     def test_flip_mirrors_all_three_and_changes_nothing_else(self, augmentation):
         plain, mirrored = training(**augmentation)[1], training(**augmentation, flip=1.0)[1]
         assert plain.ids == mirrored.ids
-        for name in ("rgb", "semseg", "depth"):
-            flipped = getattr(mirrored, name).flip(-1)
-            torch.testing.assert_close(flipped, getattr(plain, name), rtol=0, atol=1e-4, equal_nan=True)
+        assert len(mirrored.tensors) == 3
+        for flipped, unflipped in zip(mirrored.tensors, plain.tensors, strict=True):
+            torch.testing.assert_close(flipped.flip(-1), unflipped, rtol=0, atol=1e-4, equal_nan=True)
 
     @pytest.mark.parametrize("augmentation", [{}, FULL, {"brightness": 0.5}], ids=["crop", "full", "colour"])
     def test_types_shapes_and_ranges(self, augmentation):
         batch = training(**augmentation)[0]
-        assert batch.rgb.shape == (2, 3, 32, 40)
-        assert batch.semseg.shape == batch.depth.shape == (2, 32, 40)
-        assert (batch.rgb.dtype, batch.semseg.dtype, batch.depth.dtype) == (torch.float32, torch.int64, torch.float32)
-        assert batch.rgb.is_contiguous(memory_format=torch.channels_last)
-        assert batch.rgb.min() >= 0
-        assert batch.rgb.max() <= 1
-        assert ((batch.semseg < 19) | (batch.semseg == 255)).all()
-        valid = batch.depth[~batch.depth.isnan()]
+        assert batch.image.shape == (2, 3, 32, 40)
+        assert batch.targets["semseg"].shape == batch.targets["depth"].shape == (2, 32, 40)
+        assert (batch.image.dtype, batch.targets["semseg"].dtype, batch.targets["depth"].dtype) == (
+            torch.float32,
+            torch.int64,
+            torch.float32,
+        )
+        assert batch.image.is_contiguous(memory_format=torch.channels_last)
+        assert batch.image.min() >= 0
+        assert batch.image.max() <= 1
+        assert ((batch.targets["semseg"] < 19) | (batch.targets["semseg"] == 255)).all()
+        valid = batch.targets["depth"][~batch.targets["depth"].isnan()]
         assert valid.min() >= 4
         assert valid.max() <= 300
 
     def test_colour_changes_no_labels(self):
         plain, changed = training()[0], training(brightness=0.5, contrast=0.5, saturation=0.5)[0]
-        assert_equal(plain, type(plain)(plain.rgb, changed.semseg, changed.depth, changed.ids))
-        assert not torch.equal(plain.rgb, changed.rgb)
+        assert_equal(plain, type(plain)(plain.image, changed.targets, changed.ids))
+        assert not torch.equal(plain.image, changed.image)
 
     @pytest.mark.parametrize("augmentation", [{}, FULL], ids=["crop", "full"])
     def test_ignored_pixels_and_missing_depth_stay_so_and_values_come_from_the_source(self, augmentation):
         arrays = tiny_split()
-        semseg = np.where(arrays.semseg < 9, 3, np.where(arrays.semseg < 19, 17, 255)).astype(np.uint8)
-        codes = np.where(arrays.semseg < 9, 40, np.where(arrays.semseg < 19, 60, 0)).astype(np.uint8)
-        batches = training(split_of(arrays.rgb, semseg, codes), **augmentation, rescale_depth=False)
+        semseg = np.where(arrays.targets["semseg"] < 9, 3, np.where(arrays.targets["semseg"] < 19, 17, 255)).astype(
+            np.uint8
+        )
+        codes = np.where(arrays.targets["semseg"] < 9, 40, np.where(arrays.targets["semseg"] < 19, 60, 0)).astype(
+            np.uint8
+        )
+        batches = training(split_of(arrays.images, semseg, codes), **augmentation, rescale_depth=False)
         seen = [batches[step] for step in range(3)]
         for batch in seen:
             near, far = depth_of_code()[[60, 40]]
-            expected = torch.full(batch.depth.shape, torch.nan)
-            expected[batch.semseg == 3], expected[batch.semseg == 17] = far.item(), near.item()
-            torch.testing.assert_close(batch.depth, expected, rtol=0, atol=0, equal_nan=True)
-        assert {3, 17, 255} == set(torch.cat([batch.semseg.unique() for batch in seen]).tolist())
+            expected = torch.full(batch.targets["depth"].shape, torch.nan)
+            expected[batch.targets["semseg"] == 3], expected[batch.targets["semseg"] == 17] = far.item(), near.item()
+            torch.testing.assert_close(batch.targets["depth"], expected, rtol=0, atol=0, equal_nan=True)
+        assert {3, 17, 255} == set(torch.cat([batch.targets["semseg"].unique() for batch in seen]).tolist())
 
 
 class Street:
@@ -159,7 +164,11 @@ class Street:
 
 def wall_depths(batch):
     """The depths of all pixels that show the wall of a street."""
-    return batch.depth[(batch.semseg == Street.DARK) | (batch.semseg == Street.LIGHT)].unique().tolist()
+    return (
+        batch.targets["depth"][(batch.targets["semseg"] == Street.DARK) | (batch.targets["semseg"] == Street.LIGHT)]
+        .unique()
+        .tolist()
+    )
 
 
 class TestZoom:
@@ -181,7 +190,7 @@ class TestZoom:
             principal = [zoom * (centre - offset) for centre, offset in zip(self.PRINCIPAL, corner, strict=True)]
             nearer = Street(self.WALL / zoom, (64, 96), principal)
             compared = nearer.away_from_edges(width=2)
-            labels, found = batch.semseg[0].numpy()[compared], batch.depth[0].numpy()[compared]
+            labels, found = batch.targets["semseg"][0].numpy()[compared], batch.targets["depth"][0].numpy()[compared]
             np.testing.assert_array_equal(labels, nearer.semseg[compared])
             # Only the sky has no depth, and the ground that comes nearer than 4 m.
             expected, known = nearer.depth[compared], ~np.isnan(found)
@@ -208,7 +217,7 @@ class TestZoom:
         rows = np.array([1, 255], np.uint8).repeat(8)  # 300 m and 4 m
         codes = np.broadcast_to(np.tile(rows, 4)[:, None], (1, 64, 96))
         split = split_of(np.zeros((1, 64, 96, 3), np.uint8), codes * 0, codes)
-        depth = training(split, batch_size=1, crop_size=size, zoom=(zoom, zoom))[0].depth
+        depth = training(split, batch_size=1, crop_size=size, zoom=(zoom, zoom))[0].targets["depth"]
         valid = ~depth.isnan()
         assert 0.4 < valid.double().mean() < 0.6
         assert depth[valid].unique().tolist() == pytest.approx([left])
@@ -216,7 +225,7 @@ class TestZoom:
     def test_a_zoom_of_one_keeps_the_ends_of_the_range(self):
         codes = np.tile(np.array([1, 255], np.uint8), (1, 64, 48))
         split = split_of(np.zeros((1, 64, 96, 3), np.uint8), codes * 0, codes)
-        depth = training(split, batch_size=1, crop_size=(64, 96), zoom=(0.5, 1.0))[0].depth
+        depth = training(split, batch_size=1, crop_size=(64, 96), zoom=(0.5, 1.0))[0].targets["depth"]
         assert depth.unique().tolist() == [4, 300]
 
     def test_tilt_keeps_planar_depth(self):
@@ -230,52 +239,53 @@ class TestScoring:
         found = list(batches)
         assert len(found) == len(batches) == -(-7 // batch_size)
         assert [number for batch in found for number in batch.ids] == list(range(10, 17))
-        assert all(len(batch.ids) == len(batch.rgb) == len(batch.semseg) == len(batch.depth) for batch in found)
+        assert all(
+            len(batch.ids) == len(batch.image) == len(batch.targets["semseg"]) == len(batch.targets["depth"])
+            for batch in found
+        )
         assert [batch.ids for batch in batches] == [batch.ids for batch in found]  # again
 
     def test_pictures_are_cropped_from_the_top_left_to_multiples_of_32(self):
         split = tiny_split(height=70, width=100)
         (batch,) = scoring(split, 7)
-        assert batch.rgb.shape == (7, 3, 64, 96)
-        assert batch.rgb.is_contiguous(memory_format=torch.channels_last)
-        np.testing.assert_allclose(batch.rgb.permute(0, 2, 3, 1), split.rgb[:, :64, :96] / 255, atol=1e-7)
-        np.testing.assert_array_equal(batch.semseg, split.semseg[:, :64, :96])
-        np.testing.assert_array_equal(batch.depth, depth_of_code()[split.depth[:, :64, :96]])
+        assert batch.image.shape == (7, 3, 64, 96)
+        assert batch.image.is_contiguous(memory_format=torch.channels_last)
+        np.testing.assert_allclose(batch.image.permute(0, 2, 3, 1), split.images[:, :64, :96] / 255, atol=1e-7)
+        np.testing.assert_array_equal(batch.targets["semseg"], split.targets["semseg"][:, :64, :96])
+        np.testing.assert_array_equal(batch.targets["depth"], depth_of_code()[split.targets["depth"][:, :64, :96]])
 
     def test_the_report_s_pictures_become_704_by_352(self):
         split = tiny_split(count=1, height=360, width=720)
-        assert next(iter(scoring(split))).semseg.shape == (1, 352, 704)
+        assert next(iter(scoring(split))).targets["semseg"].shape == (1, 352, 704)
 
-    def test_a_split_without_labels_is_ignored_and_has_no_depth(self):
+    def test_a_split_without_labels_has_no_targets(self):
         split = tiny_split(labels=False)
         batch = next(iter(scoring(split)))
-        assert (batch.semseg == IGNORE_INDEX).all()
-        assert batch.depth.isnan().all()
-        assert batch.semseg.shape == batch.depth.shape == (4, 32, 64)
-        np.testing.assert_allclose(batch.rgb.permute(0, 2, 3, 1), split.rgb[:4, :32, :64] / 255, atol=1e-7)
+        assert not batch.targets
+        assert batch.image.shape == (4, 3, 32, 64)
+        np.testing.assert_allclose(batch.image.permute(0, 2, 3, 1), split.images[:4, :32, :64] / 255, atol=1e-7)
 
     def test_chosen_pictures_come_as_one_batch(self):
         split = tiny_split()
         batch = scoring(split).rows([5, 2])
         assert batch.ids == [15, 12]
-        np.testing.assert_array_equal(batch.semseg, split.semseg[[5, 2], :32, :64])
+        np.testing.assert_array_equal(batch.targets["semseg"], split.targets["semseg"][[5, 2], :32, :64])
 
     def test_the_packed_arrays_are_read_as_they_are(self, tmp_path):
-        files = list_split(write_tiny_miniscapes(tmp_path / "data"), "train")
-        split = pack(files, tmp_path / "cache", progress=False)
+        split = miniscapes(write_tiny_miniscapes(tmp_path / "data")).open("train", progress=False)
         (batch,) = scoring(split)
-        np.testing.assert_array_equal(batch.depth, depth_of_code()[split.depth])
+        np.testing.assert_array_equal(batch.targets["depth"], depth_of_code()[split.targets["depth"]])
         assert sorted(training(split, batch_size=3, crop_size=(32, 32), **FULL)[0].ids) == batch.ids == [0, 1, 2]
 
 
 class TestRefusals:
     def test_a_batch_larger_than_the_split(self):
-        with pytest.raises(UserError, match=r"schedule\.batch_size=8 is larger than the 7 training pictures"):
+        with pytest.raises(UserError, match=r"schedule\.batch_size=8 is larger than the 7 training images"):
             training(batch_size=8)
 
     @pytest.mark.parametrize("size", [(49, 40), (32, 73)])
     def test_a_crop_larger_than_the_pictures(self, size):
-        with pytest.raises(UserError, match=r"larger than the training pictures, which are 48 high and 72 wide"):
+        with pytest.raises(UserError, match=r"larger than the training images, which are 48 high and 72 wide"):
             training(crop_size=size)
 
     def test_a_crop_too_small_for_the_network(self):
@@ -283,7 +293,7 @@ class TestRefusals:
             training(crop_size=(31, 40))
 
     def test_training_pictures_without_labels(self):
-        with pytest.raises(UserError, match="no labels to train on"):
+        with pytest.raises(UserError, match="the train images have no semseg and no depth labels to train on"):
             training(tiny_split(labels=False))
 
     def test_scored_pictures_that_are_too_small(self):

@@ -10,12 +10,13 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from helpers.tiny_data import write_tiny_miniscapes
+from helpers.tiny_data import miniscapes, write_tiny_miniscapes
 from PIL import Image
 from rich.console import Console
 
 from mtl_seg_depth.data.check import inspect, print_inspection
-from mtl_seg_depth.data.miniscapes import READERS, DamagedFileError, list_split, scan_split
+from mtl_seg_depth.data.files import DamagedFileError
+from mtl_seg_depth.data.miniscapes import READERS
 from mtl_seg_depth.inference.photos import find_photos, read_photo
 from mtl_seg_depth.system.errors import UserError
 
@@ -79,7 +80,7 @@ def test_damaged_files_of_a_data_set_are_read_or_refused_by_name(
     assert tried(READERS[kind], path, whole)
     refused = sum(not tried(READERS[kind], path, damaged(whole, chance)) for _ in range(count))
     assert refused > count / 10
-    observed("damaged picture files are read or refused by name", tried=count, refused=refused, traces=0)
+    observed("damaged picture files are read or refused by name", tried=count, refused=refused)
 
 
 @pytest.mark.parametrize("format", ["JPEG", "PNG", "WEBP", "BMP", "TIFF", "GIF", "PPM"])
@@ -93,7 +94,7 @@ def test_damaged_photos_are_read_or_refused_by_name(
     path = tmp_path / f"photo.{format.lower()}"
     assert tried(read_photo, path, whole)
     refused = sum(not tried(read_photo, path, damaged(whole, chance)) for _ in range(count))
-    observed("damaged picture files are read or refused by name", tried=count, refused=refused, traces=0)
+    observed("damaged picture files are read or refused by name", tried=count, refused=refused)
 
 
 @pytest.mark.parametrize("kind", READERS)
@@ -135,15 +136,15 @@ NAMES = ["a b", "été", "日本", "new\nline", "tab\tbed", "'quoted\"", "[red]x
 @pytest.mark.parametrize("name", NAMES, ids=ascii)
 def test_any_name_of_a_folder_or_photo_works(tmp_path: Path, name: str) -> None:
     root = write_tiny_miniscapes(tmp_path / name / "data")
-    assert list_split(root, "train").ids == (0, 1, 2)
-    print_inspection(Console(file=io.StringIO()), inspect(root, progress=False))
+    assert miniscapes(root).files("train").ids == (0, 1, 2)
+    print_inspection(Console(file=io.StringIO()), inspect(miniscapes(root), progress=False))
     photo = tmp_path / name / f"{name[:200]}.png"
     Image.new("RGB", (8, 8)).save(photo)
     assert [found.path for found in find_photos(str(tmp_path / name), tmp_path / "out") if found.path == photo]
     assert read_photo(photo).shape == (8, 8, 3)
     (root / "train" / "rgb" / f"{name[:200]}.jpg").touch()
     with pytest.raises(UserError, match="1 files of the train split"):
-        list_split(root, "train")
+        miniscapes(root).files("train")
 
 
 def test_a_name_that_is_no_unicode_works(tmp_path: Path) -> None:
@@ -159,10 +160,14 @@ def test_links_in_a_circle_are_followed_nowhere(tmp_path: Path) -> None:
     (root / "self").symlink_to(root / "self")
     (root / "train" / "rgb" / "9.jpg").symlink_to(root / "train" / "rgb" / "9.jpg")
     assert len(find_photos(str(root), tmp_path / "out")) == sum(3 * count for count in (3, 2, 2))
-    _, problems = scan_split(root, "train")
+    _, problems = miniscapes(root).scan("train")
     assert [problem.path.name for problem in problems] == ["9.jpg"]
     for kind in ("semseg", "depth"):
         (root / "train" / kind / "9.png").symlink_to(root / "train" / kind / "9.png")
-    assert [error.path.name for error in inspect(root, progress=False).damaged] == ["9.jpg", "9.png", "9.png"]
+    assert [error.path.name for error in inspect(miniscapes(root), progress=False).damaged] == [
+        "9.jpg",
+        "9.png",
+        "9.png",
+    ]
     with pytest.raises(UserError, match="self: there is no such file or folder"):
         find_photos(str(root / "self"), tmp_path / "out")

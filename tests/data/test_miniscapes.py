@@ -3,21 +3,16 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from helpers.tiny_data import write_tiny_miniscapes
+from helpers.tiny_data import miniscapes, write_tiny_miniscapes
 from PIL import Image
 
-from mtl_seg_depth.data import miniscapes
-from mtl_seg_depth.data.miniscapes import (
-    DamagedFileError,
-    check_one_size,
-    list_split,
-    read_depth_code,
-    read_rgb,
-    read_semseg,
-    read_size,
-    scan_split,
-)
+from mtl_seg_depth.data.files import DamagedFileError, SplitFiles, check_one_size
+from mtl_seg_depth.data.miniscapes import READERS
 from mtl_seg_depth.system.errors import UserError
+
+
+def list_split(root: Path, split: str) -> SplitFiles:
+    return miniscapes(root).files(split)
 
 
 def save_grey(path: Path, values: np.ndarray) -> Path:
@@ -34,7 +29,7 @@ def test_ids_are_found_in_the_order_of_numbers(tmp_path: Path) -> None:
     root = write_tiny_miniscapes(tmp_path, {"train": 12}, 8, 8)
     files = list_split(root, "train")
     assert files.ids == tuple(range(12))
-    for kind, paths in files.by_kind.items():
+    for kind, paths in files.paths.items():
         assert [path.stem for path in paths] == [str(number) for number in range(12)]
         assert {path.parent.name for path in paths} == {kind}
 
@@ -45,8 +40,7 @@ def test_labels_may_be_absent_from_the_test_split_only(root: Path) -> None:
             (root / split / kind).rename(root / split / f"no-{kind}")
     files = list_split(root, "test")
     assert files.ids == (0, 1)
-    assert files.semseg is None
-    assert files.depth is None
+    assert list(files.paths) == list(files.readers) == ["rgb"]
     with pytest.raises(UserError, match="train/semseg: is not a folder"):
         list_split(root, "train")
 
@@ -67,7 +61,7 @@ def test_a_missing_root_is_explained(tmp_path: Path) -> None:
 def test_an_empty_or_unknown_split_is_refused(root: Path) -> None:
     for path in (root / "val").rglob("*.*"):
         path.unlink()
-    with pytest.raises(UserError, match="val/rgb holds no pictures"):
+    with pytest.raises(UserError, match="val/rgb holds no images"):
         list_split(root, "val")
     with pytest.raises(UserError, match="no split 'valid'; there are train, val, test"):
         list_split(root, "valid")
@@ -87,7 +81,7 @@ def test_unmatched_files_are_named_and_counted(tmp_path: Path) -> None:
     assert "semseg/2.png: there is no rgb/2.jpg beside it" in message
     assert "and 1 more" in message
     assert "4.png" not in message
-    assert scan_split(root, "train")[0].ids == (0, 5)
+    assert miniscapes(root).scan("train")[0].ids == (0, 5)
 
 
 @pytest.mark.parametrize("name", ["007.jpg", "3.jpeg", "cat.jpg", "3.png", "-1.jpg", "٣.jpg"])
@@ -105,7 +99,7 @@ def test_hidden_files_are_passed_over(root: Path) -> None:
 
 def test_rgb_is_what_pillow_decodes(root: Path) -> None:
     path = root / "train" / "rgb" / "0.jpg"
-    pixels = read_rgb(path)
+    pixels = READERS["rgb"](path)
     assert pixels.shape == (32, 64, 3)
     assert pixels.dtype == np.uint8
     with Image.open(path) as image:
@@ -118,14 +112,14 @@ def test_other_jpeg_modes_become_rgb(root: Path, tmp_path: Path, mode: str) -> N
         image.convert(mode).save(tmp_path / "0.jpg")
     with Image.open(tmp_path / "0.jpg") as image:
         assert image.mode == mode
-        np.testing.assert_array_equal(read_rgb(tmp_path / "0.jpg"), np.asarray(image.convert("RGB")))
+        np.testing.assert_array_equal(READERS["rgb"](tmp_path / "0.jpg"), np.asarray(image.convert("RGB")))
 
 
 def test_labels_and_codes_come_back_exactly(tmp_path: Path) -> None:
     labels = np.array([[*range(19), 255]])
-    np.testing.assert_array_equal(read_semseg(save_grey(tmp_path / "0.png", labels)), labels)
+    np.testing.assert_array_equal(READERS["semseg"](save_grey(tmp_path / "0.png", labels)), labels)
     codes = np.arange(256).reshape(16, 16)
-    np.testing.assert_array_equal(read_depth_code(save_grey(tmp_path / "1.png", codes)), codes)
+    np.testing.assert_array_equal(READERS["depth"](save_grey(tmp_path / "1.png", codes)), codes)
 
 
 @pytest.mark.parametrize("bits", [4, 8])
@@ -135,13 +129,13 @@ def test_palette_labels_are_read_as_indices(tmp_path: Path, bits: int) -> None:
     image.putdata(labels.ravel())
     image.putpalette([(7 * value + 3) % 256 for value in range(3 * 16)])
     image.save(tmp_path / "0.png", bits=bits)
-    np.testing.assert_array_equal(read_semseg(tmp_path / "0.png"), labels)
+    np.testing.assert_array_equal(READERS["semseg"](tmp_path / "0.png"), labels)
 
 
 def test_an_unknown_label_is_named(tmp_path: Path) -> None:
     path = save_grey(tmp_path / "7.png", np.array([[0, 18, 19], [255, 200, 0]]))
     with pytest.raises(DamagedFileError, match=r"7\.png: holds the label 19, 200; labels are 0\.\.18, or 255"):
-        read_semseg(path)
+        READERS["semseg"](path)
 
 
 @pytest.mark.parametrize(
@@ -155,19 +149,19 @@ def test_an_unknown_label_is_named(tmp_path: Path) -> None:
 )
 def test_other_png_formats_are_refused(tmp_path: Path, pixels: np.ndarray, reason: str) -> None:
     Image.fromarray(pixels).save(tmp_path / "0.png")
-    for read in (read_semseg, read_depth_code):
+    for kind in ("semseg", "depth"):
         with pytest.raises(DamagedFileError, match=f"is a {reason} PNG"):
-            read(tmp_path / "0.png")
+            READERS[kind](tmp_path / "0.png")
 
 
 @pytest.mark.parametrize("kind", ["rgb", "semseg", "depth"])
 @pytest.mark.parametrize("kept", [0.0, 0.5, 0.8])
 def test_a_file_cut_short_is_named(root: Path, kind: str, kept: float) -> None:
-    path = getattr(list_split(root, "train"), kind)[1]
+    path = list_split(root, "train").paths[kind][1]
     data = path.read_bytes()
     path.write_bytes(data[: int(kept * len(data))])
     with pytest.raises(DamagedFileError) as error:
-        miniscapes.READERS[kind](path)
+        READERS[kind](path)
     assert error.value.path == path
     assert str(path) in str(error.value)
 
@@ -177,9 +171,9 @@ def test_another_format_under_the_name_is_refused(root: Path) -> None:
     for path, data in ((picture, labels.read_bytes()), (labels, picture.read_bytes())):
         path.write_bytes(data)
     with pytest.raises(DamagedFileError, match="is not a readable JPEG"):
-        read_rgb(picture)
+        READERS["rgb"](picture)
     with pytest.raises(DamagedFileError, match="is not a readable PNG"):
-        read_semseg(labels)
+        READERS["semseg"](labels)
 
 
 def test_an_exif_rotation_is_refused(root: Path, tmp_path: Path) -> None:
@@ -189,10 +183,10 @@ def test_an_exif_rotation_is_refused(root: Path, tmp_path: Path) -> None:
         with Image.open(root / "train" / "rgb" / "0.jpg") as image:
             image.save(tmp_path / "0.jpg", exif=exif)
         if accepted:
-            assert read_rgb(tmp_path / "0.jpg").shape == (32, 64, 3)
+            assert READERS["rgb"](tmp_path / "0.jpg").shape == (32, 64, 3)
         else:
             with pytest.raises(DamagedFileError, match="EXIF rotation"):
-                read_rgb(tmp_path / "0.jpg")
+                READERS["rgb"](tmp_path / "0.jpg")
 
 
 @pytest.mark.filterwarnings("ignore::PIL.Image.DecompressionBombWarning")
@@ -204,12 +198,12 @@ def test_a_huge_picture_is_refused_before_it_is_decoded(tmp_path: Path, side: in
     data[29:33] = zlib.crc32(data[12:29]).to_bytes(4, "big")
     path.write_bytes(data)
     with pytest.raises(DamagedFileError, match=r"million are refused|exceeds limit"):
-        read_semseg(path)
+        READERS["semseg"](path)
 
 
 def test_unequal_sizes_are_named_with_both(tmp_path: Path) -> None:
     paths = [save_grey(tmp_path / f"{k}.png", np.zeros(size)) for k, size in enumerate([(4, 8), (4, 8), (5, 8)])]
-    sizes = [read_size(path, "depth") for path in paths]
+    sizes = [READERS["depth"].size(path) for path in paths]
     assert sizes == [(8, 4), (8, 4), (8, 5)]
     check_one_size(paths[:2], sizes[:2])
     with pytest.raises(DamagedFileError, match=r"2\.png: is 8 x 5 pixels, but .*0\.png is 8 x 4"):
@@ -218,4 +212,4 @@ def test_unequal_sizes_are_named_with_both(tmp_path: Path) -> None:
 
 def test_a_missing_file_is_named(tmp_path: Path) -> None:
     with pytest.raises(DamagedFileError, match=r"0\.jpg: cannot be opened"):
-        read_rgb(tmp_path / "0.jpg")
+        READERS["rgb"](tmp_path / "0.jpg")

@@ -1,3 +1,4 @@
+import errno
 import os
 import random
 import re
@@ -12,11 +13,12 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
-from helpers.tiny_data import write_tiny_miniscapes
+from helpers.tiny_data import miniscapes, write_tiny_miniscapes
 from PIL import Image
 
 from mtl_seg_depth.data import packed
-from mtl_seg_depth.data.miniscapes import READERS, DamagedFileError, list_split
+from mtl_seg_depth.data.files import DamagedFileError, Reader
+from mtl_seg_depth.data.miniscapes import READERS
 from mtl_seg_depth.data.packed import PackedSplit, packs_of, verify
 from mtl_seg_depth.system.errors import UserError
 
@@ -38,15 +40,22 @@ def decoded(monkeypatch: pytest.MonkeyPatch) -> list[Path]:
     """Every file that was decoded so far."""
     paths: list[Path] = []
 
-    def counting(read: Callable[[Path], np.ndarray]) -> Callable[[Path], np.ndarray]:
-        return lambda path: (paths.append(path), read(path))[1]
+    read = Reader.__call__
 
-    monkeypatch.setattr(packed, "READERS", {kind: counting(read) for kind, read in READERS.items()})
+    def counting(reader: Reader, path: Path) -> np.ndarray:
+        paths.append(path)
+        return read(reader, path)
+
+    monkeypatch.setattr(Reader, "__call__", counting)
     return paths
 
 
 def pack(root: Path, cache: Path, split: str = "train", **options: int) -> PackedSplit:
-    return packed.pack(list_split(root, split), cache, progress=False, **options)
+    return packed.pack(miniscapes(root).files(split), cache, progress=False, **options)
+
+
+def array_of(split: PackedSplit, kind: str) -> np.ndarray:
+    return split.images if kind == "rgb" else split.targets[kind]
 
 
 def folders(cache: Path) -> list[str]:
@@ -57,15 +66,15 @@ def folders(cache: Path) -> list[str]:
 @pytest.mark.parametrize("block", [packed._BLOCK_BYTES, 2 * 32 * 64 * 3, 1])
 def test_arrays_equal_what_the_files_hold(root: Path, cache: Path, monkeypatch: pytest.MonkeyPatch, block: int) -> None:
     monkeypatch.setattr(packed, "_BLOCK_BYTES", block)
-    files = list_split(root, "train")
+    files = miniscapes(root).files("train")
     split = pack(root, cache, workers=3)
     assert len(split) == 5
-    assert split.rgb.shape == (5, 32, 64, 3)
-    assert split.semseg.shape == split.depth.shape == (5, 32, 64)
+    assert split.images.shape == (5, 32, 64, 3)
+    assert split.targets["semseg"].shape == split.targets["depth"].shape == (5, 32, 64)
     assert split.ids.tolist() == [0, 1, 2, 3, 4]
     assert split.ids.dtype == np.int64
-    for kind, paths in files.by_kind.items():
-        array = getattr(split, kind)
+    for kind, paths in files.paths.items():
+        array = array_of(split, kind)
         assert array.dtype == np.uint8
         for pixels, path in zip(array, paths, strict=True):
             with Image.open(path) as image:
@@ -75,7 +84,7 @@ def test_arrays_equal_what_the_files_hold(root: Path, cache: Path, monkeypatch: 
 
 def test_arrays_cannot_be_written_to(root: Path, cache: Path) -> None:
     with pytest.raises(ValueError, match="read-only"):
-        pack(root, cache).rgb[0, 0, 0, 0] = 1
+        pack(root, cache).images[0, 0, 0, 0] = 1
 
 
 def test_a_split_without_labels(root: Path, cache: Path) -> None:
@@ -83,9 +92,8 @@ def test_a_split_without_labels(root: Path, cache: Path) -> None:
     for kind in ("semseg", "depth"):
         shutil.rmtree(root / "test" / kind)
     split = pack(root, cache, "test")
-    assert split.semseg is None
-    assert split.depth is None
-    assert split.rgb.shape == (2, 32, 64, 3)
+    assert not split.targets
+    assert split.images.shape == (2, 32, 64, 3)
     assert split.content_digest != with_labels.content_digest
 
 
@@ -108,7 +116,7 @@ def test_touched_sources_are_packed_again(root: Path, cache: Path, decoded: list
     assert second.content_digest == first.content_digest
     # The superseded pack is gone, yet a run that maps it reads on; the pack of the other split stays.
     assert folders(cache) == sorted([second.folder.name, other_split.folder.name])
-    np.testing.assert_array_equal(first.rgb, second.rgb)
+    np.testing.assert_array_equal(first.images, second.images)
 
 
 def test_a_changed_pixel_changes_the_content(root: Path, cache: Path) -> None:
@@ -119,7 +127,7 @@ def test_a_changed_pixel_changes_the_content(root: Path, cache: Path) -> None:
     Image.fromarray(labels).save(path)
     second = pack(root, cache)
     assert second.content_digest != first.content_digest
-    np.testing.assert_array_equal(second.semseg[2], labels)
+    np.testing.assert_array_equal(second.targets["semseg"][2], labels)
 
 
 def test_content_depends_on_neither_place_nor_time(root: Path, cache: Path, tmp_path: Path) -> None:
@@ -155,8 +163,8 @@ def flip(path: Path, position: int, bit: int = 0) -> None:
 
 
 def assert_as_the_files(split: PackedSplit, root: Path) -> None:
-    for kind, paths in list_split(root, split.split).by_kind.items():
-        np.testing.assert_array_equal(getattr(split, kind), np.stack([READERS[kind](path) for path in paths]))
+    for kind, paths in miniscapes(root).files(split.split).paths.items():
+        np.testing.assert_array_equal(array_of(split, kind), np.stack([READERS[kind](path) for path in paths]))
 
 
 def test_a_flipped_byte_is_found(root: Path, cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -167,33 +175,62 @@ def test_a_flipped_byte_is_found(root: Path, cache: Path, monkeypatch: pytest.Mo
         verify(split.folder)
 
 
-def test_a_flipped_byte_is_mended_before_it_is_read(
-    root: Path, cache: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, decoded: list[Path]
+def test_a_pack_with_a_flipped_byte_is_refused_before_it_is_read_and_built_again(
+    root: Path, cache: Path, monkeypatch: pytest.MonkeyPatch, decoded: list[Path]
 ) -> None:
     monkeypatch.setattr(packed, "_BLOCK_BYTES", 2 * 32 * 64 * 3)
-    first = pack(root, cache)
+    first, val = pack(root, cache), pack(root, cache, "val")
     flip(first.folder / "depth.npy", -1)
     decoded.clear()
     split = pack(root, cache)
     split.check([0, 1])
-    assert not caplog.text
-    split.check([1, 2, 4])
-    assert [path.name for path in decoded] == ["4.png"]
-    assert re.search(
-        r"depth\.npy is damaged within the pictures 4 to 4; it was built again from its sources", caplog.text
+    split.check([2, 3])
+    with pytest.raises(UserError) as error:
+        split.check([1, 2, 4])
+    assert str(error.value) == (
+        f"{first.folder}/depth.npy is damaged within the pictures 4 to 4. "
+        "The pack was removed; the same command builds it again"
     )
+    assert folders(cache) == [val.folder.name]
+    assert not decoded
+    split = pack(root, cache)
+    assert len(decoded) == 15
+    split.check(range(5))
     assert_as_the_files(split, root)
     verify(split.folder)
-    flip(first.folder / "depth.npy", -1)
+    assert split.content_digest == first.content_digest
+    assert folders(cache) == sorted([split.folder.name, val.folder.name])
+    flip(split.folder / "depth.npy", -1)
     split.check(range(5))  # a run looks at a block once
-    assert len(decoded) == 1
 
 
-def test_whichever_bit_of_a_pack_flips_a_run_reads_what_was_packed(
+def test_a_damaged_pack_is_refused_by_every_run_that_maps_it_and_built_again_once(root: Path, cache: Path) -> None:
+    first, second = pack(root, cache), pack(root, cache)
+    flip(first.folder / "rgb.npy", -1)
+    with pytest.raises(UserError, match=r"rgb\.npy is damaged within the pictures 0 to 4\. The pack was removed"):
+        first.check([4])
+    third = pack(root, cache)
+    for damaged in (second, first):
+        with pytest.raises(UserError, match=r"rgb\.npy is damaged .* The pack was removed"):
+            damaged.check([4])
+    assert folders(cache) == [third.folder.name]
+    verify(third.folder)
+
+
+def test_remains_of_a_removal_that_was_killed_are_in_nobody_s_way(root: Path, cache: Path) -> None:
+    split = pack(root, cache)
+    (cache / ".discarded" / "some").mkdir(parents=True)
+    flip(split.folder / "rgb.npy", -1)
+    with pytest.raises(UserError, match="The pack was removed"):
+        split.check([4])
+    assert folders(cache) == []
+
+
+def test_whichever_bit_of_a_pack_flips_nothing_but_what_was_packed_is_read(
     root: Path, cache: Path, monkeypatch: pytest.MonkeyPatch, extent: Extent, observed: Callable[..., None]
 ) -> None:
     monkeypatch.setattr(packed, "_BLOCK_BYTES", 2 * 32 * 64 * 3)
-    chance, flips = random.Random(0), extent(60, 1000)
+    chance, flips, refused = random.Random(0), extent(60, 1000), 0
     folder = pack(root, cache).folder
     for number in range(flips):
         names = ["rgb.npy", "semseg.npy", "depth.npy", "index.json"]
@@ -201,33 +238,38 @@ def test_whichever_bit_of_a_pack_flips_a_run_reads_what_was_packed(
         header_or_all = 128 if number % 3 == 0 else path.stat().st_size
         flip(path, chance.randrange(header_or_all), chance.randrange(8))
         split = pack(root, cache)
-        split.check(range(5))
+        try:
+            split.check(range(5))
+        except UserError as error:
+            refused += 1
+            assert re.search(r"\.npy is damaged within the pictures \d to \d\. The pack was removed", str(error))
+            assert folders(cache) == []
+            split = pack(root, cache)
+            split.check(range(5))
         assert_as_the_files(split, root)
         assert split.ids.tolist() == [0, 1, 2, 3, 4]
-    observed("a flipped bit in the packed cache is mended from the sources", flipped=flips, read=0)
+    assert refused > flips / 4
+    observed("a pack with a flipped bit is never read, and built again", flipped=flips, refused=refused)
 
 
-def test_what_cannot_be_mended_is_said(root: Path, cache: Path) -> None:
+def test_a_damaged_pack_that_cannot_be_removed_is_named(
+    root: Path, cache: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def read_only(path: Path, target: Path) -> Path:
+        raise OSError(errno.EROFS, os.strerror(errno.EROFS))
+
     split = pack(root, cache)
     flip(split.folder / "rgb.npy", -1)
-    os.utime(root / "train" / "rgb" / "3.jpg", ns=(1, 1))
-    with pytest.raises(UserError, match=r"rgb\.npy is damaged .*, and its sources are others by now; delete"):
-        split.check([4])
-
-
-@pytest.mark.skipif(os.geteuid() == 0, reason="root writes to whatever it likes")
-def test_a_cache_that_is_damaged_and_cannot_be_written_to_is_named(root: Path, cache: Path) -> None:
-    split = pack(root, cache)
-    flip(split.folder / "rgb.npy", -1)
-    (split.folder / "rgb.npy").chmod(0o444)
-    with pytest.raises(UserError, match=r"rgb\.npy is damaged .*, and cannot be repaired: .*Permission denied"):
-        split.check([4])
+    monkeypatch.setattr(Path, "rename", read_only)
+    for _ in range(2):
+        with pytest.raises(UserError, match=r"rgb\.npy is damaged .*, and the pack cannot be removed: .*Read-only"):
+            split.check([4])
 
 
 def test_a_shortened_pack_is_built_again(root: Path, cache: Path, decoded: list[Path]) -> None:
     split = pack(root, cache)
     os.truncate(split.folder / "rgb.npy", 1000)
-    assert pack(root, cache).rgb.shape == (5, 32, 64, 3)
+    assert pack(root, cache).images.shape == (5, 32, 64, 3)
     assert len(decoded) == 30
 
 
@@ -236,8 +278,9 @@ def test_a_pack_with_a_damaged_index_is_built_again(
 ) -> None:
     split = pack(root, cache)
     (split.folder / "index.json").write_text("{")
-    assert_as_the_files(pack(root, cache), root)
+    again = pack(root, cache)
     assert len(decoded) == 30
+    assert_as_the_files(again, root)
     assert f"the pack {split.folder} is damaged or incomplete; it is built again" in caplog.text
 
 
@@ -264,11 +307,13 @@ def test_a_bad_file_is_named_and_leaves_nothing_behind(root: Path, cache: Path) 
 
 
 def test_sources_that_change_meanwhile_are_refused(root: Path, cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    def meddling(path: Path) -> np.ndarray:
-        os.utime(path, ns=(1, 1))
-        return READERS["rgb"](path)
+    read = Reader.__call__
 
-    monkeypatch.setattr(packed, "READERS", {**READERS, "rgb": meddling})
+    def meddling(reader: Reader, path: Path) -> np.ndarray:
+        os.utime(path, ns=(1, 1))
+        return read(reader, path)
+
+    monkeypatch.setattr(Reader, "__call__", meddling)
     with pytest.raises(UserError, match="changed while being packed"):
         pack(root, cache)
     assert folders(cache) == []
@@ -312,20 +357,22 @@ def test_a_cache_that_cannot_be_written_to_is_named(root: Path, tmp_path: Path) 
 CHILD = """
 import sys, time
 from pathlib import Path
+from helpers.tiny_data import miniscapes
 from mtl_seg_depth.data import packed
-from mtl_seg_depth.data.miniscapes import READERS, list_split
+from mtl_seg_depth.data.files import Reader
 
 root, cache, pause = Path(sys.argv[1]), Path(sys.argv[2]), float(sys.argv[3])
-decoded = 0
+read, decoded = Reader.__call__, 0
 
-def slow(path):
+def slow(reader, path):
     global decoded
-    decoded += 1
-    time.sleep(pause)
-    return READERS["rgb"](path)
+    if reader.format == "JPEG":
+        decoded += 1
+        time.sleep(pause)
+    return read(reader, path)
 
-packed.READERS = {**READERS, "rgb": slow}
-packed.pack(list_split(root, "train"), cache, workers=1)
+Reader.__call__ = slow
+packed.pack(miniscapes(root).files("train"), cache, workers=1)
 print(decoded)
 """
 

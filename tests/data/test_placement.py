@@ -6,13 +6,13 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from helpers.facts import tasks
 from helpers.tiny_split import tiny_split
 
 from mtl_seg_depth.data import placement
 from mtl_seg_depth.data.augmentation import Augmentation
 from mtl_seg_depth.data.batches import Ahead, Batch, ScoringBatches, TrainingBatches
 from mtl_seg_depth.data.placement import DevicePixels, HostPixels, Place, place
-from mtl_seg_depth.tasks.depth.codec import DepthStatistics
 
 CPU = torch.device("cpu")
 CUDA = torch.device("cuda")
@@ -30,7 +30,7 @@ def training(where: Place, device: torch.device = CPU, **augmentation: Any) -> T
         Augmentation(**augmentation),
         batch_size=2,
         crop_size=(32, 40),
-        depth_range=DepthStatistics(mean=27, std=29),
+        tasks=tasks(),
         seed=0,
         device=device,
         place=where,
@@ -39,8 +39,8 @@ def training(where: Place, device: torch.device = CPU, **augmentation: Any) -> T
 
 def assert_identical(one: Batch, other: Batch) -> None:
     assert one.ids == other.ids
-    for name in ("rgb", "semseg", "depth"):
-        first, second = getattr(one, name), getattr(other, name)
+    assert one.targets.keys() == other.targets.keys()
+    for first, second in zip(one.tensors, other.tensors, strict=True):
         assert first.stride() == second.stride()
         torch.testing.assert_close(first, second, rtol=0, atol=0, equal_nan=True)
 
@@ -61,7 +61,11 @@ def test_training_batches_are_the_same_from_the_device_and_from_the_host(
 @pytest.mark.parametrize("labels", [True, False])
 def test_scoring_batches_are_the_same_from_the_device_and_from_the_host(labels: bool) -> None:
     split = tiny_split(labels=labels)
-    host, device = (ScoringBatches(split, batch_size=3, device=CPU, place=where) for where in ("host", "device"))
+    host, device = (
+        ScoringBatches(split, batch_size=3, tasks=tasks(), device=CPU, place=where) for where in ("host", "device")
+    )
+    assert isinstance(host.pixels, HostPixels)
+    assert isinstance(device.pixels, DevicePixels)
     for one, other in zip(host, device, strict=True):
         assert_identical(one, other)
     assert_identical(host.rows([5, 0, 2]), device.rows([5, 0, 2]))
@@ -83,23 +87,37 @@ def test_a_small_split_is_checked_and_read_once(
 def test_pixels_are_uploaded_piece_by_piece_and_all_of_them(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(placement, "UPLOAD_BYTES", 2 * 48 * 72 * 3)
     split = tiny_split()
-    np.testing.assert_array_equal(placement._upload(split.rgb, CPU).numpy(), split.rgb)
+    deep = np.random.default_rng(1).integers(0, 2**16, (7, 48, 72), np.uint16)
+    arrays = (split.images, split.targets["semseg"], deep)
+    for array, found in zip(arrays, DevicePixels(arrays, CPU).arrays, strict=True):
+        np.testing.assert_array_equal(found.numpy().view(array.dtype), array)
+        assert not np.shares_memory(found.numpy(), array)
 
 
 class TestWhere:
     def test_on_a_cpu_pixels_stay_mapped(self) -> None:
-        assert isinstance(place((tiny_split().rgb,), CPU), HostPixels)
+        assert isinstance(place((tiny_split().images,), CPU), HostPixels)
 
     @pytest.mark.parametrize(("free", "expected"), [(2.01, DevicePixels), (1.99, HostPixels)])
     def test_on_a_gpu_they_go_into_its_memory_if_they_take_at_most_half_of_what_is_free(
         self, free: float, expected: type, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         split = tiny_split()
-        assert split.semseg is not None
-        arrays = (split.rgb, split.semseg)
-        monkeypatch.setattr(placement, "_upload", lambda array, device: torch.from_numpy(array))
-        total = split.rgb.nbytes + split.semseg.nbytes
-        assert type(place(arrays, CUDA, free=int(free * total))) is expected
+        arrays = (split.images, split.targets["semseg"])
+        devices = []
+
+        class OnCpu(DevicePixels):
+            """In place of a GPU."""
+
+            def __init__(self, arrays: Any, device: torch.device, check: Any) -> None:
+                devices.append(device)
+                super().__init__(arrays, CPU, check)
+
+        monkeypatch.setattr(placement, "DevicePixels", OnCpu)
+        total = split.images.nbytes + split.targets["semseg"].nbytes
+        found = place(arrays, CUDA, free=int(free * total))
+        assert isinstance(found, expected)
+        assert found.device == CUDA or devices == [CUDA]
 
 
 class TestAhead:
@@ -144,9 +162,11 @@ class TestOnCuda:
     def test_crops_are_those_of_a_cpu(self) -> None:
         for step in range(4):
             one, other = training("device", CUDA, flip=0.5)[step], training("host", flip=0.5)[step]
-            assert one.semseg.cpu().equal(other.semseg)
-            torch.testing.assert_close(one.depth.cpu(), other.depth, rtol=0, atol=0, equal_nan=True)
-            torch.testing.assert_close(one.rgb.cpu(), other.rgb, rtol=1e-6, atol=0)
+            assert one.targets["semseg"].cpu().equal(other.targets["semseg"])
+            torch.testing.assert_close(
+                one.targets["depth"].cpu(), other.targets["depth"], rtol=0, atol=0, equal_nan=True
+            )
+            torch.testing.assert_close(one.image.cpu(), other.image, rtol=1e-6, atol=0)
 
     @pytest.mark.parametrize("views", VIEWS)
     def test_within_an_epoch_the_host_never_waits(self, views: str) -> None:

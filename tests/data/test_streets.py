@@ -14,13 +14,13 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from helpers.facts import CLASS_NAMES, NUM_CLASSES, encode_depth
 from numpy.typing import NDArray
 from PIL import Image
 
 from mtl_seg_depth.data.streets import SPLITS, Scene, render_scene, write, write_streets
 from mtl_seg_depth.system.errors import UserError
-from mtl_seg_depth.tasks.depth.codec import encode_depth
-from mtl_seg_depth.tasks.semseg.labels import CLASS_NAMES, NUM_CLASSES
+from mtl_seg_depth.tasks.depth.codec import DepthCodec
 
 SKY, ROAD = CLASS_NAMES.index("sky"), CLASS_NAMES.index("road")
 COUNTS = {"train": 5, "val": 2, "test": 1}
@@ -264,16 +264,18 @@ def test_too_little_space_is_said_before_the_work(tmp_path: Path, monkeypatch: p
         write_small(tmp_path)
 
 
-@pytest.mark.parametrize("failing", ["encode_depth", "render_scene"])
-def test_a_full_disk_is_a_clear_message(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, failing: str) -> None:
+@pytest.mark.parametrize(("where", "failing"), [(DepthCodec, "encode"), (write, "render_scene")])
+def test_a_full_disk_is_a_clear_message(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, where: object, failing: str
+) -> None:
     def full(*_: object) -> None:
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
-    original: Callable[..., object] = getattr(write, failing)
-    monkeypatch.setattr(write, failing, full)
+    original: Callable[..., object] = getattr(where, failing)
+    monkeypatch.setattr(where, failing, full)
     with pytest.raises(UserError, match="became full"):
         write_small(tmp_path)
-    monkeypatch.setattr(write, failing, original)
+    monkeypatch.setattr(where, failing, original)
     write_small(tmp_path)
     assert not list(tmp_path.rglob("*.tmp"))
 

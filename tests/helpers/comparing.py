@@ -23,12 +23,15 @@ def weights(run_folder: str | Path, name: str = "last.pt") -> dict[str, torch.Te
     return network
 
 
-def assert_same_run(one: str | Path, other: str | Path) -> None:
+def assert_same_run(one: str | Path, other: str | Path) -> int:
+    """Weights and scores of the two are the same; returns how many points of the first are not in the second."""
     for name in ("last.pt", "best.pt"):
         first, second = weights(one, name), weights(other, name)
         assert first.keys() == second.keys()
         assert all(first[key].equal(second[key]) for key in first), name
     assert scores(one) == scores(other)
+    steps = [step for step, _ in scores(other)]
+    return sum(step not in steps for step, _ in scores(one))
 
 
 def damage(path: Path) -> None:

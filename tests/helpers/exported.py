@@ -14,12 +14,12 @@ from rich.console import Console
 from torch import Tensor
 
 from helpers.composing import ROOT, compose, tiny
+from helpers.facts import NUM_CLASSES
 from helpers.tiny_data import write_tiny_miniscapes
 from mtl_seg_depth.inference import exporting
 from mtl_seg_depth.inference.trained import Trained, load_trained
 from mtl_seg_depth.records import checkpoint
 from mtl_seg_depth.runs.run import run
-from mtl_seg_depth.tasks.semseg.labels import NUM_CLASSES
 
 CPU = torch.device("cpu")
 FULL = ("model.aspp=true", "model.skip=true", "dilation=os16")
@@ -116,7 +116,7 @@ def truth(trained: Trained, rgb: Tensor) -> dict[str, Tensor]:
     if "semseg" in outputs:
         answer = {"semseg": outputs["semseg"].argmax(1), "probabilities": outputs["semseg"].softmax(1)}
     if "depth" in outputs:
-        answer["depth"] = trained.depth_norm.to_metres(outputs["depth"])
+        answer["depth"] = trained.tasks["depth"].norm.to_metres(outputs["depth"].squeeze(1))
     return answer
 
 

@@ -10,7 +10,7 @@ from typing import Any
 
 import torch
 
-from mtl_seg_depth.data import packed, sources
+from mtl_seg_depth.data import dataset, packed
 from mtl_seg_depth.runs import run
 from mtl_seg_depth.training.step import Step
 
@@ -88,11 +88,11 @@ def file_vanishes_while_packing() -> None:
 
     def vanishing(files: Any) -> str:
         digest = original(files)
-        Path(files.semseg[1]).unlink(missing_ok=True)
+        files.paths["semseg"][1].unlink(missing_ok=True)
         return digest
 
     packed.source_digest = vanishing
-    assert sources.pack is packed.pack
+    assert dataset.pack is packed.pack
 
 
 FAULTS = {

@@ -22,6 +22,7 @@ from typing import Any
 import torch
 from rich.console import Console
 
+from helpers import small_resnets
 from helpers.composing import compose
 from mtl_seg_depth.config import Settings, parse
 from mtl_seg_depth.runs.assembly import resolve
@@ -87,6 +88,7 @@ def fail_power(folder: Path, dice: random.Random) -> bool:
 
 
 def main() -> None:
+    small_resnets.install()
     kills, folder = int(sys.argv[1]), sys.argv[2]
 
     def run_in(name: str) -> Settings:

@@ -12,11 +12,15 @@ import random
 import signal
 import sys
 import time
+import traceback
 from pathlib import Path
 
-from helpers import sweeps_in
+from helpers import small_resnets, sweeps_in
 from mtl_seg_depth.sweeping import queue, summary, trial  # noqa: F401  (imported before the fork)
 from mtl_seg_depth.training.loop import Training
+
+BROKEN = 99
+"""Exit code of a worker that raised."""
 
 
 def begin(arguments: list[str], trainings: Path) -> int:
@@ -37,11 +41,13 @@ def begin(arguments: list[str], trainings: Path) -> int:
         return status
 
     Training.run = run  # type: ignore[method-assign]
-    code = 99
+    code = BROKEN
     try:
         code = sweeps_in.sweep(*arguments)
-    finally:
-        os._exit(code)
+    except BaseException:
+        traceback.print_exc()
+    sys.stderr.flush()
+    os._exit(code)
 
 
 def note(path: Path, line: str) -> None:
@@ -56,11 +62,14 @@ def is_over(worker: int) -> bool:
 
 
 def end(worker: int) -> int:
-    """Wait for its end; its exit code."""
-    return os.waitstatus_to_exitcode(os.waitpid(worker, 0)[1])
+    """Wait for its end; its exit code. No sweep comes to its end after one that could not even begin."""
+    code = os.waitstatus_to_exitcode(os.waitpid(worker, 0)[1])
+    assert code != BROKEN, "a worker could not run the sweep; its log says why"
+    return code
 
 
 def main() -> None:
+    small_resnets.install()
     kills, workers, overrides = int(sys.argv[1]), int(sys.argv[2]), sys.argv[4:]
     trainings = Path(sys.argv[3]) / "trainings"
     trainings.touch()
@@ -91,7 +100,7 @@ def main() -> None:
     codes += [end(worker) for worker in alive]
     # The same command once more closes what the last to die left open.
     codes += [end(start(number)) for number in range(sweep + 1)]
-    print(json.dumps({"sweeps": sweep + 1, "codes": codes}))
+    print(json.dumps({"sweeps": sweep + 1, "kills": hits, "codes": codes}))
 
 
 if __name__ == "__main__":

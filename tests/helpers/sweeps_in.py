@@ -10,7 +10,7 @@ from typing import Any
 import optuna
 import torch
 from hydra.core.global_hydra import GlobalHydra
-from torchvision.models import resnet18
+from torchvision.models import resnet
 
 from helpers.composing import ROOT
 from helpers.tiny_data import write_tiny_miniscapes
@@ -26,7 +26,7 @@ SIZES = {"train": 16, "val": 1, "test": 1}
 def prepare(folder: Path) -> Path:
     """Tiny data, and a file of encoder weights."""
     write_tiny_miniscapes(folder / "data", SIZES, height=32, width=64)
-    torch.save(resnet18().state_dict(), folder / "resnet18.pth")
+    torch.save(resnet.resnet18().state_dict(), folder / "resnet18.pth")
     return folder
 
 

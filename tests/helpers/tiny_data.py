@@ -7,7 +7,9 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from mtl_seg_depth.tasks.semseg.labels import IGNORE_INDEX, NUM_CLASSES
+from helpers.facts import IGNORE_INDEX, NUM_CLASSES, STATISTICS
+from mtl_seg_depth.data.miniscapes import Miniscapes
+from mtl_seg_depth.tasks.depth.codec import DepthStatistics
 
 COUNTS: Mapping[str, int] = {"train": 3, "val": 2, "test": 2}
 
@@ -32,6 +34,26 @@ def write_tiny_miniscapes(
             Image.fromarray(labels).save(root / split / "semseg" / f"{number}.png")
             Image.fromarray(codes).save(root / split / "depth" / f"{number}.png")
     return root
+
+
+def miniscapes(
+    root: Path,
+    cache: Path | None = None,
+    statistics: DepthStatistics = STATISTICS,
+    workers: int | None = None,
+    kind: type[Miniscapes] = Miniscapes,
+) -> Miniscapes:
+    """The data set in `root`, packed beside it by default; `kind` is a class that takes the arguments of its base."""
+    return kind(
+        root=str(root),
+        cache=str(cache or root.parent / "cache"),
+        crop_size=(32, 32),
+        depth_mean=statistics.mean,
+        depth_std=statistics.std,
+        depth_min=statistics.min,
+        depth_max=statistics.max,
+        workers=workers,
+    )
 
 
 def _blocks(

@@ -4,8 +4,8 @@ from pathlib import Path
 
 import numpy as np
 
+from helpers.facts import IGNORE_INDEX, NUM_CLASSES
 from mtl_seg_depth.data.packed import PackedSplit
-from mtl_seg_depth.tasks.semseg.labels import IGNORE_INDEX, NUM_CLASSES
 
 
 def tiny_split(count: int = 7, height: int = 48, width: int = 72, labels: bool = True, seed: int = 0) -> PackedSplit:
@@ -16,18 +16,19 @@ def tiny_split(count: int = 7, height: int = 48, width: int = 72, labels: bool =
     semseg[generator.random(shape) < 0.1] = IGNORE_INDEX
     depth = generator.integers(1, 256, shape, np.uint8)
     depth[generator.random(shape) < 0.1] = 0
-    return split_of(generator.integers(0, 256, (*shape, 3), np.uint8), *((semseg, depth) if labels else (None, None)))
+    image = generator.integers(0, 256, (*shape, 3), np.uint8)
+    return split_of(image, semseg, depth) if labels else split_of(image)
 
 
-def split_of(rgb: np.ndarray, semseg: np.ndarray | None, depth: np.ndarray | None) -> PackedSplit:
-    """A split of these arrays: rgb [N, H, W, 3], train ids and disparity codes [N, H, W]."""
+def split_of(image: np.ndarray, semseg: np.ndarray | None = None, depth: np.ndarray | None = None) -> PackedSplit:
+    """A split of these arrays: images [N, H, W, 3], class ids and depth codes [N, H, W]."""
+    targets = {"semseg": semseg, "depth": depth}
     return PackedSplit(
         folder=Path(),
         split="train",
-        rgb=rgb,
-        semseg=semseg,
-        depth=depth,
-        ids=np.arange(10, 10 + len(rgb), dtype=np.int64),
+        images=image,
+        targets={name: array for name, array in targets.items() if array is not None},
+        ids=np.arange(10, 10 + len(image), dtype=np.int64),
         digest="",
         content_digest="",
     )

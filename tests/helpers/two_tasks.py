@@ -4,6 +4,7 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn, optim
+from torch.nn.functional import mse_loss
 
 from helpers.composing import compose
 from mtl_seg_depth.config import parse
@@ -14,7 +15,7 @@ from mtl_seg_depth.training.step import Step
 from mtl_seg_depth.weighting.weighting import Weighting
 
 TASKS = ("semseg", "depth")
-GIVEN = {"tasks": TASKS, "steps_per_epoch": 3}
+GIVEN = {"tasks": TASKS, "steps_per_epoch": 3, "noise_factors": {"semseg": 1.0, "depth": 0.5}}
 """What assembly gives to every weighting."""
 
 
@@ -27,18 +28,17 @@ class Tiny(nn.Module):
         self.trunk = nn.Sequential(nn.Conv2d(3, 8, 3, padding=1), nn.BatchNorm2d(8), nn.ReLU())
         self.heads = nn.ModuleDict({task: nn.Conv2d(8, {"semseg": 4, "depth": 1}[task], 1) for task in tasks})
 
-    def forward(self, rgb: Tensor) -> dict[str, list[Tensor]]:
-        features = self.trunk(rgb)
-        outputs = {task: head(features) for task, head in self.heads.items()}
-        return {task: [out.squeeze(1) if task == "depth" else out] for task, out in outputs.items()}
+    def forward(self, image: Tensor) -> dict[str, list[Tensor]]:
+        features = self.trunk(image)
+        return {task: [head(features)] for task, head in self.heads.items()}
 
 
 def batch(step: int, device: str = "cpu") -> Batch:
     random = torch.Generator().manual_seed(step)
-    rgb = torch.rand(4, 3, 6, 6, generator=random)
+    image = torch.rand(4, 3, 6, 6, generator=random)
     semseg = torch.randint(0, 4, (4, 6, 6), generator=random)
-    depth = 3 * rgb.mean(1) + torch.rand(4, 6, 6, generator=random)
-    return Batch(rgb.to(device), semseg.to(device), depth.to(device), [0, 1, 2, 3])
+    depth = 3 * image.mean(1) + torch.rand(4, 6, 6, generator=random)
+    return Batch(image.to(device), {"semseg": semseg.to(device), "depth": depth.to(device)}, [0, 1, 2, 3])
 
 
 def configured(*overrides: str, tasks: tuple[str, ...] = TASKS) -> Weighting:
@@ -52,7 +52,11 @@ def step_with(weighting: Weighting, device: str = "cpu", **arguments: Any) -> St
     torch.manual_seed(0)
     network = Tiny(weighting.tasks).to(device, memory_format=torch.channels_last)
     weighting.to(device)
-    losses = {task: {"semseg": nn.CrossEntropyLoss(), "depth": nn.MSELoss()}[task] for task in weighting.tasks}
+    every: dict[str, Any] = {
+        "semseg": nn.CrossEntropyLoss(),
+        "depth": lambda raw, depth: mse_loss(raw.squeeze(1), depth),
+    }
+    losses = {task: every[task] for task in weighting.tasks}
     optimizer = optim.Adam(
         [{"params": list(network.parameters())}, {"params": list(weighting.parameters())}], lr=0.0, fused=True
     )

@@ -1,15 +1,13 @@
-"""Evaluating a tiny trained run: equal to its own validation, to the field's own scorer, stored and found again."""
+"""Evaluating a tiny trained run: equal to its own validation, stored and found again."""
 
 import json
 import shutil
-import subprocess
-import sys
 from pathlib import Path
 
-import numpy as np
 import pytest
-import torch
-from helpers.composing import ROOT, options, tiny
+from helpers.commands import Commands
+from helpers.composing import options, tiny
+from helpers.facts import CPU
 from helpers.tiny_data import write_tiny_miniscapes
 from helpers.trained_runs import HEIGHT, WIDTH, evaluate, only_run, quiet, settings_of
 from PIL import Image
@@ -19,10 +17,7 @@ from mtl_seg_depth.inference import evaluation
 from mtl_seg_depth.inference.trained import load_trained
 from mtl_seg_depth.records.record import read_points
 from mtl_seg_depth.runs.run import run
-from mtl_seg_depth.scoring.metrics import ConfusionMatrix, DistanceErrors, distance_names, mean_iou
 from mtl_seg_depth.system.errors import UserError
-
-CPU = torch.device("cpu")
 
 
 def test_the_validation_split_scores_what_it_scored_in_training(folder: Path) -> None:
@@ -136,75 +131,6 @@ def test_a_training_that_is_alive_is_left_alone(folder: Path, monkeypatch: pytes
         evaluate(folder)
 
 
-def test_mean_iou_is_that_of_the_cityscapes_projects_own_scorer(folder: Path, tmp_path: Path) -> None:
-    scorer = pytest.importorskip("cityscapesscripts.evaluation.evalPixelLevelSemanticLabeling")
-    from cityscapesscripts.helpers.labels import trainId2label
-
-    def to_ids(train_ids: np.ndarray) -> np.ndarray:
-        table = np.zeros(256, np.uint8)  # ignored pixels become "unlabeled"
-        for train_id in range(19):
-            table[train_id] = trainId2label[train_id].id
-        return table[train_ids]
-
-    generator = np.random.default_rng(0)
-    matrix = ConfusionMatrix(CPU)
-    files: dict[str, list[str]] = {"truth": [], "predicted": []}
-    for number in range(3):
-        labels = generator.integers(0, 19, (37, 53)).astype(np.uint8)
-        labels[labels == 17] = 255  # one class is nowhere
-        predicted = np.where(generator.random(labels.shape) < 0.6, labels, generator.integers(0, 17, labels.shape))
-        predicted = np.where(predicted == 255, 3, predicted).astype(np.uint8)
-        matrix.update(torch.from_numpy(predicted)[None].long(), torch.from_numpy(labels)[None].long())
-        for kind, pixels in (("truth", labels), ("predicted", predicted)):
-            path = tmp_path / f"{kind}_{number}.png"
-            Image.fromarray(to_ids(pixels)).save(path)
-            files[kind].append(str(path))
-    arguments = scorer.args
-    arguments.evalInstLevelScore, arguments.quiet, arguments.JSONOutput = False, True, False
-    theirs = scorer.evaluateImgLists(files["predicted"], files["truth"], arguments)
-    assert mean_iou(matrix.iou()) / 100 == pytest.approx(theirs["averageScoreClasses"], abs=1e-6)
-    ours = matrix.iou().tolist()
-    for train_id in range(19):
-        score = theirs["classScores"][trainId2label[train_id].name]
-        assert ours[train_id] == pytest.approx(score, abs=1e-6, nan_ok=True)
-
-
-def test_errors_by_distance_against_numpy() -> None:
-    generator = np.random.default_rng(1)
-    depth = generator.uniform(4, 120, (3, 11, 13)).astype(np.float32)
-    depth.flat[:4] = 10, 20, 40, 80  # a band begins with its first metre
-    predicted = (depth * generator.uniform(0.6, 1.6, depth.shape)).astype(np.float32)
-    depth[generator.random(depth.shape) < 0.2] = np.nan
-    errors = DistanceErrors(CPU)
-    for index in range(3):
-        errors.update(torch.from_numpy(predicted[index : index + 1]), torch.from_numpy(depth[index : index + 1]))
-    computed = errors.compute()
-    assert list(computed) == distance_names() == ["0-10", "10-20", "20-40", "40-80", "80-up"]
-    valid = ~np.isnan(depth)
-    for (low, high), values in zip(
-        [(0, 10), (10, 20), (20, 40), (40, 80), (80, np.inf)], computed.values(), strict=True
-    ):
-        inside = valid & (depth >= low) & (depth < high)
-        d, p = depth[inside].astype(np.float64), predicted[inside].astype(np.float64)
-        expected = {
-            "mae": np.abs(p - d).mean(),
-            "rmse": np.sqrt(((p - d) ** 2).mean()),
-            "abs_rel": (np.abs(p - d) / d).mean(),
-            "delta1": (np.maximum(p / d, d / p) < 1.25).mean(),
-            "pixels": 100 * inside.sum() / valid.sum(),
-        }
-        assert values == pytest.approx(expected, rel=1e-5)
-
-
-def test_a_band_without_a_pixel_has_no_errors() -> None:
-    errors = DistanceErrors(CPU)
-    errors.update(torch.full((1, 2, 2), 12.0), torch.full((1, 2, 2), 15.0))
-    computed = errors.compute()
-    assert computed["10-20"] == pytest.approx({"mae": 3, "rmse": 3, "abs_rel": 0.2, "delta1": 0, "pixels": 100})
-    assert computed["0-10"]["pixels"] == 0
-    assert np.isnan(computed["0-10"]["mae"])
-
-
 def test_the_tables_say_what_was_measured(folder: Path) -> None:
     evaluate(folder)
     result = evaluate(folder, "tta=flip")
@@ -257,17 +183,13 @@ def test_a_single_task_network_is_scored_on_its_task_and_hands_in_nothing(folder
         evaluate(folder, "run=depth", f"submission={tmp_path}/out.zip")
 
 
-def test_from_the_command_line_and_in_a_sweep(folder: Path) -> None:
-    def command(*arguments: str) -> subprocess.CompletedProcess[str]:
-        places = [f"paths.outputs={folder}/outputs", "run=first", "device=cpu", "split=test"]
-        line = [sys.executable, str(ROOT / "evaluate.py"), *arguments, *places]
-        return subprocess.run(line, capture_output=True, text=True, check=False)
-
-    done = command()
+def test_from_the_command_line_and_in_a_sweep(folder: Path, command: Commands) -> None:
+    line = ["evaluate.py", f"paths.outputs={folder}/outputs", "run=first", "device=cpu", "split=test"]
+    done = command(*line)
     assert done.returncode == 0, done.stderr
     assert "mean IoU, % ↑" in done.stdout
-    assert "was evaluated before" in command().stdout
-    done = command("-m", "tta.scales=[1],[1,1.5]")
+    assert "was evaluated before" in command(*line).stdout
+    done = command(*line, "-m", "tta.scales=[1],[1,1.5]")
     assert done.returncode == 0, done.stderr
     stored = (only_run(folder, "first") / "evaluations").iterdir()
     assert sorted(path.name.rpartition("-")[0] for path in stored) == ["test-none", "test-scales_1_1.5"]

@@ -14,6 +14,7 @@ import pytest
 import torch
 from helpers.composing import ROOT, compose
 from helpers.exported import SIZES, Export, Make, assert_same, exporter, load, one_thread, random_rgb, trainer, truth
+from helpers.facts import CLASS_NAMES, NUM_CLASSES
 from torch import Tensor
 
 from mtl_seg_depth.config import parse_as
@@ -21,7 +22,6 @@ from mtl_seg_depth.inference import deployed, exporting
 from mtl_seg_depth.inference.deployed import Deployed, compare
 from mtl_seg_depth.inference.exporting import ExportSettings
 from mtl_seg_depth.system.errors import UserError
-from mtl_seg_depth.tasks.semseg.labels import CLASS_NAMES, NUM_CLASSES
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -142,7 +142,7 @@ def off_by(change: Callable[[dict[str, Tensor]], None], network: Deployed) -> Ca
 
 def test_a_copy_that_differs_is_refused_and_a_tie_is_not(runs: Make) -> None:
     trained = load(runs("baseline"))
-    network = Deployed(trained.network, trained.depth_norm, probabilities=True).eval()
+    network = Deployed(trained.network, trained.tasks, probabilities=True).eval()
     assert compare(network, off_by(lambda answer: None, network)).labels == 0
 
     def farther(answer: dict[str, Tensor]) -> None:

@@ -7,7 +7,7 @@ import pytest
 from helpers.photographs import picture, save
 from PIL import Image
 
-from mtl_seg_depth.data.miniscapes import DamagedFileError
+from mtl_seg_depth.data.files import DamagedFileError
 from mtl_seg_depth.inference.photos import find_photos, read_photo
 
 

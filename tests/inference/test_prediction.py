@@ -1,15 +1,15 @@
 """Predicting people's own pictures: which files, in what shape they come, and what is written."""
 
 import json
-import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 import torch
-from helpers.composing import ROOT, compose
+from helpers.commands import Commands
+from helpers.composing import compose
+from helpers.facts import palette, tasks
 from helpers.photographs import picture, save
 from helpers.trained_runs import quiet
 from PIL import Image
@@ -21,7 +21,6 @@ from mtl_seg_depth.inference import prediction
 from mtl_seg_depth.inference.prediction import PredictionSettings, Summary, predict_photo, save_depth
 from mtl_seg_depth.system.errors import UserError
 from mtl_seg_depth.system.quoting import quote_names
-from mtl_seg_depth.tasks.semseg.labels import palette
 
 PRODUCTS = ("labels.png", "depth.png", "depth_colour.png", "overlay.png", "sheet.png")
 
@@ -103,7 +102,7 @@ def test_any_size_is_predicted_and_keeps_it(size: tuple[int, int]) -> None:
         assert seen == [size]
         rgb = picture(*size)
         np.testing.assert_allclose(result["depth"], rgb[..., 1] / 255 * 100 + 4, rtol=1e-5)
-    sheet = prediction_sheet(picture(*size), result, "a name that is far too long for a picture as narrow as this")
+    sheet = prediction_sheet(picture(*size), result, tasks(), "a name that is far too long for an image so narrow")
     assert min(sheet.size) > 50
 
 
@@ -225,13 +224,13 @@ def test_lists_and_what_is_quoted_already_stay_as_they_are() -> None:
     assert compose(arguments[0], config="predict")["input"] == ["a.png", "b.png"]
 
 
-def test_from_the_command_line_damage_makes_the_exit_code_1(trained_folder: Path, photos: Path, tmp_path: Path) -> None:
+def test_from_the_command_line_damage_makes_the_exit_code_1(
+    trained_folder: Path, photos: Path, tmp_path: Path, command: Commands
+) -> None:
     (photos / "broken.png").write_bytes(b"no picture")
     arguments = ["run=first", "device=cpu", f"paths.outputs={trained_folder}/outputs", f"input={photos}/*"]
     arguments += [f"output={tmp_path}/où (1)", "write=[sheet]"]
-    done = subprocess.run(
-        [sys.executable, str(ROOT / "predict.py"), *arguments], capture_output=True, text=True, check=False
-    )
+    done = command("predict.py", *arguments)
     assert done.returncode == 1, done.stderr
     assert "1 pictures predicted" in done.stdout
     assert f"failed: {photos}/broken.png: is no picture that can be read" in done.stdout

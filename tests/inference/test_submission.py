@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from helpers.facts import encode_depth
 from helpers.trained_runs import HEIGHT, WIDTH, evaluate, quiet, settings_of
 from PIL import Image
 
@@ -16,14 +17,13 @@ from mtl_seg_depth.inference.trained import load_trained
 from mtl_seg_depth.scoring.predictor import Predictor
 from mtl_seg_depth.system.errors import UserError
 from mtl_seg_depth.system.precision import Precision
-from mtl_seg_depth.tasks.depth.codec import encode_depth
 
 CPU = torch.device("cpu")
 
 
 def predictor_of(folder: Path) -> Predictor:
     trained = load_trained("first", folder / "outputs", CPU)
-    return Predictor(trained.network, trained.depth_norm, Precision("fp32"))
+    return Predictor(trained.network, trained.tasks, Precision("fp32"))
 
 
 def test_a_submission_holds_every_picture_in_full_size(folder: Path, tmp_path: Path) -> None:

@@ -13,3 +13,8 @@ def one_thread() -> Iterator[None]:
     torch.set_num_threads(1)
     yield
     torch.set_num_threads(before)
+
+
+@pytest.fixture(scope="module", autouse=True)
+def of_the_real_network(real_resnets: None) -> None:
+    """What is said of a network here is said of the one that people train."""

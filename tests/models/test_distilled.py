@@ -1,15 +1,16 @@
 import pytest
 import torch
-from torch import nn
+from helpers.facts import OUTPUTS
 
 from mtl_seg_depth.models.distilled import Distilled
+from mtl_seg_depth.models.encoder import Encoder
 from mtl_seg_depth.models.gate import Gate
 
 OTHER = {"semseg": "depth", "depth": "semseg"}
-FINE, DEEPEST = torch.randn(2, 8, 8, 8), torch.randn(2, 16, 2, 2)
+FEATURES = [torch.randn(2, 8, side, side) for side in (16, 8, 4, 2)] + [torch.randn(2, 16, 2, 2)]
 
 
-class Features(nn.Module):
+class Features(Encoder):
     """Stands for an encoder that is not asked to encode."""
 
     strides = (2, 4, 8, 16, 32)
@@ -18,7 +19,7 @@ class Features(nn.Module):
 
 def distilled(gate="shared"):
     torch.manual_seed(0)
-    return Distilled(Features(), gate=gate, aspp=False).eval()
+    return Distilled(Features(), OUTPUTS, gate=gate, aspp=False).eval()
 
 
 def with_features_of(network, task, factor):
@@ -38,9 +39,9 @@ def with_features_of(network, task, factor):
 @pytest.mark.parametrize("task", OTHER)
 def test_second_predictions_are_of_own_features_plus_the_other_task_s_message(task, gate):
     network = distilled(gate)
-    own, first = network.branch(task, FINE, DEEPEST)
-    others, _ = network.branch(OTHER[task], FINE, DEEPEST)
-    predictions = network.decode(FINE, DEEPEST)[task]
+    own, first = network.branch(task, FEATURES)
+    others, _ = network.branch(OTHER[task], FEATURES)
+    predictions = network.decode(FEATURES)[task]
     torch.testing.assert_close(predictions[0], first)
     torch.testing.assert_close(predictions[1], network.refined[task](own + network.gates[OTHER[task]](others)))
 
@@ -49,8 +50,8 @@ def test_second_predictions_are_of_own_features_plus_the_other_task_s_message(ta
 @pytest.mark.parametrize("task", OTHER)
 def test_a_task_without_features_sends_no_message_and_still_hears_the_other(task):
     network = distilled()
-    before, (heard, _) = network.decode(FINE, DEEPEST), network.branch(OTHER[task], FINE, DEEPEST)
-    after = with_features_of(network, task, 0).decode(FINE, DEEPEST)
+    before, (heard, _) = network.decode(FEATURES), network.branch(OTHER[task], FEATURES)
+    after = with_features_of(network, task, 0).decode(FEATURES)
     # The silent one predicts from the message alone, the other one from its own features alone.
     torch.testing.assert_close(after[task][1], network.refined[task](network.gates[OTHER[task]](heard)))
     torch.testing.assert_close(after[OTHER[task]][1], network.refined[OTHER[task]](heard))
@@ -67,7 +68,7 @@ def test_the_shared_gate_is_one_module_and_per_task_are_two():
 
 def test_with_a_gate_each_it_is_the_sender_s_that_a_message_passes():
     network = distilled("per_task")
-    network.decode(FINE, DEEPEST)["depth"][1].sum().backward()
+    network.decode(FEATURES)["depth"][1].sum().backward()
     assert network.gates["semseg"].message.weight.grad is not None
     assert network.gates["depth"].message.weight.grad is None
 

@@ -2,24 +2,27 @@
 
 import pytest
 import torch
+from helpers.facts import OUTPUTS
+from torch import nn
 
 from mtl_seg_depth.models.branched import Branched
 from mtl_seg_depth.models.distilled import Distilled
-from mtl_seg_depth.models.encoder import ResNetEncoder
+from mtl_seg_depth.models.encoder import Encoder
 from mtl_seg_depth.models.joint import Joint
+from mtl_seg_depth.models.resnet import ResNetEncoder
 from mtl_seg_depth.models.single import Single
 
 OS16 = (False, False, True)
 HEADS_SE = {"aspp_se": True, "decoder_se": True}
 ARCHITECTURES = {
-    "baseline": lambda encoder: Joint(encoder, aspp=False, skip=False),
+    "baseline": lambda encoder, outputs: Joint(encoder, outputs, aspp=False, skip=False),
     "joint": Joint,
     "branched": Branched,
     "distilled, one gate": Distilled,
-    "distilled, two gates": lambda encoder: Distilled(encoder, gate="per_task"),
-    "semseg alone": lambda encoder: Single(encoder, task="semseg"),
-    "depth alone": lambda encoder: Single(encoder, task="depth"),
-    "squeeze-and-excitation": lambda encoder: Branched(encoder, **HEADS_SE),
+    "distilled, two gates": lambda encoder, outputs: Distilled(encoder, outputs, gate="per_task"),
+    "semseg alone": lambda encoder, outputs: Single(encoder, outputs, task="semseg"),
+    "depth alone": lambda encoder, outputs: Single(encoder, outputs, task="depth"),
+    "squeeze-and-excitation": lambda encoder, outputs: Branched(encoder, outputs, **HEADS_SE),
 }
 every_architecture = pytest.mark.parametrize("build", ARCHITECTURES.values(), ids=ARCHITECTURES)
 
@@ -27,7 +30,7 @@ every_architecture = pytest.mark.parametrize("build", ARCHITECTURES.values(), id
 def on_meta(build, name="resnet18", flags=OS16, se=False, **arguments):
     """A network without values: quick to build and run, and its shapes are real."""
     with torch.device("meta"):
-        return build(ResNetEncoder(name, flags, se=se), **arguments).eval()
+        return build(ResNetEncoder(name, flags, se=se), OUTPUTS, **arguments).eval()
 
 
 def count(network):
@@ -67,7 +70,7 @@ def test_predictions_have_the_picture_s_size(build):
     for size in ((352, 704), (256, 256), (130, 250)):
         predictions = network(torch.empty(2, 3, *size, device="meta"))
         assert tuple(predictions) == network.tasks
-        expected = {"semseg": (2, 19, *size), "depth": (2, *size)}
+        expected = {"semseg": (2, 19, *size), "depth": (2, 1, *size)}
         for task, several in predictions.items():
             assert len(several) == (2 if isinstance(network, Distilled) else 1)
             assert all(tuple(prediction.shape) == expected[task] for prediction in several)
@@ -88,11 +91,11 @@ def test_a_picture_that_is_too_small_is_refused_with_its_size(build):
 
 
 def test_the_smallest_picture_passes():
-    assert on_meta(Joint)(torch.empty(1, 3, 32, 32, device="meta"))["depth"][0].shape == (1, 32, 32)
+    assert on_meta(Joint)(torch.empty(1, 3, 32, 32, device="meta"))["depth"][0].shape == (1, 1, 32, 32)
 
 
-def test_rgb_is_normalised_with_the_imagenet_statistics():
-    network = Joint(ResNetEncoder("resnet18"), aspp=False, skip=False).eval()
+def test_images_are_normalised_with_the_encoder_s_statistics_which_are_imagenet_s():
+    network = Joint(ResNetEncoder("resnet18"), OUTPUTS, aspp=False, skip=False).eval()
     seen = []
     network.encoder.register_forward_pre_hook(lambda module, arguments: seen.append(arguments[0]))
     rgb = torch.tensor([0.485, 0.456 + 0.224, 0.0]).view(1, 3, 1, 1).expand(1, 3, 32, 32)
@@ -103,27 +106,27 @@ def test_rgb_is_normalised_with_the_imagenet_statistics():
 
 
 def test_predictions_are_bilinear_enlargements_of_stride_four():
-    network = Joint(ResNetEncoder("resnet18")).eval()
+    network = Joint(ResNetEncoder("resnet18"), OUTPUTS).eval()
     coarse = torch.randn(1, 20, 16, 24)
-    network.decode = lambda fine, deepest: {"semseg": [coarse[:, :19]], "depth": [coarse[:, 19:]]}
+    network.decode = lambda features: {"semseg": [coarse[:, :19]], "depth": [coarse[:, 19:]]}
     with torch.no_grad():
         predictions = network(torch.zeros(1, 3, 64, 96))
     full = torch.nn.functional.interpolate(coarse, scale_factor=4, mode="bilinear", align_corners=False)
     torch.testing.assert_close(predictions["semseg"][0], full[:, :19])
-    torch.testing.assert_close(predictions["depth"][0], full[:, 19])
+    torch.testing.assert_close(predictions["depth"][0], full[:, 19:])
 
 
 def test_without_a_skip_the_fine_features_do_not_matter():
     for skip in (False, True):
-        network = Branched(ResNetEncoder("resnet18"), skip=skip).eval()
+        network = Branched(ResNetEncoder("resnet18"), OUTPUTS, skip=skip).eval()
         fine, deepest = torch.randn(2, 1, 64, 8, 8), torch.randn(1, 512, 1, 1)
         with torch.no_grad():
-            one, other = (network.decode(features, deepest)["semseg"][0] for features in fine)
+            one, other = (network.decode([None, features, deepest])["semseg"][0] for features in fine)
         assert torch.equal(one, other) != skip
 
 
 def test_the_branches_of_a_branched_network_share_nothing_but_the_encoder():
-    network = Branched(ResNetEncoder("resnet18"), aspp=False, skip=False)
+    network = Branched(ResNetEncoder("resnet18"), OUTPUTS, aspp=False, skip=False)
     network(torch.rand(2, 3, 32, 32))["depth"][0].sum().backward()
     with_gradient = {key for key, value in network.named_parameters() if value.grad is not None}
     assert with_gradient == {key for key, _ in network.named_parameters() if ".semseg." not in key}
@@ -133,7 +136,7 @@ def test_the_branches_of_a_branched_network_share_nothing_but_the_encoder():
 @pytest.mark.parametrize("rates", [(1,), (3, 6, 9), (6, 12, 18, 24)])
 def test_any_number_of_atrous_rates(rates):
     network = on_meta(Branched, atrous_rates=rates)
-    assert network(torch.empty(1, 3, 64, 64, device="meta"))["depth"][0].shape == (1, 64, 64)
+    assert network(torch.empty(1, 3, 64, 64, device="meta"))["depth"][0].shape == (1, 1, 64, 64)
     per_rate = 512 * 256 * 9 + 2 * 256 + 256 * 256  # a 3x3, its BatchNorm, and its share of the projection
     assert count(network) - count(on_meta(Branched)) == 2 * per_rate * (len(rates) - 3)
 
@@ -154,3 +157,53 @@ def test_unknown_tasks_and_gates_are_refused_with_those_there_are():
         on_meta(Single, task="normals")
     with pytest.raises(ValueError, match="shared or per_task, not 'both'"):
         on_meta(Distilled, gate="both")
+
+
+class Strided(Encoder):
+    """An encoder of other strides and channels than a ResNet, which states no statistics."""
+
+    def __init__(self, *strides):
+        super().__init__()
+        self.strides = strides
+        self.out_channels = [8 * (index + 1) for index in range(len(strides))]
+        self.convolutions = nn.ModuleList(nn.Conv2d(3, channels, 1) for channels in self.out_channels)
+
+    def forward(self, image):
+        return [
+            convolution(nn.functional.avg_pool2d(image, stride, ceil_mode=True))
+            for convolution, stride in zip(self.convolutions, self.strides, strict=True)
+        ]
+
+
+@pytest.mark.parametrize("strides", [(4, 8, 16), (1, 2, 4, 32), (8, 16), (2, 3), (2,)])
+def test_any_encoder_that_keeps_the_contract_fits_every_architecture(strides):
+    for build in (Joint, Branched, Distilled):
+        with torch.device("meta"):
+            network = build(Strided(*strides), OUTPUTS).eval()
+        predictions = network(torch.empty(2, 3, 64, 96, device="meta"))
+        assert {task: several[-1].shape[1:] for task, several in predictions.items()} == {
+            "semseg": (19, 64, 96),
+            "depth": (1, 64, 96),
+        }
+
+
+def test_an_encoder_without_statistics_sees_images_as_they_are():
+    network = Joint(Strided(4, 8), OUTPUTS, aspp=False, skip=False).eval()
+    seen = []
+    network.encoder.register_forward_pre_hook(lambda module, arguments: seen.append(arguments[0]))
+    image = torch.rand(1, 3, 32, 32)
+    with torch.no_grad():
+        network(image)
+    torch.testing.assert_close(seen[0], image, rtol=0, atol=0)
+
+
+@pytest.mark.parametrize("build", [Joint, Branched, Distilled])
+def test_any_number_of_tasks_of_any_number_of_channels(build):
+    outputs = {"normals": 3, "semseg": 5, "depth": 1}
+    with torch.device("meta"):
+        network = build(ResNetEncoder("resnet18"), outputs, aspp=False).eval()
+    assert network.tasks == ("normals", "semseg", "depth")
+    predictions = network(torch.empty(2, 3, 32, 64, device="meta"))
+    assert {task: several[-1].shape[1:] for task, several in predictions.items()} == {
+        task: (channels, 32, 64) for task, channels in outputs.items()
+    }

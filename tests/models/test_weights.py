@@ -13,7 +13,7 @@ from safetensors.torch import save_file
 from torch import nn
 from torchvision.models import ResNet18_Weights, resnet
 
-from mtl_seg_depth.models.encoder import ResNetEncoder
+from mtl_seg_depth.models.resnet import ResNetEncoder
 from mtl_seg_depth.models.weights import load_pretrained
 from mtl_seg_depth.system.errors import UserError
 

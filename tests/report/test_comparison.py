@@ -4,11 +4,23 @@ import math
 from pathlib import Path
 
 import pytest
-from helpers.report_store import MINISCAPES, STREETS, TABLES, Row, Store, report_rows, scores_of, write, write_points
+from helpers.report_store import (
+    MINISCAPES,
+    STREETS,
+    TABLES,
+    Row,
+    Store,
+    report_rows,
+    scores_of,
+    write,
+    write_evaluation,
+    write_points,
+    write_result,
+)
 
-from mtl_seg_depth.report.comparison import Comparison, compare, rank
+from mtl_seg_depth.report.comparison import Comparison, best, compare, ranks
 from mtl_seg_depth.report.store import read_studies
-from mtl_seg_depth.scoring.metrics import Scores
+from mtl_seg_depth.scoring import headline
 
 
 @pytest.fixture
@@ -60,15 +72,36 @@ def test_states_tell_what_to_believe(store: Store) -> None:
         "1 of 3 seeds diverged",
     ]  # fmt: skip
     assert [row.is_open for row in compared.rows] == [False, False, True, False, False, False]
-    assert [row.is_lost for row in compared.rows] == [True, False, False, False, False, False]
+    assert [row.is_lost for row in compared.rows] == [True, False, False, False, False, True]
     assert compared.rows[5].mean("semseg") == 8  # a score from before it diverged is a score
 
 
 def test_the_order_is_that_by_which_a_training_picks_its_best() -> None:
     for semseg, depth in ((60.0, 30.0), (40.0, 60.0), (55.0, 55.0)):
-        scores = Scores(semseg, depth, {}, {}, None)
-        assert rank(scores_of(semseg, depth)) == scores.rank
-    assert rank({"semseg": 60.0}) is None
+        scores = scores_of(semseg, depth)
+        assert ranks([scores]) == [headline.rank(scores)]
+
+
+def test_a_missing_score_is_worse_than_any() -> None:
+    at_floor = scores_of(1.0, 99.0)
+    order = ranks([{"multitask": 0.0, "depth": 50.0}, at_floor, {"semseg": 90.0, "depth": 1.0}])
+    assert order[2] < order[0] < order[1]
+    assert best("multitask", [{"multitask": 0.0, "depth": 50.0}, at_floor]) == {1}
+    assert best("depth", [{"multitask": 9.0}, scores_of(60, 30), scores_of(60, 20)]) == {2}
+
+
+def test_one_task_alone_is_ordered_by_its_own_margin() -> None:
+    rows = [{"multitask": 0.0, "depth": depth} for depth in (80.0, 60.0)]
+    assert best("multitask", rows) == {1}
+
+
+def test_a_row_that_diverged_is_neither_placed_nor_the_best(store: Store) -> None:
+    rows = [Row([(99, 1)], statuses=["diverged"]), Row([(60, 30)]), Row([(50, 40)])]
+    store.study("loss", rows)
+    compared = comparison(store, "loss")
+    assert compared.rows[0].mean("semseg") == 99
+    assert set(compared.places()) == {1, 2}
+    assert best("multitask", compared.ours) == best("depth", compared.ours) == {1}
 
 
 def test_agreement_of_equal_turned_and_mixed_orders(store: Store) -> None:
@@ -107,15 +140,14 @@ def test_at_the_floor_the_rest_of_the_scores_decides(store: Store) -> None:
     assert {row.mean("multitask") for row in compared.rows} == {0}
     assert compared.is_at_floor
     assert compared.tau() == 1
-    ours = lambda row: {key: row.mean(key) for key in ("multitask", "semseg", "depth")}  # noqa: E731
-    assert compared.best("multitask", ours) == {2}
-    assert compared.best("semseg", ours) == {1, 2}
-    assert compared.best("depth", ours) == {2}
+    assert best("multitask", compared.ours) == {2}
+    assert best("semseg", compared.ours) == {1, 2}
+    assert best("depth", compared.ours) == {2}
 
 
 def test_one_number_alone_is_not_the_best(store: Store) -> None:
     store.study("loss", [Row([(50, 40)]), Row(), Row()])
-    assert comparison(store, "loss").best("semseg", lambda row: {"semseg": row.mean("semseg")}) == set()
+    assert best("semseg", comparison(store, "loss").ours) == set()
 
 
 def test_rows_that_are_not_as_many_are_not_matched(store: Store) -> None:
@@ -166,6 +198,13 @@ def test_one_row_of_other_data_makes_a_table_incomparable(store: Store) -> None:
     assert not comparison(store, "loss").is_comparable
 
 
+def test_a_run_that_did_not_record_its_device_leaves_it_unknown(store: Store) -> None:
+    store.study("dilation", [Row([(60, 30)]), Row()])
+    folder = next(store.outputs.glob("run-*"))
+    write_result(folder, device=None, memory="20.00 GiB at most, 25.0% of NVIDIA Test GPU")
+    assert comparison(store, "dilation").circumstances[0][1].device is None
+
+
 def test_before_the_first_run_the_sweeps_own_config_tells_the_data(store: Store) -> None:
     store.study("loss", [Row(state="waiting")] * 3)
     assert "not Miniscapes" in comparison(store, "loss").circumstances[0][1].data
@@ -176,7 +215,7 @@ def test_costs_are_means_and_the_largest_memory(store: Store) -> None:
     first, second = sorted(store.outputs.glob("run-*"))
     for folder, seconds, share in ((first, 100, 0.2), (second, 300, 0.3)):
         cost = {"seconds": seconds, "peak_memory_share": share, "parameters": 7, "images_per_second": seconds / 10}
-        write(folder / "result.json", {"status": "finished", "steps": 1, "cost": cost})
+        write_result(folder, **cost)
     costs = comparison(store, "dilation").rows[0].costs
     assert (costs.seconds, costs.memory_percent, costs.parameters, costs.images_per_second) == (200, 30, 7, 20)
     nothing = comparison(store, "dilation").rows[1].costs
@@ -220,8 +259,7 @@ def test_an_evaluation_costs_its_own_time(store: Store) -> None:
     text = path.read_text()
     path.write_text(text.replace('"evaluation": null', '"evaluation": "evaluations/test.json"'))
     for folder in store.outputs.glob("run-*"):
-        (folder / "evaluations").mkdir()
-        write(folder / "evaluations" / "test.json", {"seconds": 8.0, "pictures": 16})
+        write_evaluation(folder / "evaluations" / "test.json", seconds=8.0, pictures=16)
     costs = comparison(store, "tta").rows[0].costs
     assert (costs.seconds, costs.images_per_second, costs.memory_percent) == (8, 2, None)
 

@@ -1,5 +1,6 @@
 """Figures from runs: drawn where there is something to draw, and otherwise saying why not."""
 
+import io
 import json
 import math
 import xml.etree.ElementTree as ET
@@ -13,7 +14,6 @@ from PIL import Image
 from mtl_seg_depth.report.comparison import compare
 from mtl_seg_depth.report.drawing import INK, MOST_POINTS, Drawing, Line, Panel, draw, thinned
 from mtl_seg_depth.report.figures import FIGURES, Traced, report_drawings, search_drawings, trace
-from mtl_seg_depth.report.panels import CELL, GAP, PICTURES, beside
 from mtl_seg_depth.report.store import choose, read_studies
 
 
@@ -68,7 +68,7 @@ def test_with_runs_every_figure_is_drawn_and_says_on_which_data(store: Store) ->
 
 def test_the_training_loss_is_the_weighted_sum(store: Store) -> None:
     store.study("adam_lr", report_rows("adam_lr"))
-    steps, totals = first_seed(store, "adam_lr", 4).total("train/loss/", weighted=True)
+    steps, totals = first_seed(store, "adam_lr", 4).weighted_sum()
     assert steps[:2] == [4, 8]
     share = 1 - 4 / store.steps
     assert totals[0] == pytest.approx(0.5 * (0.5 + 2 * share) + 0.5 * (0.2 + share))
@@ -84,7 +84,7 @@ def test_a_loss_that_is_no_number_is_left_out_and_the_end_told(store: Store) -> 
         {"train/loss/semseg": math.nan, "train/loss/depth": 1},
     ]
     write_points(folder / "metrics.jsonl", [(4, losses[0]), (8, losses[1])])
-    assert first_seed(store, "adam_lr", 1).total("train/loss/", weighted=False) == ([4], [4.0])
+    assert first_seed(store, "adam_lr", 1).weighted_sum() == ([4], [4.0])
     assert "1e-1 diverged" in drawings(store)[2].caption
 
 
@@ -122,14 +122,14 @@ def test_memory_is_that_of_the_busiest_gpu_and_else_of_the_machine(store: Store)
     assert " 10 " not in on_gpu
 
 
-def test_validation_losses_are_drawn_where_a_run_recorded_them(store: Store) -> None:
+def test_the_validation_scores_stand_for_a_loss_that_nobody_records(store: Store) -> None:
     store.study("pretrained", report_rows("pretrained"))
-    assert "did not record validation losses" in drawings(store)[9].caption
-    for folder in store.outputs.glob("run-*"):
-        write_points(folder / "metrics.jsonl", [(k, {"val/loss/semseg": 1.0, "val/loss/depth": 0.5}) for k in (1, 2)])
     drawing = drawings(store)[9]
-    assert "Unweighted sum" in drawing.caption
-    assert "validation loss" in text_of(drawing)
+    assert (
+        "No validation loss is recorded: the scores instead. Lines are labelled by ImageNet weights." in drawing.caption
+    )
+    for part in ("mIoU", "SI-log", "yes", "no"):
+        assert part in text_of(drawing)
 
 
 def test_a_damaged_record_is_told_in_its_figure_alone(store: Store) -> None:
@@ -146,31 +146,33 @@ def test_rows_that_cannot_be_matched_draw_nothing(store: Store) -> None:
     assert "cannot be told" in (drawings(store)[1].missing or "")
 
 
-def test_panels_before_and_after_show_the_same_pictures_side_by_side(tmp_path: Path) -> None:
-    before, after, other = tmp_path / "before.png", tmp_path / "after.png", tmp_path / "other.png"
+def test_panels_before_and_after_stand_one_above_the_other(store: Store) -> None:
+    store.study("dilation", report_rows("dilation"))
+    folders = sorted(store.outputs.glob("run-*"))
+    before, after = (folder / "artifacts" / "panels" / "step_000128.png" for folder in folders)
     write_panel(before, seed=1)
-    write_panel(after, seed=2)
-    data = beside(before, after)
-    assert data is not None
-    width, height = picture_size(data)
-    assert width == 7 * 220 + 6 * GAP
-    assert height == 20 + PICTURES * (110 + GAP) - GAP
-    write_panel(other, seed=2, height=64)
-    assert beside(before, other) is None  # pictures of another size
-    write_panel(other, seed=2, rows=2)
-    assert beside(before, other) is None  # not as many
+    assert drawings(store)[10].missing == "Not drawn: F, F, T has no panel of validation pictures yet."
+    write_panel(after, seed=2, rows=2)
+    drawing = drawings(store)[10]
+    assert "Above: before (F, F, F); below: after (F, F, T)." in drawing.caption
+    assert drawing.image is not None
+    (width, height), (_, below) = (Image.open(path).size for path in (before, after))
+    assert picture_size(drawing.image) == (width, height + 16 + below)
+    pixels = np.asarray(Image.open(io.BytesIO(drawing.image))).astype(float)
+    for part, path in ((pixels[:height], before), (pixels[-below:], after)):
+        assert np.abs(part - np.asarray(Image.open(path))).mean() < 12  # of 255: it is a JPEG of noise
 
 
-def test_panels_of_other_pictures_or_of_a_single_task_are_not_compared(tmp_path: Path) -> None:
-    before, after = tmp_path / "before.png", tmp_path / "after.png"
-    write_panel(before, seed=1)
-    pixels = np.asarray(Image.open(before)).copy()
-    pixels[30:40, 5:15] = 0
-    Image.fromarray(pixels).save(after)
-    assert beside(before, after) is None
-    Image.fromarray(pixels[:, : 3 * (CELL + GAP) - GAP]).save(after)
-    assert beside(before, after) is None
-    assert beside(before, before) is not None
+def test_a_panel_that_cannot_be_read_is_told_and_a_large_one_made_smaller(store: Store) -> None:
+    store.study("dilation", report_rows("dilation"))
+    paths = [folder / "artifacts" / "panels" / "step_000128.png" for folder in sorted(store.outputs.glob("run-*"))]
+    for path in paths:
+        write_panel(path, seed=1, rows=16)
+    image = drawings(store)[10].image
+    assert image is not None
+    assert picture_size(image)[1] <= 2 * 1200 + 16
+    paths[0].write_text("no picture")
+    assert "a panel cannot be read" in (drawings(store)[10].missing or "")
 
 
 def test_a_drawing_takes_the_colour_of_its_page_and_holds_text_as_text() -> None:

@@ -3,13 +3,12 @@
 import html
 import json
 import re
-import subprocess
-import sys
 from html.parser import HTMLParser
 from pathlib import Path
 
 import pytest
-from helpers.composing import ROOT, places
+from helpers.commands import Commands
+from helpers.composing import places
 from helpers.report_store import MINISCAPES, Row, Store, report_rows, settings, write, write_panel
 from helpers.tiny_data import write_tiny_miniscapes
 
@@ -17,6 +16,8 @@ from mtl_seg_depth.report.document import Document, Section
 from mtl_seg_depth.report.page import read_report, render_html, write_report
 from mtl_seg_depth.report.tables import in_words
 from mtl_seg_depth.system.errors import UserError
+from mtl_seg_depth.tasks import HEADLINES
+from mtl_seg_depth.tasks.headline import Headline
 
 SCRIPT = "<script>alert('x')</script>"
 
@@ -118,6 +119,24 @@ def test_ours_stand_as_mean_deviation_and_number_of_seeds_with_the_best_in_bold(
     assert second["ours mIoU, % ↑"] == "70.00 (1)*"
     assert second["ours SI-log ↓"] == "20.00 (1)*"
     assert (first["place report"], first["place ours"]) == ("2", "2")
+
+
+def test_a_task_that_the_report_does_not_know_has_columns_where_a_run_has_its_score(
+    tmp_path: Path, store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    error = Headline("normals", "mean angular error", "angle", "°", higher_is_better=False)
+    monkeypatch.setitem(HEADLINES, "normals", error)
+    path = store.study("dilation", [Row([(10, 90)]), Row([(10, 90)])])
+    store.study("loss", report_rows("loss"))
+    account = json.loads(path.read_text())
+    for row, angle in zip(account["rows"], (20.0, 12.0), strict=True):
+        row["runs"][0]["scores"]["normals"] = angle
+    write(path, account)
+    document = page(tmp_path)[2]
+    assert [row["ours angle, ° ↓"] for row in rows(document, "dilation")] == ["20.00 (1)", "12.00 (1)*"]
+    assert [row["ours multitask ↑"] for row in rows(document, "dilation")] == ["0.00 (1)", "0.00 (1)*"]
+    assert not any("angle" in title for title in rows(document, "loss")[0])
+    assert [row["place ours"] for row in rows(document, "loss")] == ["3", "2", "1"]
 
 
 def test_the_embedded_data_give_places_and_a_banner_and_no_differences(tmp_path: Path, store: Store) -> None:
@@ -346,7 +365,7 @@ def test_the_same_store_gives_the_same_page(tmp_path: Path, store: Store) -> Non
     assert page(tmp_path)[:2] == page(tmp_path)[:2]
 
 
-def test_real_runs_from_the_command_line(folder: Path) -> None:
+def test_real_runs_from_the_command_line(folder: Path, command: Commands) -> None:
     outputs = folder / "outputs"
     folders = sorted(path.parent for path in outputs.glob("*/result.json"))
     results = [json.loads((path / "result.json").read_text()) for path in folders]
@@ -369,9 +388,7 @@ def test_real_runs_from_the_command_line(folder: Path) -> None:
     }  # fmt: skip
     (outputs / "sweeps" / "dilation-1").mkdir(parents=True)
     write(outputs / "sweeps" / "dilation-1" / "sweep.json", account)
-    places = [f"paths.outputs={outputs}", f"out={folder}/my page"]
-    line = [sys.executable, str(ROOT / "report.py"), *places]
-    done = subprocess.run(line, capture_output=True, text=True, check=False)
+    done = command("report.py", f"paths.outputs={outputs}", f"out={folder}/my page")
     assert done.returncode == 0, done.stderr
     assert f"{folder}/my page/index.html" in done.stdout
     text = (folder / "my page" / "index.html").read_text()
@@ -384,7 +401,7 @@ def test_real_runs_from_the_command_line(folder: Path) -> None:
     assert 'src="data:image/jpeg;base64,' in text  # the panels that the two trainings drew
 
 
-def test_a_real_sweep_fills_its_table(tmp_path: Path) -> None:
+def test_a_real_sweep_fills_its_table(tmp_path: Path, command: Commands) -> None:
     write_tiny_miniscapes(tmp_path / "data", {"train": 8, "val": 1, "test": 1})
     small = ["data=miniscapes", "data.crop_size=[32,32]", "encoder.name=resnet18", "schedule.max_steps=2"]
     here = [
@@ -393,8 +410,7 @@ def test_a_real_sweep_fills_its_table(tmp_path: Path) -> None:
         f"hydra.sweeper.storage=sqlite:///{tmp_path}/studies.db",
         *places(tmp_path),
     ]
-    line = [sys.executable, str(ROOT / "train.py"), "sweeps=adam_lr", *small, "precision=fp32", *here]
-    done = subprocess.run(line, capture_output=True, text=True, check=False)
+    done = command("train.py", "sweeps=adam_lr", *small, "precision=fp32", *here)
     assert done.returncode == 0, done.stderr
     account = json.loads(next(tmp_path.glob("outputs/sweeps/*/sweep.json")).read_text())
     document = page(tmp_path)[2]
@@ -411,13 +427,13 @@ def test_a_real_sweep_fills_its_table(tmp_path: Path) -> None:
     assert all(figure.svg for figure in section(document, "adam_lr").figures)
 
 
-def test_a_mistake_on_the_command_line_is_one_message(tmp_path: Path) -> None:
-    line = [sys.executable, str(ROOT / "report.py"), f"paths.outputs={tmp_path}", f"out={tmp_path}/page"]
+def test_a_mistake_on_the_command_line_is_one_message(tmp_path: Path, command: Commands) -> None:
+    line = ["report.py", f"paths.outputs={tmp_path}", f"out={tmp_path}/page"]
     for override, message in (
         ("studies=[nowhere]", "studies: no sweep"),
         ("study=x", "study: there is no such option"),
     ):
-        done = subprocess.run([*line, override], capture_output=True, text=True, check=False)
+        done = command(*line, override)
         assert done.returncode == 2
         assert done.stderr.startswith(f"error: {message}")
 

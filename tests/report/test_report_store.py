@@ -1,12 +1,12 @@
 """Sweeps' accounts and run folders, whole, half-written and hostile."""
 
-import json
 from pathlib import Path
 
 import pytest
-from helpers.report_store import Row, Store, write
+from helpers.report_store import Row, Store, write, write_evaluation, write_result
 
-from mtl_seg_depth.report.store import SweepRun, choose, read_studies, run_store
+from mtl_seg_depth.records.results import SweepRun
+from mtl_seg_depth.report.store import choose, read_studies, run_store
 from mtl_seg_depth.system.errors import UserError
 
 
@@ -91,7 +91,7 @@ def test_a_run_without_a_folder_is_empty(tmp_path: Path) -> None:
     for folder in (None, "not-there", "../outside", "/etc"):
         found = run_store(tmp_path, SweepRun(seed=0, folder=folder, status="waiting"), problems)
         assert found.path is None
-        assert (found.card, found.result, list(found.points()), found.panel()) == ({}, {}, [], None)
+        assert (found.card, found.result, list(found.points()), found.panel()) == (None, None, [], None)
     assert not problems
 
 
@@ -101,20 +101,21 @@ def test_a_damaged_file_of_a_run_is_left_out_and_told(store: Store) -> None:
     (folder / "result.json").write_text('{"status": "fini')
     problems: list[str] = []
     found = run_store(store.outputs, SweepRun(seed=0, folder=folder.name, status="finished"), problems)
-    assert found.card["name"] == folder.name
-    assert found.result == {}
+    assert found.card is not None
+    assert found.card.name == folder.name
+    assert found.result is None
     assert problems[0].startswith(f"{folder.name}/result.json was left out: ")
 
 
 def test_an_evaluation_is_read_from_inside_the_run_alone(store: Store) -> None:
     store.study("loss", [Row([(60, 30)])])
     folder = next(store.outputs.glob("run-*"))
-    (folder / "evaluations").mkdir()
-    write(folder / "evaluations" / "test.json", {"seconds": 3.0})
-    write(store.outputs / "secret.json", {"seconds": 4.0})
+    write_evaluation(folder / "evaluations" / "test.json", seconds=3.0)
+    write_evaluation(store.outputs / "secret.json", seconds=4.0)
     for name, seconds in (("evaluations/test.json", 3.0), ("../secret.json", None)):
         run = SweepRun(seed=0, folder=folder.name, status="finished", evaluation=name)
-        assert run_store(store.outputs, run, []).evaluation.get("seconds") == seconds
+        evaluation = run_store(store.outputs, run, []).evaluation
+        assert (evaluation.seconds if evaluation else None) == seconds
 
 
 def test_the_panel_is_that_of_the_best_step_or_else_the_newest(store: Store) -> None:
@@ -128,8 +129,7 @@ def test_the_panel_is_that_of_the_best_step_or_else_the_newest(store: Store) -> 
     newest = run_store(store.outputs, run, []).panel()
     assert newest is not None
     assert newest.name == "step_000192.png"
-    result = json.loads((folder / "result.json").read_text())
-    write(folder / "result.json", {**result, "best_step": 64})
+    write_result(folder, best_step=64)
     best = run_store(store.outputs, run, []).panel()
     assert best is not None
     assert best.name == "step_000064.png"

@@ -6,27 +6,31 @@ import numpy as np
 import pytest
 import torch
 from helpers.composing import compose, options
+from helpers.facts import OUTPUTS, STATISTICS, tasks
 from hypothesis import given
 from hypothesis import strategies as st
 from torch import Tensor
 
-from mtl_seg_depth.models.encoder import ResNetEncoder
 from mtl_seg_depth.models.joint import Joint
 from mtl_seg_depth.models.network import Network
+from mtl_seg_depth.models.resnet import ResNetEncoder
 from mtl_seg_depth.nodes import build
 from mtl_seg_depth.scoring.predictor import Predictor
-from mtl_seg_depth.scoring.tta import MULTISCALE, AveragedViews, ReportViews, Votes, resize, workable_size
+from mtl_seg_depth.scoring.tta import MULTISCALE, AveragedViews, ReportViews, workable_size
 from mtl_seg_depth.system.errors import UserError
 from mtl_seg_depth.system.precision import Precision
-from mtl_seg_depth.tasks.depth.codec import DepthStatistics
 from mtl_seg_depth.tasks.depth.norms import Log, MinMax
+from mtl_seg_depth.tasks.depth.task import Depth
+from mtl_seg_depth.tasks.resize import resize
 
-STATISTICS = DepthStatistics(mean=27.0, std=29.0)
+TASKS = tasks(norm=MinMax)
 NORM = MinMax(STATISTICS)
 
 
 class Fake(torch.nn.Module):
     """A network that answers what a function of the picture says, metres and logits."""
+
+    tasks: tuple[str, ...] = ("semseg", "depth")
 
     def __init__(self, depth: Callable[[Tensor], Tensor], logits: Callable[[Tensor], Tensor]) -> None:
         super().__init__()
@@ -35,7 +39,7 @@ class Fake(torch.nn.Module):
 
     def forward(self, rgb: Tensor) -> dict[str, list[Tensor]]:
         self.sizes.append((rgb.shape[-2], rgb.shape[-1]))
-        return {"semseg": [self.logits(rgb)], "depth": [NORM.encode(self.depth(rgb))]}
+        return {"semseg": [self.logits(rgb)], "depth": [NORM.encode(self.depth(rgb)).unsqueeze(1)]}
 
 
 def no_logits(rgb: Tensor) -> Tensor:
@@ -43,7 +47,7 @@ def no_logits(rgb: Tensor) -> Tensor:
 
 
 def predictor_of(network: torch.nn.Module) -> Predictor:
-    return Predictor(network, NORM, Precision("fp32"))  # type: ignore[arg-type]
+    return Predictor(network, TASKS, Precision("fp32"))  # type: ignore[arg-type]
 
 
 def pinhole(rgb: Tensor) -> Tensor:
@@ -124,35 +128,15 @@ def test_depths_are_averaged_as_logarithms_and_probabilities_as_they_are() -> No
     assert (prediction["semseg"] == 3).all()
 
 
-def random_outputs(seed: int) -> Tensor:
-    return torch.randn(2, 19, 6, 5, generator=torch.Generator().manual_seed(seed))
-
-
-@pytest.mark.parametrize("views", [1, 2, 3, 4, 7])
-def test_votes_agree_with_a_count_one_pixel_at_a_time(views: int) -> None:
-    logits = [random_outputs(seed)[:, :4] for seed in range(views)]  # four classes, so that votes are often even
-    logits = [torch.cat([view, torch.full((2, 15, 6, 5), -9.0)], dim=1) for view in logits]
-    votes = Votes()
-    for view in logits:
-        votes.add(view)
-    assert votes.total is not None
-    counted = votes.total.argmax(dim=1)
-    for b, y, x in np.ndindex(2, 6, 5):
-        ballots = [int(view[b, :, y, x].argmax()) for view in logits]
-        most = max(ballots.count(c) for c in ballots)
-        winners = sorted({c for c in ballots if ballots.count(c) == most})
-        assert counted[b, y, x] == (ballots[0] if ballots[0] in winners else winners[0])
-
-
 def small_network() -> Joint:
     torch.manual_seed(0)
     encoder = ResNetEncoder("resnet18", replace_stride_with_dilation=(False, False, False), weights="none")
-    return Joint(encoder, aspp=False, skip=False).eval()
+    return Joint(encoder, OUTPUTS, aspp=False, skip=False).eval()
 
 
 @pytest.fixture(scope="module")
 def predictor() -> Predictor:
-    return Predictor(small_network(), Log(STATISTICS), Precision("fp32"))
+    return Predictor(small_network(), tasks(norm=Log), Precision("fp32"))
 
 
 @pytest.fixture
@@ -165,7 +149,7 @@ def test_none_is_the_plain_predictor_itself(predictor: Predictor) -> None:
 
 
 def test_narrow_pictures_are_computed_in_fp32_on_a_cpu(predictor: Predictor, rgb: Tensor) -> None:
-    fast = Predictor(predictor.network, predictor.depth_norm, Precision("bf16"))
+    fast = Predictor(predictor.network, predictor.tasks, Precision("bf16"))
     narrow = rgb[..., :38]
     assert fast.outputs(narrow)["depth"].equal(predictor.outputs(narrow)["depth"])
     assert fast.outputs(rgb)["depth"].dtype == torch.bfloat16
@@ -200,8 +184,10 @@ def test_two_views_by_hand(predictor: Predictor, rgb: Tensor) -> None:
     plain, other = predictor.outputs(rgb), predictor.outputs(small)
     probabilities = plain["semseg"].softmax(1) + resize(other["semseg"], (48, 72)).softmax(1)
     assert predicted["semseg"].equal(probabilities.argmax(1))
-    near = (predictor.depth_norm.decode(other["depth"]) * 0.75).clamp(4, 300)
-    logarithm = resize(near.log()[:, None], (48, 72))[:, 0] + predictor(rgb)["depth"].log()
+    depth = predictor.tasks["depth"]
+    assert isinstance(depth, Depth)
+    near = (depth.norm.decode(other["depth"]) * 0.75).clamp(4, 300)
+    logarithm = resize(near.log(), (48, 72))[:, 0] + predictor(rgb)["depth"].log()
     torch.testing.assert_close(predicted["depth"], (logarithm / 2).exp())
 
 
@@ -217,6 +203,7 @@ def test_the_reports_variant_by_hand(predictor: Predictor, rgb: Tensor) -> None:
 
 def test_views_of_one_task_predict_it_alone() -> None:
     network = Fake(pinhole, no_logits)
+    network.tasks = ("semseg",)
     network.forward = lambda rgb: {"semseg": [no_logits(rgb)]}  # type: ignore[method-assign]
     for views in (AveragedViews([1.0, 2.0]), ReportViews()):
         assert set(views.around(predictor_of(network))(square(9))) == {"semseg"}
@@ -256,6 +243,7 @@ def test_names_follow_the_values_not_the_file(overrides: str, name: str) -> None
         ("tta.scales=[inf]", "tta: scales"),
         ("tta.scales=[1,x]", "tta.scales.1=x: should be a valid number"),
         ("tta.semseg=mean", "tta.semseg=mean: should be 'probabilities' or 'votes'"),
+        ("+tta.semsge=votes", "tta.semsge: there is no such option; did you mean semseg?"),
         ("+tta.flop=true", "tta.flop: there is no such option; did you mean flip?"),
     ],
 )

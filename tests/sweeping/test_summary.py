@@ -59,7 +59,7 @@ def test_progress_counts_names_the_best_and_guesses_the_rest() -> None:
     waiting = [row(number, "waiting") for number in (4, 5)]
     said = progress(sweep(*done, *running, *waiting))
     # Four trials of a minute to go, two at a time.
-    assert said == "2 complete, 2 running, 2 left, best x=1: 21.00, about 2:00 to go"
+    assert said == "2 complete, 2 running, 2 left, best x=1: 21.00, about 2 min 00 s to go"
     assert progress(sweep(row(0, "failed", started=0, ended=5))) == "1 failed, 0 left"
 
 

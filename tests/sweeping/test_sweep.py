@@ -61,6 +61,12 @@ def small(folder: Path, *arguments: str, steps: int = 2) -> int:
     return sweep(*THREE, *sweeps_in.places(folder), *tiny(steps=steps), *arguments)
 
 
+def outcome(folder: Path) -> dict[str, int]:
+    """How many rows the newest sweep has, and how many of them are neither scored nor known to have failed."""
+    found = states(folder)
+    return {"rows": len(found), "lost": sum(state not in ("complete", "failed") for state in found)}
+
+
 def test_a_finished_sweep_is_not_run_again(folder: Path, trained: list[str]) -> None:
     assert small(folder) == 0
     assert len(set(trained)) == len(trained) == 3
@@ -190,7 +196,7 @@ def test_a_diverged_trial_is_recorded_and_the_sweep_goes_on(
     assert described(folder)["rows"][0]["runs"][0]["status"] == "diverged"
     assert sweep(*arguments) == FAILED
     assert len(trained) == 2, "it would diverge again"
-    observed(FAULTS, injected=1, lost=0)
+    observed(FAULTS, **outcome(folder))
 
 
 def failing_step(monkeypatch: pytest.MonkeyPatch, error: BaseException, times: int = 1) -> None:
@@ -233,7 +239,7 @@ def test_a_failed_trial_has_its_reason_and_is_tried_again_by_the_same_command(
     assert states(folder) == ["complete"] * 3
     assert described(folder)["rows"][0]["attempt"] == 2
     assert sum(trial.state == TrialState.COMPLETE for trial in trials(folder)) == 3
-    observed(FAULTS, injected=1, lost=0)
+    observed(FAULTS, **outcome(folder))
 
 
 def test_a_trial_is_not_tried_for_ever(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -252,7 +258,7 @@ def test_a_full_disk_leaves_the_sweep_complete(
     assert small(folder) == FAILED
     assert states(folder) == ["failed", "complete", "complete"]
     assert "are free; paths.outputs=<folder> puts them elsewhere" in described(folder)["rows"][0]["reason"]
-    observed(FAULTS, injected=1, lost=0)
+    observed(FAULTS, **outcome(folder))
 
 
 def test_a_data_file_that_vanishes_fails_the_trials_after_it_with_its_name(
@@ -272,7 +278,7 @@ def test_a_data_file_that_vanishes_fails_the_trials_after_it_with_its_name(
     assert sweep(*THREE, *places, *tiny()) == FAILED
     assert states(folder) == ["complete", "failed", "failed"]
     assert all(picture.stem in row["reason"] for row in described(folder)["rows"][1:])
-    observed(FAULTS, injected=1, lost=0)
+    observed(FAULTS, **outcome(folder))
 
 
 def test_a_dry_run_trains_nothing_and_counts_what_rows_share_once(
@@ -281,8 +287,8 @@ def test_a_dry_run_trains_nothing_and_counts_what_rows_share_once(
     monkeypatch.setattr(Pace, "seconds", lambda self, settings, steps: 60.0)
     assert small(folder, "loss=l2", "score=test", "tta=none,report", "seeds=[0,1]", "dry_run=true") == 0
     said = capfd.readouterr().out
-    assert re.findall(r"tta=\w+ +2 +0 of 2 +(\S+)", said) == ["2:00", "2:00"]
-    assert "left: about 2:00" in said
+    assert re.findall(r"tta=\w+ +2 +0 of 2 +(\d+ min \d+ s)", said) == ["2 min 00 s", "2 min 00 s"]
+    assert "left: about 2 min 00 s" in said
     assert trained == []
     assert not (folder / "outputs").exists()
 

@@ -5,9 +5,11 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import hydra
 import pytest
 from helpers import sweeps_in
 from helpers.composing import CONF, ROOT
+from hydra.core.global_hydra import GlobalHydra
 from test_experiments import ROWS, settings_of
 from test_experiments import TABLES as SECTIONS
 
@@ -101,5 +103,31 @@ def test_the_tables_share_their_trainings(folder: Path) -> None:
     assert len({run["folder"] for row in rows for run in row["runs"]}) == 28
 
 
-def test_conf_shows_the_sweeps_to_hydra() -> None:
-    assert (CONF / "sweeps").resolve() == ROOT / "sweeps"
+@pytest.mark.parametrize("checkout", ["plain", "with a space", "it's $HOME, [é] = #1% ${x}"])
+def test_the_sweeps_are_those_beside_the_conf_in_use(tmp_path: Path, checkout: str) -> None:
+    """Wherever a checkout lies, and whatever else lies there; the environment of another one does not matter."""
+    conf = tmp_path / checkout / "conf"
+    shutil.copytree(CONF, conf)
+    shutil.copytree(ROOT / "sweeps", conf.parent / "sweeps")
+    (conf.parent / "sweeps" / "mine.yaml").write_text("# @package _global_\nseed: 7\n")
+    (conf.parent / "outputs" / "run").mkdir(parents=True)
+    (conf.parent / "outputs" / "run" / "config.yaml").write_text("seed: 1\n")
+    GlobalHydra.instance().clear()
+    with hydra.initialize_config_dir(str(conf)):
+        loader = GlobalHydra.instance().config_loader()
+        assert loader.get_group_options("sweeps") == sorted([*FILES, "mine"])
+        assert set(loader.list_groups("")) - {"hydra"} == {path.name for path in conf.iterdir() if path.is_dir()} | {
+            "sweeps"
+        }
+        assert hydra.compose("train", overrides=["sweeps=mine"]).seed == 7
+        composed = hydra.compose("train", overrides=["sweeps=adam_lr"], return_hydra_config=True)
+        assert composed.hydra.sweeper.params["lr.value"].split(",")[0] == "1.0"
+        assert composed.hydra.runtime.choices["sweeps"] == "adam_lr"
+
+
+def test_a_conf_without_sweeps_beside_it_composes(tmp_path: Path) -> None:
+    shutil.copytree(CONF, tmp_path / "conf")
+    GlobalHydra.instance().clear()
+    with hydra.initialize_config_dir(str(tmp_path / "conf")):
+        assert hydra.compose("train").seed == 0
+        assert GlobalHydra.instance().config_loader().get_group_options("sweeps") == []

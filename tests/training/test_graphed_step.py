@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 import torch
 from helpers.composing import compose, options, tiny
+from helpers.facts import DEPTH_SPEC, OUTPUTS
 from helpers.tiny_data import write_tiny_miniscapes
 from helpers.two_tasks import batch, configured, state_of, step_with
 from torch._subclasses.fake_tensor import FakeTensorMode
@@ -17,17 +18,17 @@ from torch.utils._python_dispatch import TorchDispatchMode
 
 from mtl_seg_depth.config import parse
 from mtl_seg_depth.data.batches import Batch
+from mtl_seg_depth.data.cityscapes_classes import CITYSCAPES
 from mtl_seg_depth.models.branched import Branched
 from mtl_seg_depth.models.distilled import Distilled
-from mtl_seg_depth.models.encoder import ResNetEncoder
 from mtl_seg_depth.models.joint import Joint
+from mtl_seg_depth.models.resnet import ResNetEncoder
 from mtl_seg_depth.models.single import Single
 from mtl_seg_depth.nodes import build
 from mtl_seg_depth.runs.assembly import assemble
 from mtl_seg_depth.system.errors import UserError
 from mtl_seg_depth.system.precision import Precision
-from mtl_seg_depth.tasks.depth.codec import DepthStatistics
-from mtl_seg_depth.tasks.semseg.cross_entropy import CrossEntropy
+from mtl_seg_depth.tasks.configured import configured_tasks
 from mtl_seg_depth.training import optimizers
 from mtl_seg_depth.training.averaging import MovingAverage
 from mtl_seg_depth.training.graphed_step import Backend, CudaGraphs, GraphedStep, obstacle
@@ -67,15 +68,12 @@ def pair(
 ) -> tuple[Step, GraphedStep]:
     """An eager step and a captured one from the same start."""
     steps = []
-    for kind in (Step, GraphedStep):
+    for _ in range(2):
         like = step_with(configured(f"task_weights={weighting}"), device)
         parameters = [{"params": list(part.parameters())} for part in (like.network, like.weighting)]
         method = getattr(optimizers, optimizer)(parameters[: 1 + bool(parameters[1]["params"])])
-        extra = {"backend": backend} if kind is GraphedStep else {}
-        steps.append(kind(like.network, like.losses, like.weighting, method, Precision("fp32"), **arguments, **extra))
-    eager, graphed = steps
-    assert isinstance(graphed, GraphedStep)
-    return eager, graphed
+        steps.append(Step(like.network, like.losses, like.weighting, method, Precision("fp32"), **arguments))
+    return steps[0], GraphedStep(steps[1], backend)
 
 
 def tensors(tree: Any) -> Iterator[torch.Tensor]:
@@ -87,7 +85,8 @@ def tensors(tree: Any) -> Iterator[torch.Tensor]:
             yield from tensors(value)
 
 
-def assert_same_state(one: Step, other: Step, **tolerance: float) -> None:
+def assert_same_state(eager: Step, graphed: GraphedStep, **tolerance: float) -> None:
+    one, other = eager, graphed.step
     first, second = (list(tensors(state_of(step))) for step in (one, other))
     assert len(first) == len(second)
     for left, right in zip(first, second, strict=True):
@@ -101,7 +100,7 @@ def assert_same_state(one: Step, other: Step, **tolerance: float) -> None:
 def test_replaying_is_stepping_eagerly(weighting: str, clip_norm: float | None) -> None:
     """The warm-up leaves no trace: parameters, statistics, moments and weights are equal after every step."""
     eager, graphed = pair(weighting, backend=Rerun(), clip_norm=clip_norm)
-    for step in (eager, graphed):
+    for step in (eager, graphed.step):
         step.average = MovingAverage(step.network, 0.5)
     for number in range(7):
         rate = RATE / 2**number
@@ -125,9 +124,9 @@ def test_a_training_continues_from_eager_steps_into_captured_ones(optimizer: str
     for number in range(4):
         eager(batch(number), RATE)
     state = copy.deepcopy(state_of(eager))
-    graphed.network.load_state_dict(state["network"])
-    graphed.weighting.load_state_dict(state["weighting"])
-    graphed.optimizer.load_state_dict(state["optimizer"])
+    graphed.step.network.load_state_dict(state["network"])
+    graphed.step.weighting.load_state_dict(state["weighting"])
+    graphed.step.optimizer.load_state_dict(state["optimizer"])
     for number in range(4, 8):
         eager(batch(number), RATE)
         graphed(batch(number), RATE)
@@ -138,7 +137,7 @@ def test_a_checkpoint_does_not_show_how_steps_were_made() -> None:
     eager, graphed = pair("famo", backend=Rerun())
     eager(batch(0), RATE)
     graphed(batch(0), RATE)
-    assert state_of(eager)["optimizer"]["param_groups"] == state_of(graphed)["optimizer"]["param_groups"]
+    assert state_of(eager)["optimizer"]["param_groups"] == state_of(graphed.step)["optimizer"]["param_groups"]
 
 
 def test_every_step_is_one_replay_after_one_warm_up() -> None:
@@ -155,11 +154,14 @@ def test_random_numbers_are_put_back() -> None:
     def draw(*_: Any) -> None:
         torch.rand(3)
 
-    graphed.network.register_forward_pre_hook(draw)
-    before = torch.get_rng_state()
+    graphed.step.network.register_forward_pre_hook(draw)
     data = batch(0)
-    graphed._capture(data)
-    assert torch.get_rng_state().equal(before)
+    torch.manual_seed(1)
+    graphed(data, RATE)  # the warm-up, put back, and one replay
+    left = torch.get_rng_state()
+    torch.manual_seed(1)
+    torch.rand(3)
+    assert torch.get_rng_state().equal(left)
 
 
 def test_the_batch_is_read_when_it_is_given_and_left_alone() -> None:
@@ -167,10 +169,10 @@ def test_the_batch_is_read_when_it_is_given_and_left_alone() -> None:
     data = batch(0)
     graphed(data, RATE)
     eager(data, RATE)
-    kept = data.rgb.clone()
+    kept = data.image.clone()
     graphed(batch(1), RATE)
     eager(batch(1), RATE)
-    assert data.rgb.equal(kept)
+    assert data.image.equal(kept)
     assert_same_state(eager, graphed)
 
 
@@ -184,8 +186,9 @@ def test_a_batch_of_another_shape_is_refused() -> None:
     _, graphed = pair("equal", backend=Rerun())
     graphed(batch(0), RATE)
     small = batch(1)
-    with pytest.raises(ValueError, match=r"captured for pictures of \(4, 3, 6, 6\), not \(2, 3, 6, 6\)"):
-        graphed(Batch(small.rgb[:2], small.semseg[:2], small.depth[:2], small.ids[:2]), 0.01)
+    targets = {task: target[:2] for task, target in small.targets.items()}
+    with pytest.raises(ValueError, match=r"captured for images of \(4, 3, 6, 6\), not \(2, 3, 6, 6\)"):
+        graphed(Batch(small.image[:2], targets, small.ids[:2]), 0.01)
 
 
 class TestChoice:
@@ -231,27 +234,28 @@ class NothingFromTheHost(TorchDispatchMode):
 
 
 ARCHITECTURES: dict[str, Callable[[ResNetEncoder], Any]] = {
-    "baseline": lambda encoder: Joint(encoder, aspp=False, skip=False),
-    "joint": Joint,
-    "branched, squeeze-and-excitation": lambda encoder: Branched(encoder, aspp_se=True, decoder_se=True),
-    "distilled": Distilled,
-    "distilled, two gates": lambda encoder: Distilled(encoder, gate="per_task"),
-    "semseg alone": lambda encoder: Single(encoder, task="semseg"),
-    "depth alone": lambda encoder: Single(encoder, task="depth"),
+    "baseline": lambda encoder: Joint(encoder, OUTPUTS, aspp=False, skip=False),
+    "joint": lambda encoder: Joint(encoder, OUTPUTS),
+    "branched, squeeze-and-excitation": lambda encoder: Branched(encoder, OUTPUTS, aspp_se=True, decoder_se=True),
+    "distilled": lambda encoder: Distilled(encoder, OUTPUTS),
+    "distilled, two gates": lambda encoder: Distilled(encoder, OUTPUTS, gate="per_task"),
+    "semseg alone": lambda encoder: Single(encoder, OUTPUTS, task="semseg"),
+    "depth alone": lambda encoder: Single(encoder, OUTPUTS, task="depth"),
 }
 
 
 def fake_step(network: Any, *overrides: str, clip_norm: float | None = None) -> None:
     """One step, as it would be captured, on tensors without values: asking for one raises, and so do shapes of them."""
     settings = parse(composed(*overrides))
-    norm = build("depth_norm", settings.depth_norm, statistics=DepthStatistics(mean=27, std=29))
-    losses = {"semseg": CrossEntropy(), "depth": build("loss", settings.loss, depth_norm=norm)}
-    weighting = build("task_weights", settings.task_weights, tasks=network.tasks, steps_per_epoch=3)
+    tasks = configured_tasks({"semseg": CITYSCAPES, "depth": DEPTH_SPEC}, settings.model_dump())
+    given = {"noise_factors": {name: task.noise_factor for name, task in tasks.items()}, "steps_per_epoch": 3}
+    weighting = build("task_weights", settings.task_weights, tasks=network.tasks, **given)
     optimizer = build("optimizer", settings.optimizer, parameters=[*network.parameters(), *weighting.parameters()])
-    chosen = {task: losses[task] for task in network.tasks}
-    step = Step(network, chosen, weighting, optimizer, Precision("bf16"), clip_norm)
+    losses = {task: tasks[task].loss for task in network.tasks}
+    step = Step(network, losses, weighting, optimizer, Precision("bf16"), clip_norm)
     shape = (2, 64, 64)
-    data = Batch(torch.rand(2, 3, 64, 64), torch.zeros(shape, dtype=torch.int64), torch.rand(shape), [0, 1])
+    targets = {"semseg": torch.zeros(shape, dtype=torch.int64), "depth": torch.rand(shape)}
+    data = Batch(torch.rand(2, 3, 64, 64), targets, [0, 1])
     rate = torch.zeros(())
     with NothingFromTheHost():
         step(data, rate)
@@ -271,9 +275,13 @@ class TestNothingWaitsForTheDevice:
             network = ARCHITECTURES[architecture](ResNetEncoder("resnet18"))
             fake_step(network, f"task_weights={weighting}", clip_norm=1.0)
 
-    @pytest.mark.parametrize("clip_norm", [None, 1.0])
-    @pytest.mark.parametrize("loss", options("loss"))
-    @pytest.mark.parametrize("weighting", WEIGHTINGS)
+    @pytest.mark.parametrize(
+        ("weighting", "loss", "clip_norm"),
+        [
+            *itertools.product(WEIGHTINGS, options("loss"), [1.0]),
+            *((weighting, "l2", None) for weighting in WEIGHTINGS),
+        ],
+    )
     def test_with_every_loss_and_weighting(self, weighting: str, loss: str, clip_norm: float | None) -> None:
         with FakeTensorMode():
             network = Shallow()
@@ -322,10 +330,10 @@ class Shallow(torch.nn.Module):
         self.layers = torch.nn.Sequential(torch.nn.Conv2d(3, 20, 1), torch.nn.BatchNorm2d(20))
         self.waits: Callable[[torch.Tensor], Any] = lambda _: None
 
-    def forward(self, rgb: torch.Tensor) -> dict[str, list[torch.Tensor]]:
-        out = self.layers(rgb)
+    def forward(self, image: torch.Tensor) -> dict[str, list[torch.Tensor]]:
+        out = self.layers(image)
         self.waits(out)
-        return {"semseg": [out[:, :19]], "depth": [out[:, 19]]}
+        return {"semseg": [out[:, :19]], "depth": [out[:, 19:]]}
 
 
 @pytest.mark.cuda
@@ -334,7 +342,7 @@ class TestOnCuda:
     @pytest.mark.parametrize("weighting", WEIGHTINGS)
     def test_captured_and_eager_fp32_have_the_same_losses_for_50_steps(self, weighting: str) -> None:
         eager, graphed = pair(weighting, device="cuda", clip_norm=1.0)
-        for step in (eager, graphed):
+        for step in (eager, graphed.step):
             step.average = MovingAverage(step.network, 0.9)
         for number in range(50):
             expected = eager(batch(number, "cuda"), 0.01)

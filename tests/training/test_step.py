@@ -11,7 +11,7 @@ from mtl_seg_depth.tasks.depth.norms import Standard
 from mtl_seg_depth.tasks.semseg.cross_entropy import CrossEntropy
 from mtl_seg_depth.training.step import Step
 
-NORM = Standard(DepthStatistics(mean=20, std=10))
+NORM = Standard(DepthStatistics(mean=20, std=10, min=4, max=300))
 
 
 class Scale(nn.Module):
@@ -23,8 +23,8 @@ class Scale(nn.Module):
         super().__init__()
         self.weights = nn.Parameter(torch.tensor(weights))
 
-    def forward(self, rgb):
-        return {"depth": [weight * rgb[:, 0] for weight in self.weights]}
+    def forward(self, image):
+        return {"depth": [weight * image[:, :1] for weight in self.weights]}
 
 
 class Both(nn.Module):
@@ -37,9 +37,9 @@ class Both(nn.Module):
         torch.manual_seed(0)
         self.conv = nn.Conv2d(3, 20, 1)
 
-    def forward(self, rgb):
-        out = self.conv(rgb)
-        return {"semseg": [out[:, :19]], "depth": [out[:, 19]]}
+    def forward(self, image):
+        out = self.conv(image)
+        return {"semseg": [out[:, :19]], "depth": [out[:, 19:]]}
 
 
 class WeightedSum:
@@ -58,14 +58,21 @@ class WeightedSum:
 def batch(depth):
     """One picture of ones with these depths, normalised."""
     depth = NORM.decode(torch.tensor([[depth]]))
-    return Batch(torch.ones(1, 3, 1, depth.shape[2]), torch.zeros(1, 1, depth.shape[2], dtype=torch.int64), depth, [0])
+    labels = torch.zeros(depth.shape, dtype=torch.int64)
+    return Batch(torch.ones(1, 3, 1, depth.shape[2]), {"semseg": labels, "depth": depth}, [0])
+
+
+def of_depth(loss):
+    """A depth loss as a step calls it: with a raw prediction of one channel."""
+    criterion = loss(NORM)
+    return lambda raw, depth: criterion(raw.squeeze(1), depth)
 
 
 def step_of(network, losses=None, weighting=None, precision="fp32", momentum=0.0, **options):
     optimizer = torch.optim.SGD(network.parameters(), lr=0.0, momentum=momentum)
     return Step(
         network,
-        losses or {"depth": L2(NORM)},
+        losses or {"depth": of_depth(L2)},
         weighting or WeightedSum(0.5, 0.5),
         optimizer,
         Precision(precision),
@@ -92,7 +99,7 @@ def test_the_learning_rate_of_each_step_is_the_one_it_is_given():
 
 def test_gradients_of_the_step_before_are_forgotten():
     network = Scale(3.0)
-    step = step_of(network, losses={"depth": L1(NORM)})
+    step = step_of(network, losses={"depth": of_depth(L1)})
     for _ in range(3):
         step(batch([0.0]), learning_rate=0.1)
     assert network.weights.item() == pytest.approx(3 - 3 * 0.1 * 0.5)
@@ -111,7 +118,7 @@ def test_the_weighting_decides_how_the_tasks_add_up():
     gradients = []
     for weights in ((1.0, 0.0), (0.0, 1.0), (0.3, 0.7)):
         network = Both()
-        step = step_of(network, {"semseg": CrossEntropy(), "depth": L2(NORM)}, WeightedSum(*weights))
+        step = step_of(network, {"semseg": CrossEntropy(), "depth": of_depth(L2)}, WeightedSum(*weights))
         losses = step(data, learning_rate=0.1)
         gradients.append(network.conv.weight.grad)
     assert set(losses) == {"semseg", "depth"}
@@ -129,7 +136,7 @@ def test_a_gradient_longer_than_clip_norm_is_shortened_to_it(clip_norm, moved):
 
 @pytest.mark.parametrize("tasks", [("semseg",), ("depth",), ("semseg", "depth", "normals"), ()])
 def test_losses_for_other_tasks_than_the_network_s_are_refused_at_construction(tasks):
-    losses = dict.fromkeys(tasks, L2(NORM)) or {"normals": L2(NORM)}
+    losses = dict.fromkeys(tasks, of_depth(L2)) or {"normals": of_depth(L2)}
     with pytest.raises(ValueError, match=r"predicts \['depth', 'semseg'\], the losses are for"):
         step_of(Both(), losses)
 
@@ -144,12 +151,11 @@ def test_with_bfloat16_the_network_computes_in_it_and_losses_and_weights_stay_fl
     network.conv.register_forward_hook(lambda module, inputs, output: seen.append(output.dtype))
     data = Batch(
         torch.rand(2, 3, 8, 8),
-        torch.randint(19, (2, 8, 8)),
-        20 + 10 * torch.rand(2, 8, 8),
+        {"semseg": torch.randint(19, (2, 8, 8)), "depth": 20 + 10 * torch.rand(2, 8, 8)},
         [0, 1],
     )
-    losses = step_of(network, {"semseg": CrossEntropy(), "depth": L2(NORM)}, precision="bf16")(data, 0.1)
-    exact = step_of(Both(), {"semseg": CrossEntropy(), "depth": L2(NORM)})(data, 0.1)
+    losses = step_of(network, {"semseg": CrossEntropy(), "depth": of_depth(L2)}, precision="bf16")(data, 0.1)
+    exact = step_of(Both(), {"semseg": CrossEntropy(), "depth": of_depth(L2)})(data, 0.1)
     assert seen == [torch.bfloat16]
     for task, loss in losses.items():
         assert loss.dtype == torch.float32

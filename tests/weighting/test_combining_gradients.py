@@ -1,12 +1,17 @@
-"""The gradient methods' formulas: the papers' properties, and TorchJD as the reference."""
+"""The gradient methods' formulas and solvers: the papers' properties, and TorchJD as the reference."""
 
+import itertools
 import math
+from random import Random
+from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from helpers.two_tasks import GIVEN, TASKS
 from hypothesis import example, given
 from hypothesis import strategies as st
+from scipy.optimize import minimize
 from torch import Tensor, nn
 from torchjd.aggregation import AlignedMTLWeighting, PCGradWeighting
 
@@ -14,7 +19,8 @@ from mtl_seg_depth.weighting.aligned_mtl import AlignedMTL
 from mtl_seg_depth.weighting.cagrad import CAGrad
 from mtl_seg_depth.weighting.gradients import GradientWeighting
 from mtl_seg_depth.weighting.nash_mtl import NashMTL
-from mtl_seg_depth.weighting.pcgrad import PCGrad
+from mtl_seg_depth.weighting.pcgrad import PCGrad, orders, project
+from mtl_seg_depth.weighting.solvers import eigen, solve
 
 METHODS = {"pcgrad": PCGrad, "cagrad": CAGrad, "nash_mtl": NashMTL, "aligned_mtl": AlignedMTL}
 
@@ -100,6 +106,196 @@ def test_vanishing_and_opposite_gradients_give_finite_updates(name: str, rows: l
     weights = METHODS[name](**GIVEN).combine(gradients @ gradients.T)
     assert weights.isfinite().all()
     assert (weights @ gradients).norm() <= 2 * gradients.norm()
+
+
+def gradients_of(tasks: int, dimensions: int, spread: float, seed: int) -> Tensor:
+    """Random gradients as rows, with lengths over twice as many powers of ten."""
+    random = torch.Generator().manual_seed(seed)
+    rows = torch.randn(tasks, dimensions, generator=random, dtype=torch.float64)
+    return rows * 10 ** (spread * (2 * torch.rand(tasks, 1, generator=random, dtype=torch.float64) - 1))
+
+
+seeds = st.integers(0, 2**32)
+many = st.builds(gradients_of, st.sampled_from([3, 4]), st.just(8), st.sampled_from([0.0, 1.0, 2.0]), seeds)
+"""Independent: no gradient is a sum of the others."""
+crowded = st.builds(
+    gradients_of, st.sampled_from([3, 4, 8]), st.sampled_from([2, 3]), st.sampled_from([0.0, 1.0]), seeds
+)
+"""In so few dimensions that they depend on each other, and often leave no direction that is good for all."""
+
+
+def given_for(tasks: int) -> dict[str, Any]:
+    return {"tasks": tuple("abcdefgh"[:tasks]), "steps_per_epoch": 3}
+
+
+@pytest.mark.parametrize("name", METHODS)
+@given(pairs)
+def test_the_solver_for_many_is_the_formula_for_two(name: str, rows: Tensor) -> None:
+    method = METHODS[name](**GIVEN)
+    gram = rows @ rows.T
+    many, two = method.combine_many(gram), method.combine_two(gram)
+    if name == "cagrad":  # its shares are as exact as the barrier is low, relative to the sum of the squared lengths
+        length = (two @ gram @ two).sqrt()
+        assert ((many - two) @ rows).norm() <= 1e-3 * length
+    else:
+        torch.testing.assert_close(many, two, rtol=1e-4 if name == "nash_mtl" else 1e-6, atol=0)
+
+
+@given(many | crowded, st.integers(0, 1000))
+def test_pcgrad_of_many_is_torchjds_in_the_same_order(rows: Tensor, step: int) -> None:
+    method = PCGrad(**given_for(len(rows)))
+    method.steps.fill_(step)
+    gram = rows @ rows.T
+    shuffled = iter(orders(method.steps, len(rows)))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(torch, "randperm", lambda _: next(shuffled))
+        expected = PCGradWeighting()(gram)
+    torch.testing.assert_close(method.combine(gram), expected, rtol=1e-9, atol=1e-9)
+
+
+@given(many | crowded, st.integers(0, 1000))
+def test_pcgrad_shortens_gradients_until_they_agree_with_the_last_one_met(rows: Tensor, step: int) -> None:
+    order = orders(torch.tensor(step), len(rows))
+    projected = project(rows @ rows.T, order) @ rows
+    assert (projected.norm(dim=1) <= rows.norm(dim=1) * (1 + 1e-9)).all()
+    for row, (gradient, met) in enumerate(zip(projected, order.tolist(), strict=True)):
+        last = rows[[other for other in met if other != row][-1]]
+        assert gradient @ last >= -1e-9 * rows[row].norm() * last.norm()
+
+
+@given(many)
+def test_pcgrad_without_conflict_is_the_plain_sum(rows: Tensor) -> None:
+    rows = rows.abs()
+    assert PCGrad(**given_for(len(rows))).combine(rows @ rows.T).equal(torch.ones(len(rows), dtype=torch.float64))
+
+
+def test_pcgrads_orders_are_permutations_that_change_with_the_step() -> None:
+    drawn = [orders(torch.tensor(step), 3) for step in range(600)]
+    assert all(order.sort(dim=1).values.equal(torch.arange(3).expand(3, 3)) for order in drawn)
+    first = [tuple(order[0].tolist()) for order in drawn]
+    counts = [first.count(order) for order in itertools.permutations(range(3))]
+    assert min(counts) > 60  # of 100 each
+    together = [(tuple(order[0].tolist()), tuple(order[1].tolist())) for order in drawn]
+    assert len(set(together)) == 36
+
+
+@given(many | crowded, st.sampled_from([0.0, 0.4, 0.9, 1.5]))
+def test_cagrad_of_many_has_no_duality_gap(rows: Tensor, c: float) -> None:
+    """No update in the ball has a better worst improvement than the minimum over w, and this one has it."""
+    gram = rows @ rows.T
+    average = rows.mean(0)
+    radius = c * average.norm()
+    method = CAGrad(c=c, **given_for(len(rows)))
+    shares = method._shares(gram / gram.trace())
+    assert (shares >= 0).all()
+    assert shares.sum().item() == pytest.approx(1)
+    together = shares @ rows
+    bound = together @ average + radius * together.norm()
+    update = method.combine(gram) @ rows / len(rows)
+    assert (update - average).norm() <= radius * (1 + 1e-9) + 1e-12
+    scale = rows.norm() * average.norm()
+    if together.norm() > 1e-2 * rows.norm():  # else no direction helps all, and the added part is cut short
+        assert (rows @ update).min() >= bound - 1e-4 * scale
+    assert bound <= scipy_minimum(rows, c) + 1e-6 * scale
+
+
+def scipy_minimum(rows: Tensor, c: float) -> float:
+    """The least value that SciPy finds from the corners and the middle."""
+    unit = (rows / rows.norm()).numpy()
+    average = unit.mean(0)
+    size = len(unit)
+
+    def function(w: Any) -> float:
+        return float(w @ unit @ average + c * np.linalg.norm(average) * np.linalg.norm(w @ unit))
+
+    starts = [np.full(size, 1 / size), *(0.9 * np.eye(size) + 0.1 / size)]
+    constraint = {"type": "eq", "fun": lambda w: w.sum() - 1}
+    found = [
+        minimize(function, start, bounds=[(0, 1)] * size, constraints=constraint, method="SLSQP") for start in starts
+    ]
+    feasible = [result.x.clip(0) / result.x.clip(0).sum() for result in found]
+    return min(map(function, feasible)) * float(rows.norm()) ** 2
+
+
+@given(many)
+def test_cagrad_at_c_0_is_the_sum(rows: Tensor) -> None:
+    assert (
+        CAGrad(c=0.0, **given_for(len(rows))).combine(rows @ rows.T).equal(torch.ones(len(rows), dtype=torch.float64))
+    )
+
+
+@given(many)
+def test_nash_of_many_is_the_bargaining_solution(rows: Tensor) -> None:
+    gram = rows @ rows.T
+    alpha = NashMTL(**given_for(len(rows))).combine(gram)
+    assert (alpha > 0).all()
+    torch.testing.assert_close(gram @ alpha * alpha, torch.ones_like(alpha), rtol=1e-6, atol=0)
+    assert (alpha @ rows).norm().item() == pytest.approx(math.sqrt(len(rows)), rel=1e-6)
+
+
+@given(many)
+def test_a_linear_system_is_solved(rows: Tensor) -> None:
+    matrix = rows @ rows.T
+    torch.testing.assert_close(solve(matrix, matrix @ rows), rows, rtol=1e-6, atol=1e-6)
+
+
+@given(many)
+def test_aligned_gradients_of_many_have_condition_number_1(rows: Tensor) -> None:
+    """The sum of orthogonal vectors as long as the smallest singular value; and TorchJD's, whose mean is a Kth."""
+    size = len(rows)
+    gram = rows @ rows.T
+    values, vectors = eigen(gram)
+    torch.testing.assert_close(vectors @ torch.diag(values) @ vectors.T, gram, rtol=1e-9, atol=1e-12)
+    weights = AlignedMTL(**given_for(size)).combine(gram)
+    smallest = torch.linalg.svdvals(rows).min()
+    torch.testing.assert_close((weights @ rows).norm(), math.sqrt(size) * smallest, rtol=1e-5, atol=0)
+    # TorchJD's eigenvalues are exact relative to the largest, up to 1e10 times the smallest here.
+    torch.testing.assert_close(weights, size * AlignedMTLWeighting()(gram), rtol=1e-4, atol=1e-4)
+
+
+@pytest.mark.parametrize("name", ["cagrad", "nash_mtl", "aligned_mtl"])
+@given(many, st.randoms(use_true_random=False))
+def test_the_order_of_the_tasks_does_not_matter(name: str, rows: Tensor, random: Random) -> None:
+    order = random.sample(range(len(rows)), len(rows))
+    method = METHODS[name](**given_for(len(rows)))
+    weights = method.combine(rows @ rows.T)
+    torch.testing.assert_close(method.combine(rows[order] @ rows[order].T), weights[order], rtol=1e-3, atol=1e-5)
+
+
+@pytest.mark.parametrize("tasks", [3, 4, 8])
+@pytest.mark.parametrize("name", METHODS)
+def test_orthogonal_gradients_of_length_1_are_about_their_sum_for_many(name: str, tasks: int) -> None:
+    weights = METHODS[name](**given_for(tasks)).combine(torch.eye(tasks, dtype=torch.float64))
+    assert weights.tolist() == pytest.approx([weights[0].item()] * tasks)
+    assert 1 - 1e-6 <= weights[0] < 1.5
+
+
+DEGENERATE = {
+    "a zero": [[0.0, 0.0], [1.0, 2.0], [-2.0, 1.0]],
+    "all zero": [[0.0, 0.0]] * 3,
+    "identical": [[3.0, 4.0]] * 4,
+    "parallel": [[1.0, 2.0], [2.0, 4.0], [100.0, 200.0]],
+    "opposite": [[1.0, 2.0], [1.0, 2.0], [-1.0, -2.0], [-3.0, -6.0]],
+    "a sum of zero": [[1.0, 0.0], [-1.0, 1.0], [0.0, -1.0]],
+    "a zero and opposite": [[0.0, 0.0], [1.0, 0.0], [-1.0, 0.0], [0.0, 1.0]],
+}
+
+
+@pytest.mark.parametrize("scale", [1e-12, 1.0, 1e12])
+@pytest.mark.parametrize("case", DEGENERATE)
+@pytest.mark.parametrize("name", METHODS)
+def test_degenerate_gradients_of_many_give_finite_updates(name: str, case: str, scale: float) -> None:
+    rows = scale * torch.tensor(DEGENERATE[case], dtype=torch.float64)
+    weights = METHODS[name](**given_for(len(rows))).combine(rows @ rows.T)
+    assert weights.isfinite().all()
+    unit = 1.0 if name == "nash_mtl" else rows.norm()
+    assert (weights @ rows).norm() <= len(rows) * unit
+    if case in ("identical", "parallel") and name != "nash_mtl":
+        torch.testing.assert_close((weights @ rows)[1] / (weights @ rows)[0], rows[0, 1] / rows[0, 0])
+    if name == "nash_mtl":
+        assert weights[rows.norm(dim=1) == 0].eq(0).all()
+        if case in ("opposite", "a sum of zero"):
+            assert (weights @ rows).norm() < 1e-3
 
 
 def toy(x: Tensor) -> dict[str, Tensor]:

@@ -31,6 +31,34 @@ def test_fixed_is_the_weighted_sum() -> None:
     assert feed(fixed, 3.0, 5.0).tolist() == pytest.approx([0.2, 0.8])
 
 
+def test_fixed_takes_the_weights_of_the_networks_own_tasks() -> None:
+    weights = {"semseg": 0.2, "depth": 0.8, "normals": 0.5}
+    fixed = Fixed(tasks=("normals", "semseg"), steps_per_epoch=3, **weights)
+    assert fixed(torch.tensor([2.0, 5.0])).item() == pytest.approx(2.0)
+
+
+@pytest.mark.parametrize(
+    ("tasks", "weights", "message"),
+    [
+        ("a b", {"a": 1.0}, "no weight for b: every task needs one, and given are a=1.0"),
+        ("a b c", {"a": 1.0, "d": 2.0}, "no weight for b and c: every task needs one, and given are a=1.0 d=2.0"),
+        ("a", {}, "no weight for a: every task needs one, and given are none"),
+        ("a", {"a": 1.0, "b": -1.0}, "task weights are 0 or more and not all 0, not a=1.0 b=-1.0"),
+        ("a b", {"a": 0.0, "b": 0.0}, "task weights are 0 or more and not all 0, not a=0.0 b=0.0"),
+        ("a", {"a": math.nan}, "task weights are 0 or more and not all 0, not a=nan"),
+        ("a b", {"a": 0.0, "b": 0.0, "c": 1.0}, "a=0 and b=0 leave the network nothing to learn"),
+    ],
+)
+def test_fixed_refuses_weights_that_make_no_sense(tasks: str, weights: dict[str, float], message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        Fixed(tasks=tasks.split(), steps_per_epoch=3, **weights)
+
+
+def test_a_likelihood_that_nobody_gave_is_a_classifications() -> None:
+    uncertainty = Uncertainty(tasks=("a", "b", "c"), steps_per_epoch=3, noise_factors={"b": 0.5, "d": 9.0})
+    assert uncertainty(torch.tensor([3.0, 5.0, 7.0])).item() == pytest.approx(3.0 + 2.5 + 7.0)
+
+
 def test_uncertainty_starts_from_the_two_likelihoods() -> None:
     """s^2 = 1: a classification weighs 1, a regression 1/2, and log s adds nothing."""
     uncertainty = Uncertainty(**GIVEN)

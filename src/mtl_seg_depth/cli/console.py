@@ -1,79 +1,17 @@
-"""What a training shows in the terminal: one live line while it runs, a short table at the end."""
+"""What a training shows in the terminal at its end."""
 
 import os
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Self
 
 from rich import box
 from rich.console import Console, Group
-from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
 from rich.text import Text
 
 from mtl_seg_depth.records.results import RunResult
-from mtl_seg_depth.scoring.metrics import Scores
-
-
-class LiveLine:
-    """Observer of a training: a live line on a terminal, one plain line a validation elsewhere."""
-
-    def __init__(self, console: Console, steps: int, steps_per_epoch: int, done: int, headline: str = "") -> None:
-        self.console = console
-        self.headline = headline
-        self.steps_per_epoch = steps_per_epoch
-        self.epochs = -(-steps // steps_per_epoch)
-        self.losses = ""
-        self.progress = Progress(
-            TextColumn("[bold]{task.description}"),
-            BarColumn(bar_width=24),
-            TextColumn("{task.fields[status]}"),
-            TimeRemainingColumn(compact=True),
-            TextColumn("left"),
-            console=console,
-            transient=True,
-            disable=not console.is_terminal,
-        )
-        self.task = self.progress.add_task(self._epoch(done), total=steps, completed=done, status="")
-
-    def __enter__(self) -> Self:
-        """Show the line."""
-        self.progress.start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        """Take it away."""
-        self.progress.stop()
-
-    def on_losses(self, step: int, losses: dict[str, float], images_per_second: float) -> None:
-        """Move the line on."""
-        self.losses = " ".join(f"{task} {loss:.3f}" for task, loss in losses.items())
-        self.progress.update(
-            self.task,
-            completed=step,
-            description=self._epoch(step - 1),
-            status=f"step {step}  loss {self.losses}  {images_per_second:.0f} images/s",
-        )
-
-    def on_validation(self, step: int, scores: Scores, is_best: bool) -> None:
-        """Leave one line standing for every validation."""
-        parts = [
-            self._epoch(step - 1).removeprefix(self.headline),
-            f"loss {self.losses}",
-            f"validation multitask {scores.multitask:.2f}",
-        ]
-        if scores.semseg is not None:
-            parts.append(f"mIoU {scores.semseg:.2f} %")
-        if scores.depth is not None:
-            parts.append(f"SI-log {scores.depth:.2f}")
-        line = "  ".join(parts) + ("  [green]best so far[/]" if is_best else "")
-        self.console.print(line, highlight=False, soft_wrap=True)
-
-    def _epoch(self, step: int) -> str:
-        return f"{self.headline}epoch {step // self.steps_per_epoch + 1:>2}/{self.epochs}"
-
-
-ARROWS = {"semseg": ("mean IoU, % ↑", 2), "depth": ("SI-log RMSE x 100 ↓", 2), "multitask": ("multitask ↑", 2)}
+from mtl_seg_depth.scoring.headline import shown
+from mtl_seg_depth.system.wording import duration
 
 
 def show_result(console: Console, result: RunResult, ui_command: str | None) -> None:
@@ -109,10 +47,10 @@ def _scores(best: Mapping[str, float], baseline: Mapping[str, float], step: int)
     table.add_column("validation split")
     table.add_column(f"best, step {step}", justify="right", style="bold")
     table.add_column("most frequent class, mean depth", justify="right")
-    for key, (title, digits) in ARROWS.items():
-        if f"val/{key}" in best:
-            values = (scores.get(f"val/{key}") for scores in (best, baseline))
-            table.add_row(title, *("-" if value is None else f"{value:.{digits}f}" for value in values))
+    for each in shown():
+        if f"val/{each.key}" in best:
+            values = (scores.get(f"val/{each.key}") for scores in (best, baseline))
+            table.add_row(each.heading, *("-" if value is None else f"{value:.2f}" for value in values))
     return table
 
 
@@ -128,10 +66,3 @@ def _classes(iou: Mapping[str, float]) -> Group:
 def _near(path: Path) -> str:
     """The path as seen from here, where that is shorter."""
     return min(str(path), os.path.relpath(path), key=len)
-
-
-def duration(seconds: float) -> str:
-    """Seconds as 1:23 or 1:02:03."""
-    minutes, seconds = divmod(round(seconds), 60)
-    hours, minutes = divmod(minutes, 60)
-    return f"{hours}:{minutes:02}:{seconds:02}" if hours else f"{minutes}:{seconds:02}"

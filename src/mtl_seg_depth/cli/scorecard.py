@@ -10,9 +10,8 @@ from rich.table import Table
 from rich.text import Text
 
 from mtl_seg_depth.records.results import Evaluation
-from mtl_seg_depth.scoring.metrics import distance_names
-
-HEADLINES = {"multitask": "multitask ↑", "semseg": "mean IoU, % ↑", "depth": "SI-log RMSE x 100 ↓"}
+from mtl_seg_depth.scoring.headline import shown
+from mtl_seg_depth.tasks.depth.meter import distance_names
 
 ERRORS = {
     "mae": "MAE, m",
@@ -39,7 +38,7 @@ def show_evaluation(console: Console, result: Evaluation) -> None:
         soft_wrap=True,
     )
     console.print(_headlines(scores, result.plain if result.tta_name != "none" else None))
-    if "depth" in scores:
+    if "depth_errors/mae" in scores:
         console.print(_depth_errors(scores))
         console.print(_distances(scores))
     classes = {key.removeprefix("iou/"): value for key, value in scores.items() if key.startswith("iou/")}
@@ -55,12 +54,12 @@ def _headlines(scores: Mapping[str, float], plain: Mapping[str, float] | None) -
     if plain is not None:
         table.add_column("one view", justify="right")
         table.add_column("gain", justify="right")
-    for key, title in HEADLINES.items():
-        if key in scores:
-            cells = [f"{scores[key]:.2f}"]
+    for each in shown():
+        if each.key in scores:
+            cells = [f"{scores[each.key]:.2f}"]
             if plain is not None:
-                cells += [f"{plain[key]:.2f}", f"{scores[key] - plain[key]:+.2f}"]
-            table.add_row(title, *cells)
+                cells += [f"{plain[each.key]:.2f}", f"{scores[each.key] - plain[each.key]:+.2f}"]
+            table.add_row(each.heading, *cells)
     return table
 
 

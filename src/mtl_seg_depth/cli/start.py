@@ -9,6 +9,7 @@ from typing import Any
 
 import hydra
 import yaml
+from hydra.core.global_hydra import GlobalHydra
 from hydra.core.hydra_config import HydraConfig
 from hydra.errors import ConfigCompositionException, HydraException, MissingConfigException
 from hydra.types import RunMode
@@ -43,6 +44,7 @@ def start(main: Main, *, config: str, root: Path) -> None:
     if any(argument.startswith("sweeps=") for argument in sys.argv[1:]):
         sys.argv.append("--multirun")  # a sweep's file cannot say so itself: Hydra asks before it composes
     os.environ.setdefault(ROOT_VARIABLE, str(root.resolve()))
+    OmegaConf.register_resolver("help_tables", lambda name: _help_tables(root.resolve() / "conf", name), replace=True)
     settle_memory()
     show_traces = bool(os.environ.get("HYDRA_FULL_ERROR"))
     os.environ["HYDRA_FULL_ERROR"] = "1"  # makes Hydra raise instead of printing: the messages are ours
@@ -78,6 +80,13 @@ def _tell(mistake: str) -> None:
     from mtl_seg_depth.tracking import redact
 
     print(f"error: {redact(mistake)}", file=sys.stderr)
+
+
+def _help_tables(conf: Path, config: str) -> str:
+    """What --help says of groups and keys; `$$` as Hydra, whose template it goes into, takes a `$`."""
+    from mtl_seg_depth.cli.help_text import help_tables
+
+    return help_tables(conf, config, GlobalHydra.instance().config_loader()).replace("$", "$$")
 
 
 def in_sweep() -> bool:
@@ -119,15 +128,24 @@ def message_of(error: BaseException, config: str, arguments: Sequence[str] = ())
 
 
 def _explained(error: BaseException, config: str) -> str:
-    if isinstance(error, MissingConfigException) and error.missing_cfg_file and error.options:
-        group, _, option = error.missing_cfg_file.removesuffix(".yaml").rpartition("/")
-        close = nearest(option, error.options)
-        hint = f"did you mean {' or '.join(close)}? " if close else ""
-        return f"{group}={option}: there is no such option; {hint}There are {', '.join(sorted(error.options))}."
+    conf = Path(os.environ[ROOT_VARIABLE]) / "conf"
+    if isinstance(error, MissingConfigException) and error.missing_cfg_file:
+        missing = error.missing_cfg_file.removesuffix(".yaml")
+        top, _, below = missing.partition("/")
+        if list((conf / top).glob("*/*.yaml")):  # such as adam_lr/1e-4: Hydra takes the folder for a group of its own
+            options = [file.relative_to(conf / top).with_suffix("").as_posix() for file in (conf / top).rglob("*.yaml")]
+            close = nearest(below, options)
+            hint = f"did you mean {' or '.join(close)}?" if close else "--help lists what there is."
+            return f"{top}={below}: there is no such option; {hint}"
+        if error.options:
+            group, _, option = missing.rpartition("/")
+            close = nearest(option, error.options)
+            hint = f"did you mean {' or '.join(close)}? " if close else ""
+            return f"{group}={option}: there is no such option; {hint}There are {', '.join(sorted(error.options))}."
     unknown = re.match(r"Could not (?:override|append to config|delete from config).*?'([^']+)'", str(error), re.DOTALL)
     if unknown and isinstance(error, ConfigCompositionException):
         key = unknown[1].lstrip("+~")
-        keys = _valid_keys(Path(os.environ[ROOT_VARIABLE]) / "conf", config)
+        keys = _valid_keys(conf, config)
         close = [f"{near}{keys[near]}" for near in nearest(key, keys)]
         hint = f"did you mean {' or '.join(close)}?" if close else "--help lists what there is."
         return f"{key}: there is no such option; {hint}"
@@ -149,7 +167,10 @@ def _valid_keys(conf: Path, config: str) -> dict[str, str]:
     chosen = {group for entry in own["defaults"] if isinstance(entry, dict) for group in entry}
     for group in sorted(conf / name for name in chosen if not name.startswith("override")):
         keys[group.name] = ""
-        options = {path.stem: dict(flatten(yaml.safe_load(path.read_text()))) for path in sorted(group.glob("*.yaml"))}
+        texts = {path.stem: path.read_text() for path in sorted(group.glob("*.yaml"))}
+        # What is merged into the whole config, such as a row of the report, has no keys of its own.
+        own_keys = {name: text for name, text in texts.items() if not text.startswith("# @package _global_")}
+        options = {name: dict(flatten(yaml.safe_load(text))) for name, text in own_keys.items()}
         for leaf in sorted(set().union(*options.values()) - {"_target_"}):
             having = [name for name, leaves in options.items() if leaf in leaves]
             note = "" if len(having) == len(options) else f" (with {group.name}={' or '.join(having)})"

@@ -2,7 +2,7 @@
 
 import functools
 import math
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -10,11 +10,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from mtl_seg_depth.data.randomness import generator
-from mtl_seg_depth.tasks.depth.codec import INVALID_CODE
-from mtl_seg_depth.tasks.semseg.labels import IGNORE_INDEX
-
-Size = tuple[int, int]
-"""Height and width in pixels."""
+from mtl_seg_depth.tasks.resize import Size
 
 
 def _column(number: int) -> property:
@@ -163,28 +159,34 @@ def crop(planes: Sequence[Tensor], rows: Iterable[int], views: Views, size: Size
     return [torch.stack(list(shown(array))) for array in planes]
 
 
-def resample(rgb: Tensor, semseg: Tensor, codes: Tensor, views: Views, size: Size) -> tuple[Tensor, Tensor, Tensor]:
-    """What zoomed and tilted views show: rgb float 0..255 [B, *size, 3], classes and disparity codes [B, *size].
+def resample(
+    image: Tensor, targets: Mapping[str, Tensor], outside: Mapping[str, int], views: Views, size: Size
+) -> tuple[Tensor, dict[str, Tensor]]:
+    """What zoomed and tilted views show: images float 0..255 [B, *size, 3], codes [B, *size, ...] by task.
 
     Args:
-        rgb: whole pictures, uint8 [B, H, W, 3].
-        semseg: their labels, uint8 [B, H, W].
-        codes: their disparity codes, uint8 [B, H, W].
+        image: whole images, uint8 [B, H, W, 3].
+        targets: their codes [B, H, W, ...] by task.
+        outside: the code of what lies beyond the image's border, by task.
         views: B views, on any device.
         size: of the result.
     """
-    picture = (rgb.shape[1], rgb.shape[2])
-    x, y = _source_positions(views, size, rgb.device)
-    grid = torch.stack([2 * x / picture[1] - 1, 2 * y / picture[0] - 1], dim=-1)
-    smooth = F.grid_sample(rgb.permute(0, 3, 1, 2).float(), grid, padding_mode="border", align_corners=False)
+    height, width = image.shape[1:3]
+    x, y = _source_positions(views, size, image.device)
+    grid = torch.stack([2 * x / width - 1, 2 * y / height - 1], dim=-1)
+    smooth = F.grid_sample(image.permute(0, 3, 1, 2).float(), grid, padding_mode="border", align_corners=False)
     column, row = x.floor().long(), y.floor().long()
-    inside = (column >= 0) & (column < picture[1]) & (row >= 0) & (row < picture[0])
-    index = row.clamp(0, picture[0] - 1) * picture[1] + column.clamp(0, picture[1] - 1)
+    inside = (column >= 0) & (column < width) & (row >= 0) & (row < height)
+    index = row.clamp(0, height - 1) * width + column.clamp(0, width - 1)
 
-    def nearest(values: Tensor, outside: int) -> Tensor:
-        return torch.where(inside, values.flatten(1).gather(1, index.flatten(1)).view_as(index), outside)
+    def nearest(codes: Tensor, beyond: int) -> Tensor:
+        flat = codes.flatten(1, 2)
+        rest = (1,) * (flat.dim() - 2)
+        places = index.flatten(1).view(*index.shape[:1], -1, *rest).expand(-1, -1, *flat.shape[2:])
+        found = flat.gather(1, places).view(*index.shape, *flat.shape[2:])
+        return torch.where(inside.view(*inside.shape, *rest), found, beyond)
 
-    return smooth.permute(0, 2, 3, 1), nearest(semseg, IGNORE_INDEX), nearest(codes, INVALID_CODE)
+    return smooth.permute(0, 2, 3, 1), {name: nearest(codes, outside[name]) for name, codes in targets.items()}
 
 
 def _source_positions(views: Views, size: Size, device: torch.device) -> tuple[Tensor, Tensor]:

@@ -1,6 +1,6 @@
 """Batches on the device, from a packed split: random views to train on, or the whole split in order to score."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 
@@ -9,61 +9,62 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from mtl_seg_depth.data.augmentation import Augmentation, Size, Views, jitter, resample
+from mtl_seg_depth.data.augmentation import Augmentation, Views, jitter, resample
 from mtl_seg_depth.data.packed import PackedSplit
 from mtl_seg_depth.data.placement import HostPixels, Place
 from mtl_seg_depth.data.placement import place as choose_place
 from mtl_seg_depth.data.randomness import generator
 from mtl_seg_depth.system.errors import UserError
-from mtl_seg_depth.tasks.depth.codec import INVALID_CODE, DepthStatistics, depth_of_code
-from mtl_seg_depth.tasks.semseg.labels import IGNORE_INDEX
+from mtl_seg_depth.tasks.resize import Size
+from mtl_seg_depth.tasks.task import Task, ViewGeometry
 
 SIZE_MULTIPLE = 32
-"""Scored pictures are cropped from the top-left corner to multiples of this many pixels, as in the report."""
+"""Scored images are cropped from the top-left corner to multiples of this many pixels, as in the report."""
 
 
 @dataclass(frozen=True)
 class Batch:
-    """B pictures with what is known of them, on one device.
+    """B images with what is known of them, on one device.
 
     Attributes:
-        rgb: float32 [B, 3, H, W] in 0..1, channels last in memory.
-        semseg: int64 [B, H, W] train ids, 255 ignored.
-        depth: float32 [B, H, W] planar metres, nan where not valid.
-        ids: the pictures' numbers in their split.
+        image: float32 [B, 3, H, W] in 0..1, channels last in memory.
+        targets: by task, [B, H, W, ...] as `Task.target` gives them.
+        ids: the images' numbers in their split.
     """
 
-    rgb: Tensor
-    semseg: Tensor
-    depth: Tensor
+    image: Tensor
+    targets: dict[str, Tensor]
     ids: list[int]
 
-
-class Decoder:
-    """Turns 8-bit pixels into what a network takes, on the device: 5 bytes a pixel cross the bus."""
-
-    def __init__(self, device: torch.device) -> None:
-        self.device = device
-        self.metres = torch.from_numpy(depth_of_code()).to(device)
-
-    def __call__(self, rgb: Tensor, semseg: Tensor, codes: Tensor, ids: list[int]) -> Batch:
-        """A batch from rgb [B, H, W, 3] in 0..255, labels [B, H, W] and disparity codes [B, H, W] on the device."""
-        return Batch(
-            rgb=rgb.permute(0, 3, 1, 2).float().contiguous(memory_format=torch.channels_last).div_(255),
-            semseg=semseg.long(),
-            depth=self.metres.index_select(0, codes.flatten().int()).view(codes.shape),
-            ids=ids,
-        )
+    @property
+    def tensors(self) -> list[Tensor]:
+        """Image and targets."""
+        return [self.image, *self.targets.values()]
 
 
-def check_sizes(count: int, picture: Size, batch_size: int, crop_size: Size) -> None:
-    """Raise UserError unless a batch fits into `count` training pictures, and a crop into each of them."""
+def to_batch(image: Tensor, codes: Mapping[str, Tensor], tasks: Mapping[str, Task], ids: list[int]) -> Batch:
+    """A batch from pixels [B, H, W, 3] in 0..255 and stored codes [B, H, W, ...], on the device: few bytes a pixel
+    cross the bus."""
+    return Batch(
+        image=image.permute(0, 3, 1, 2).float().contiguous(memory_format=torch.channels_last).div_(255),
+        targets={name: tasks[name].target(_unsigned(values)) for name, values in codes.items()},
+        ids=ids,
+    )
+
+
+def _unsigned(codes: Tensor) -> Tensor:
+    """Codes of 16 bits, which travel as signed numbers, as what they are."""
+    return codes.int() & 0xFFFF if codes.dtype == torch.int16 else codes
+
+
+def check_sizes(count: int, image: Size, batch_size: int, crop_size: Size) -> None:
+    """Raise UserError unless a batch fits into `count` training images, and a crop into each of them."""
     if batch_size > count:
-        raise UserError(f"schedule.batch_size={batch_size} is larger than the {count} training pictures")
-    if crop_size[0] > picture[0] or crop_size[1] > picture[1]:
+        raise UserError(f"schedule.batch_size={batch_size} is larger than the {count} training images")
+    if crop_size[0] > image[0] or crop_size[1] > image[1]:
         raise UserError(
-            f"data.crop_size={list(crop_size)} (height, width) is larger than the training pictures, "
-            f"which are {picture[0]} high and {picture[1]} wide"
+            f"data.crop_size={list(crop_size)} (height, width) is larger than the training images, "
+            f"which are {image[0]} high and {image[1]} wide"
         )
     if min(crop_size) < SIZE_MULTIPLE:
         raise UserError(f"data.crop_size={list(crop_size)} is smaller than {SIZE_MULTIPLE} pixels")
@@ -83,24 +84,23 @@ class TrainingBatches:
         *,
         batch_size: int,
         crop_size: Size,
-        depth_range: DepthStatistics,
+        tasks: Mapping[str, Task],
         seed: int,
         device: torch.device,
         place: Place = "auto",
     ) -> None:
-        height, width = split.rgb.shape[1:3]
+        height, width = split.images.shape[1:3]
         check_sizes(len(split), (height, width), batch_size, crop_size)
-        if split.semseg is None or split.depth is None:
-            raise UserError(f"the {split.split} pictures have no labels to train on")
-        self.pixels = choose_place((split.rgb, split.semseg, split.depth), device, place, split.check)
+        if missing := [name for name in tasks if name not in split.targets]:
+            raise UserError(f"the {split.split} images have no {' and no '.join(missing)} labels to train on")
+        self.tasks = tasks
+        self.pixels = choose_place((split.images, *(split.targets[name] for name in tasks)), device, place, split.check)
         self.ids = split.ids
-        self.picture = (height, width)
+        self.image_size = (height, width)
         self.augmentation = augmentation
         self.batch_size = batch_size
         self.crop_size = crop_size
-        self.depth_range = depth_range
         self.seed = seed
-        self.decode = Decoder(device)
         self.steps_per_epoch = len(split) // batch_size
         self._planned: tuple[int, NDArray[np.int64], Views] | None = None
         self._placed: tuple[int, Tensor, Views] | None = None
@@ -118,30 +118,27 @@ class TrainingBatches:
         chosen = slice(position * self.batch_size, (position + 1) * self.batch_size)
         rows, views = order[chosen], all_views[chosen]
         ids = self.ids[self._plan(epoch)[0][chosen]].tolist()
-        if self.augmentation.resamples:
-            rgb, semseg, codes = self.pixels.whole(rows, self.picture)
-            batch = self.decode(*resample(rgb, semseg, codes, views, self.crop_size), ids)
-            if self.augmentation.rescale_depth:
-                batch = self._nearer(batch, views)
+        augmentation = self.augmentation
+        if augmentation.resamples:
+            image, *planes = self.pixels.whole(rows, self.image_size)
+            outside = {name: task.outside for name, task in self.tasks.items()}
+            image, codes = resample(image, dict(zip(self.tasks, planes, strict=True)), outside, views, self.crop_size)
         else:
-            rgb, semseg, codes = self.pixels.views(rows, views, self.crop_size)
-            batch = self.decode(rgb, semseg, codes, ids)
-        if self.augmentation.changes_colour:
-            batch = Batch(jitter(batch.rgb, views), batch.semseg, batch.depth, batch.ids)
-        return batch
-
-    def _nearer(self, batch: Batch, views: Views) -> Batch:
-        """The batch with its depths divided by each view's zoom; those that leave the valid range become nan."""
-        depth = batch.depth / views.zoom.to(batch.depth).view(-1, 1, 1)
-        inside = (depth >= self.depth_range.min) & (depth <= self.depth_range.max)
-        return Batch(batch.rgb, batch.semseg, torch.where(inside, depth, torch.nan), batch.ids)
+            image, *planes = self.pixels.views(rows, views, self.crop_size)
+            codes = dict(zip(self.tasks, planes, strict=True))
+        batch = to_batch(image, codes, self.tasks, ids)
+        follows = augmentation.resamples and augmentation.rescale_depth
+        tilt = views.tilt if augmentation.resamples else None
+        view = ViewGeometry(views.flip, views.zoom if follows else None, tilt)
+        targets = {name: task.seen(batch.targets[name], view) for name, task in self.tasks.items()}
+        return Batch(jitter(batch.image, views) if augmentation.changes_colour else batch.image, targets, ids)
 
     def _plan(self, epoch: int) -> tuple[NDArray[np.int64], Views]:
         """Row numbers and views of one epoch, in the order they are trained on; the last epoch asked for is kept."""
         if self._planned is None or self._planned[0] != epoch:
             seed = (self.seed, epoch)
             order = torch.randperm(len(self.ids), generator=generator(*seed, "order")).numpy()
-            views = self.augmentation.plan(len(order), self.picture, self.crop_size, seed)
+            views = self.augmentation.plan(len(order), self.image_size, self.crop_size, seed)
             self._planned = (epoch, order, views)
         return self._planned[1], self._planned[2]
 
@@ -172,9 +169,9 @@ class Ahead:
         self._next = self._start(step + 1)
         batch, made = started[1].result()
         if made is not None:
-            stream = torch.cuda.current_stream(batch.rgb.device)
+            stream = torch.cuda.current_stream(batch.image.device)
             stream.wait_event(made)
-            for tensor in (batch.rgb, batch.semseg, batch.depth):
+            for tensor in batch.tensors:
                 tensor.record_stream(stream)
         return batch
 
@@ -189,21 +186,30 @@ class Ahead:
 
 
 class ScoringBatches:
-    """A whole split in order, every picture once, the last batch as small as it comes.
+    """A whole split in order, every image once, the last batch as small as it comes.
 
-    Pictures are cropped from the top-left corner to multiples of 32 pixels. A split without labels gives ignored
-    labels and invalid depths.
+    Images are cropped from the top-left corner to multiples of 32 pixels. Batches have the targets of those tasks that
+    the split has labels for.
     """
 
-    def __init__(self, split: PackedSplit, *, batch_size: int, device: torch.device, place: Place = "auto") -> None:
-        if min(split.rgb.shape[1:3]) < SIZE_MULTIPLE:
-            raise UserError(f"the {split.split} pictures are smaller than {SIZE_MULTIPLE} x {SIZE_MULTIPLE} pixels")
+    def __init__(
+        self,
+        split: PackedSplit,
+        *,
+        batch_size: int,
+        tasks: Mapping[str, Task],
+        device: torch.device,
+        place: Place = "auto",
+    ) -> None:
+        height, width = split.images.shape[1:3]
+        if min(height, width) < SIZE_MULTIPLE:
+            raise UserError(f"the {split.split} images are smaller than {SIZE_MULTIPLE} x {SIZE_MULTIPLE} pixels")
         self.split = split
         self.batch_size = batch_size
-        self.decode = Decoder(device)
-        labels = tuple(array for array in (split.semseg, split.depth) if array is not None)
-        self.pixels = choose_place((split.rgb, *labels), device, place, split.check)
-        height, width = split.rgb.shape[1:3]
+        self.device = device
+        self.tasks = {name: task for name, task in tasks.items() if name in split.targets}
+        arrays = (split.images, *(split.targets[name] for name in self.tasks))
+        self.pixels = choose_place(arrays, device, place, split.check)
         self.size = (height // SIZE_MULTIPLE * SIZE_MULTIPLE, width // SIZE_MULTIPLE * SIZE_MULTIPLE)
 
     def __len__(self) -> int:
@@ -211,19 +217,11 @@ class ScoringBatches:
         return -(-len(self.split) // self.batch_size)
 
     def __iter__(self) -> Iterator[Batch]:
-        """Batch after batch, in the order of the pictures' numbers."""
+        """Batch after batch, in the order of the images' numbers."""
         for start in range(0, len(self.split), self.batch_size):
-            yield self._batch(slice(start, start + self.batch_size))
+            yield self.rows(slice(start, start + self.batch_size))
 
-    def rows(self, rows: list[int]) -> Batch:
-        """Chosen pictures, by their position in the split, as one batch."""
-        return self._batch(rows)
-
-    def _batch(self, rows: slice | list[int]) -> Batch:
-        rgb, *labels = self.pixels.whole(rows, self.size)
-        known = iter(labels)
-        semseg, codes = (
-            rgb.new_full(rgb.shape[:3], value) if array is None else next(known)
-            for array, value in ((self.split.semseg, IGNORE_INDEX), (self.split.depth, INVALID_CODE))
-        )
-        return self.decode(rgb, semseg, codes, self.split.ids[rows].tolist())
+    def rows(self, rows: slice | list[int]) -> Batch:
+        """Chosen images, by their position in the split, as one batch."""
+        image, *planes = self.pixels.whole(rows, self.size)
+        return to_batch(image, dict(zip(self.tasks, planes, strict=True)), self.tasks, self.split.ids[rows].tolist())

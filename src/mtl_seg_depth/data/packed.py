@@ -1,13 +1,13 @@
 """The packed cache: a split decoded once into plain arrays that every later run maps into memory.
 
-A pack is a folder `<cache>/<digest[:16]>/` with `rgb.npy`, `semseg.npy`, `depth.npy` and `index.json`. Its name is
+A pack is a folder `<cache>/<digest[:16]>/` with `rgb.npy`, an array for every target, and `index.json`. Its name is
 the digest of the names, sizes and modification times of the source files, so changed sources get a new pack. It
 is built under another name and renamed when every byte is on disk: a pack that has its name is complete. One lock
 for the cache folder lets concurrent runs build a pack once.
 
-Every block of pictures (16 MiB of rgb) has a SHA-256 digest, and is compared with it when a run first reads from it:
-checking a whole pack before a training would keep a large one waiting for as long as its disk takes. A block that is
-another is built again from its sources, in place; a pack whose index is damaged is built again as a whole.
+Every block of images (16 MiB of them) has a SHA-256 digest, and is compared with it when a run first reads from it:
+checking a whole pack before a training would keep a large one waiting for as long as its disk takes. A pack with a
+damaged block is refused and removed, so that the next run builds it again; one with a damaged index likewise.
 
 A new pack of a split takes the place of older packs of that split of the same data folder: they are removed once
 it is complete. A run that still maps an older one keeps it, because the kernel frees a file with its last user.
@@ -18,6 +18,7 @@ import json
 import logging
 import math
 import os
+import re
 import shutil
 import threading
 import time
@@ -26,7 +27,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Final, TypedDict
+from typing import Any, Final, TypedDict
 
 import numpy as np
 from filelock import FileLock, Timeout
@@ -34,16 +35,16 @@ from numpy.typing import NDArray
 from rich.console import Console
 from rich.progress import Progress
 
-from mtl_seg_depth.data.miniscapes import READERS, DamagedFileError, SplitFiles, check_one_size, read_size
+from mtl_seg_depth.data.files import IMAGE, DamagedFileError, SplitFiles, check_one_size
 from mtl_seg_depth.system.atomic import write_json
 from mtl_seg_depth.system.errors import UserError
 
 log = logging.getLogger(__name__)
 
 _FORMAT_VERSION: Final = 1
-# Of rgb: the unit of a thread's work and of a digest. Content digests depend on it, so it stays as it is.
+# Of images: the unit of a thread's work and of a digest. Content digests depend on it, so it stays as it is.
 _BLOCK_BYTES: Final = 16 << 20
-_CHANNELS: Final[dict[str, tuple[int, ...]]] = {"rgb": (3,), "semseg": (), "depth": ()}
+_NAME: Final = re.compile(r"[a-z][a-z0-9_]{0,31}")
 _INDEX: Final = "index.json"
 _UNDER_CONSTRUCTION: Final = ".under-construction"
 _DISCARDED: Final = ".discarded"
@@ -66,17 +67,16 @@ class _Index(TypedDict):
 class PackedSplit:
     """A split as arrays that are read from disk as they are touched, and cannot be written to.
 
-    `rgb` is uint8 [N, H, W, 3], `semseg` (train ids) and `depth` (disparity codes) uint8 [N, H, W] or both None
-    where the split has no labels; `ids` is int64 [N], ascending. `digest` is that of the source files' names,
-    sizes and modification times. `content_digest` is that of the ids and the decoded pixels alone: equal for
-    equal data, wherever and whenever it was written.
+    `images` is uint8 [N, H, W, 3], every array of `targets` uint8 or uint16 [N, H, W, ...] of the codes that the data
+    set's spec explains; a split without labels has no targets. `ids` is int64 [N], ascending. `digest` is that of the
+    source files' names, sizes and modification times. `content_digest` is that of the ids and the decoded pixels
+    alone: equal for equal data, wherever and whenever it was written.
     """
 
     folder: Path
     split: str
-    rgb: NDArray[np.uint8]
-    semseg: NDArray[np.uint8] | None
-    depth: NDArray[np.uint8] | None
+    images: NDArray[np.uint8]
+    targets: Mapping[str, NDArray[Any]]
     ids: NDArray[np.int64]
     digest: str
     content_digest: str
@@ -90,8 +90,7 @@ class PackedSplit:
     def check(self, rows: Iterable[int]) -> None:
         """To be called before the pictures in these rows are read: see that they are what was packed.
 
-        Reads only blocks that this object has not looked at yet. A damaged one is built again from its sources and
-        reported; UserError where it cannot be.
+        Reads only blocks that this object has not looked at yet. UserError for a damaged one, whose pack is removed.
         """
         if self.blocks is not None:
             self.blocks.check(rows)
@@ -100,31 +99,37 @@ class PackedSplit:
 class Blocks:
     """The blocks of a pack, each compared with its digest once."""
 
-    def __init__(
-        self, folder: Path, index: _Index, arrays: Mapping[str, NDArray[np.uint8]], files: SplitFiles | None
-    ) -> None:
+    def __init__(self, folder: Path, index: _Index, arrays: Mapping[str, NDArray[Any]]) -> None:
         self._folder = folder
         self._index = index
         self._arrays = arrays
-        self._files = files
+        self._file = (folder / f"{IMAGE}.npy").stat().st_ino
         self._checked: set[int] = set()
         self._checking = threading.Lock()
 
     def check(self, rows: Iterable[int]) -> None:
-        """Compare the blocks that hold these rows with their digests, and repair those that are damaged."""
+        """Compare the blocks that hold these rows with their digests; a pack with a damaged one loses its name."""
         wanted = {int(row) // self._index["block_pictures"] for row in rows} - self._checked
         if not wanted:
             return
         with self._checking:
             for block in sorted(wanted - self._checked):
                 for kind in self.damaged(block):
-                    self._repair(kind, block)
+                    where = self.describe(kind, block)
+                    try:
+                        if (self._folder / f"{IMAGE}.npy").stat().st_ino == self._file:
+                            _discard(self._folder)
+                    except FileNotFoundError:  # another run came upon it, too, and may have built it again
+                        pass
+                    except OSError as error:
+                        raise UserError(f"{where}, and the pack cannot be removed: {error}") from error
+                    raise UserError(f"{where}. The pack was removed; the same command builds it again")
                 self._checked.add(block)
 
     @property
     def count(self) -> int:
         """How many blocks there are."""
-        return len(self._index["blocks"]["rgb"])
+        return len(self._index["blocks"][IMAGE])
 
     def damaged(self, block: int) -> list[str]:
         """The arrays that are not what they were when they were packed, in one block."""
@@ -143,31 +148,6 @@ class Blocks:
     def _rows(self, block: int) -> range:
         step = self._index["block_pictures"]
         return range(block * step, min((block + 1) * step, len(self._index["ids"])))
-
-    def _repair(self, kind: str, block: int) -> None:
-        """Decode the block's sources again and write them to their place, which shows in all maps of the file."""
-        where, rows, array = self.describe(kind, block), self._rows(block), self._arrays[kind]
-        files = self._files
-        unchanged = files is not None and source_digest(files) == self._index["digest"]
-        pixels = [READERS[kind](files.by_kind[kind][row]) for row in rows] if files and unchanged else []
-        sha = hashlib.sha256()
-        for picture in pixels:
-            sha.update(picture.data)
-        if sha.hexdigest() != self._index["blocks"][kind][block]:
-            raise UserError(f"{where}, and its sources are others by now; delete {self._folder} to have it built again")
-        try:
-            descriptor = os.open(self._folder / f"{kind}.npy", os.O_WRONLY)
-            try:
-                for row, picture in zip(rows, pixels, strict=True):
-                    _write_at(descriptor, picture, array.offset + row * picture.size)  # type: ignore[attr-defined]
-                os.fsync(descriptor)
-            finally:
-                os.close(descriptor)
-        except OSError as error:
-            raise UserError(f"{where}, and cannot be repaired: {error}") from error
-        if kind in self.damaged(block):
-            raise UserError(f"{where}, and the disk does not keep what is written to it; data.cache=<another folder>")
-        log.warning("%s; it was built again from its sources", where)
 
 
 def pack(files: SplitFiles, cache: Path, *, workers: int | None = None, progress: bool = True) -> PackedSplit:
@@ -188,7 +168,7 @@ def pack(files: SplitFiles, cache: Path, *, workers: int | None = None, progress
             with _locked(cache, console):
                 if not _is_complete(folder, files, digest, report=True):
                     _build(files, digest, folder, workers or len(os.sched_getaffinity(0)), console)
-        return open_pack(folder, files)
+        return open_pack(folder)
     except OSError as error:
         raise UserError(f"the packed cache in {cache} cannot be used: {error}") from error
 
@@ -197,13 +177,13 @@ def packed_before(files: SplitFiles, cache: Path) -> PackedSplit | None:
     """The pack of a split if there is one; nothing is written, and nothing packed."""
     digest = source_digest(files)
     folder = cache / digest[:16]
-    return open_pack(folder, files) if _is_complete(folder, files, digest) else None
+    return open_pack(folder) if _is_complete(folder, files, digest) else None
 
 
 def source_digest(files: SplitFiles) -> str:
     """The digest of the name, size and modification time of every file of a split, in hexadecimal."""
     sha = hashlib.sha256(f"{_FORMAT_VERSION} {files.split}\n".encode())
-    for kind, paths in files.by_kind.items():
+    for kind, paths in files.paths.items():
         for path in paths:
             try:
                 status = path.stat()
@@ -213,20 +193,21 @@ def source_digest(files: SplitFiles) -> str:
     return sha.hexdigest()
 
 
-def open_pack(folder: Path, files: SplitFiles | None = None) -> PackedSplit:
+def open_pack(folder: Path) -> PackedSplit:
     """Map a complete pack into memory; no pixel is read before it is touched.
 
-    Damage is mended from `files`, where they are given. Raises UserError for an index, or an array's size or header,
-    that is not what was packed.
+    Raises UserError for an index, or an array's size or header, that is not what was packed.
     """
     try:
         index: _Index = json.loads((folder / _INDEX).read_bytes())
-        if {*index["blocks"], *index["file_sizes"]} not in ({"rgb"}, set(_CHANNELS)):
+        names = list(index["blocks"])
+        if IMAGE not in names or set(names) != set(index["file_sizes"]) or not all(map(_NAME.fullmatch, names)):
             raise ValueError("names of other files")
         sizes = {kind: (folder / f"{kind}.npy").stat().st_size for kind in index["file_sizes"]}
         arrays = {kind: np.load(folder / f"{kind}.npy", mmap_mode="r") for kind in index["blocks"]}
         shapes = {kind: array.shape for kind, array in arrays.items()}
-        plain = all(array.dtype == np.uint8 and array.flags.c_contiguous for array in arrays.values())
+        plain = all(array.dtype in (np.uint8, np.uint16) and array.flags.c_contiguous for array in arrays.values())
+        plain &= arrays[IMAGE].dtype == np.uint8
         content = _content_digest(index["ids"], shapes, index["blocks"])
         whole = plain and sizes == index["file_sizes"] and content == index["content_digest"]
         blocks = -(-len(index["ids"]) // index["block_pictures"])
@@ -236,13 +217,12 @@ def open_pack(folder: Path, files: SplitFiles | None = None) -> PackedSplit:
         return PackedSplit(
             folder=folder,
             split=index["split"],
-            rgb=arrays["rgb"],
-            semseg=arrays.get("semseg"),
-            depth=arrays.get("depth"),
+            images=arrays[IMAGE],
+            targets={kind: array for kind, array in arrays.items() if kind != IMAGE},
             ids=np.array(index["ids"], np.int64),
             digest=index["digest"],
             content_digest=index["content_digest"],
-            blocks=Blocks(folder, index, arrays, files),
+            blocks=Blocks(folder, index, arrays),
         )
     except PermissionError:
         raise
@@ -273,7 +253,7 @@ def verify(folder: Path) -> None:
     assert split.blocks is not None
     for block in range(split.blocks.count):
         for kind in split.blocks.damaged(block):
-            raise UserError(f"{split.blocks.describe(kind, block)}; the next run that reads them builds them again")
+            raise UserError(f"{split.blocks.describe(kind, block)}; the next run that reads them removes the pack")
 
 
 def _build(files: SplitFiles, digest: str, folder: Path, workers: int, console: Console) -> None:
@@ -285,8 +265,9 @@ def _build(files: SplitFiles, digest: str, folder: Path, workers: int, console: 
     try:
         with Progress(console=console, transient=True, disable=console.quiet) as bar:
             width, height = _common_size(files, workers, bar)
-            shapes = {kind: (len(files.ids), height, width, *_CHANNELS[kind]) for kind in files.by_kind}
-            _require_space(cache, sum(math.prod(shape) for shape in shapes.values()))
+            count = len(files.ids)
+            shapes = {kind: (count, height, width, *reader.channels) for kind, reader in files.readers.items()}
+            _require_space(cache, sum(math.prod(shapes[kind]) * r.bits // 8 for kind, r in files.readers.items()))
             building.mkdir()
             step = max(1, _BLOCK_BYTES // (height * width * 3))
             blocks = _write_arrays(files, building, shapes, step, workers, bar)
@@ -317,11 +298,13 @@ def _build(files: SplitFiles, digest: str, folder: Path, workers: int, console: 
 
 def _common_size(files: SplitFiles, workers: int, bar: Progress) -> tuple[int, int]:
     """The width and height of every file, after a look at every header: cheap, and before any decoding."""
-    kinds = [kind for kind, paths in files.by_kind.items() for _ in paths]
-    paths = [path for paths in files.by_kind.values() for path in paths]
+    wanted = [(files.readers[kind], path) for kind, paths in files.paths.items() for path in paths]
+    paths = [path for _, path in wanted]
     with ThreadPoolExecutor(workers) as executor:
-        found = executor.map(read_size, paths, kinds)
-        sizes = list(bar.track(found, total=len(paths), description=f"{files.split}: looking at headers"))
+        found = executor.map(lambda reader, path: reader.size(path), *zip(*wanted, strict=True))
+        sizes: list[tuple[int, int]] = list(
+            bar.track(found, total=len(paths), description=f"{files.split}: looking at headers")
+        )
     check_one_size(paths, sizes)
     return sizes[0]
 
@@ -343,7 +326,8 @@ def _write_arrays(
         outputs = {}
         for kind, shape in shapes.items():
             file = stack.enter_context((building / f"{kind}.npy").open("wb"))
-            header = {"descr": "|u1", "fortran_order": False, "shape": shape}
+            descr = np.lib.format.dtype_to_descr(np.dtype(files.readers[kind].dtype))
+            header = {"descr": descr, "fortran_order": False, "shape": shape}
             np.lib.format.write_array_header_1_0(file, header)
             file.flush()
             outputs[kind] = (file.fileno(), file.tell())
@@ -351,10 +335,10 @@ def _write_arrays(
         def write_block(start: int) -> dict[str, str]:
             hashes = {kind: hashlib.sha256() for kind in shapes}
             for position in range(start, min(start + step, len(files.ids))):
-                for kind, paths in files.by_kind.items():
-                    pixels = READERS[kind](paths[position])
+                for kind, paths in files.paths.items():
+                    pixels = files.readers[kind](paths[position])
                     descriptor, first_pixel = outputs[kind]
-                    _write_at(descriptor, pixels, first_pixel + position * pixels.size)
+                    _write_at(descriptor, pixels, first_pixel + position * pixels.nbytes)
                     hashes[kind].update(pixels.data)
                 bar.advance(task)
             return {kind: sha.hexdigest() for kind, sha in hashes.items()}
@@ -366,9 +350,9 @@ def _write_arrays(
     return {kind: [of_block[kind] for of_block in digests] for kind in shapes}
 
 
-def _write_at(descriptor: int, pixels: NDArray[np.uint8], offset: int) -> None:
+def _write_at(descriptor: int, pixels: NDArray[Any], offset: int) -> None:
     """Write all pixels; on a full disk one call stops early without an error, and the next one raises it."""
-    rest = pixels.reshape(-1).data
+    rest = pixels.reshape(-1).view(np.uint8).data
     while rest:
         written = os.pwrite(descriptor, rest, offset)
         rest, offset = rest[written:], offset + written
@@ -414,5 +398,7 @@ def _content_digest(ids: Sequence[int], shapes: Mapping[str, Sequence[int]], blo
 
 def _discard(folder: Path) -> None:
     """Remove a pack; it loses its name first, so that it is never half there."""
-    discarded = folder.rename(folder.with_name(_DISCARDED))
-    shutil.rmtree(discarded)
+    discarded = folder.with_name(_DISCARDED)
+    shutil.rmtree(discarded, ignore_errors=True)  # of a run that was killed while it removed it
+    folder.rename(discarded)
+    shutil.rmtree(discarded, ignore_errors=True)

@@ -1,21 +1,22 @@
 """Where a split's pixels wait for their turn: in the device's memory, or on the host as mapped files.
 
 Wherever they lie, a view of them is the same bytes. From the device's memory nothing crosses the bus in a step: order
-and views of an epoch go there once. From the host come 5 bytes a pixel of the views alone, in pinned memory and, for
+and views of an epoch go there once. From the host come the bytes of the views alone, in pinned memory and, for
 training, one batch ahead on a stream of their own.
 """
 
 import warnings
 from collections.abc import Callable, Iterable
 from itertools import groupby
-from typing import Final, Literal, Protocol
+from typing import Any, Final, Literal, Protocol
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from mtl_seg_depth.data.augmentation import Size, Views, crop
+from mtl_seg_depth.data.augmentation import Views, crop
+from mtl_seg_depth.tasks.resize import Size
 
 Place = Literal["auto", "device", "host"]
 
@@ -28,8 +29,11 @@ KEPT_BYTES: Final = 256 << 20
 UPLOAD_BYTES: Final = 256 << 20
 """Copied to the device at a time: what the host needs beside the mapped files."""
 
-Arrays = tuple[NDArray[np.uint8], ...]
-"""Arrays [N, H, W, ...] of one split, all with the same N, H and W."""
+Arrays = tuple[NDArray[Any], ...]
+"""Arrays [N, H, W, ...] of one split, uint8 or uint16, all with the same N, H and W.
+
+Numbers of 16 bits travel as signed ones: torch can do little with unsigned ones.
+"""
 
 
 Check = Callable[[Iterable[int]], None]
@@ -47,10 +51,10 @@ class Pixels(Protocol):
         """Rows and views of an epoch as `views` wants slices of them."""
 
     def views(self, rows: Tensor, views: Views, size: Size) -> list[Tensor]:
-        """What unzoomed views show, uint8 [B, *size, ...] of every array."""
+        """What unzoomed views show, [B, *size, ...] of every array."""
 
     def whole(self, rows: Tensor | slice | list[int], size: Size) -> list[Tensor]:
-        """The top-left corners of that size of some pictures, uint8 [B, *size, ...] of every array."""
+        """The top-left corners of that size of some pictures, [B, *size, ...] of every array."""
 
 
 class HostPixels:
@@ -59,12 +63,15 @@ class HostPixels:
     def __init__(self, arrays: Arrays, device: torch.device, check: Check = trusting) -> None:
         with warnings.catch_warnings():  # mapped files are not writable, and nothing here writes to them
             warnings.filterwarnings("ignore", message="The given NumPy array is not writable")
-            mapped = [torch.from_numpy(array) for array in arrays]
+            mapped = [torch.from_numpy(_signed(array)) for array in arrays]
         if sum(array.nbytes for array in arrays) <= KEPT_BYTES:
             check(range(len(arrays[0])))
             check = trusting
             # What has one shape, as labels and depth have, is cut in one go where it lies together.
-            self._planes = [torch.stack(list(alike), dim=1) for _, alike in groupby(mapped, lambda array: array.shape)]
+            self._planes = [
+                torch.stack(list(alike), dim=1)
+                for _, alike in groupby(mapped, lambda array: (array.shape, array.dtype))
+            ]
         else:
             self._planes = [array.unsqueeze(1) for array in mapped]
         self.arrays = [array.numpy() for planes in self._planes for array in planes.unbind(1)]
@@ -144,10 +151,16 @@ def place(
     return (DevicePixels if where == "device" else HostPixels)(arrays, device, check)
 
 
-def _upload(array: NDArray[np.uint8], device: torch.device) -> Tensor:
+def _upload(array: NDArray[Any], device: torch.device) -> Tensor:
     """A copy of an array on the device, made piece by piece: it may be larger than the host's memory."""
-    target = torch.empty(array.shape, dtype=torch.uint8, device=device)
+    array = _signed(array)
+    target = torch.empty(array.shape, dtype=torch.uint8 if array.dtype == np.uint8 else torch.int16, device=device)
     step = max(1, UPLOAD_BYTES // (array.nbytes // len(array)))
     for start in range(0, len(array), step):
         target[start : start + step] = torch.from_numpy(np.array(array[start : start + step]))
     return target
+
+
+def _signed(array: NDArray[Any]) -> NDArray[Any]:
+    """The same bytes, as torch takes them."""
+    return array if array.dtype == np.uint8 else array.view(np.int16)

@@ -14,8 +14,9 @@ from mtl_seg_depth.inference.trained import Trained
 from mtl_seg_depth.models.network import Network
 from mtl_seg_depth.nodes import PACKAGE
 from mtl_seg_depth.system.errors import UserError
-from mtl_seg_depth.tasks.depth.norms import DepthNorm
-from mtl_seg_depth.tasks.semseg.labels import LABELS
+from mtl_seg_depth.tasks.depth.task import Depth
+from mtl_seg_depth.tasks.semseg.task import Semseg
+from mtl_seg_depth.tasks.task import Task
 
 TOLERANCE = 1e-3
 """How far a copy may be from the network it was made of: of the depth, of the largest logit, of a probability.
@@ -30,31 +31,27 @@ CHECKED_SIZES = ((1, 32, 32), (2, 65, 97), (1, 127, 61))
 class Deployed(nn.Module):
     """A network with everything around it that a user would otherwise have to know.
 
-    Maps rgb float32 [B, 3, H, W] in 0..1 (8-bit values divided by 255; the ImageNet normalisation is inside), H and W
-    at least 32, to a dictionary, in this order and for the tasks that the network has:
+    Maps images float32 [B, 3, H, W] in 0..1 (8-bit values divided by 255; the encoder's normalisation is inside), H
+    and W at least 32, to a dictionary, in this order and for the tasks that the network has:
 
-    - `semseg`: int64 [B, H, W], the train id of the likeliest class, 0..18;
+    - `semseg`: int64 [B, H, W], the id of the likeliest class;
     - `depth`: float32 [B, H, W], metres within the valid range;
-    - `probabilities`, where asked for: float32 [B, 19, H, W], the classes' softmax. At full size they are 19 numbers a
+    - `probabilities`, where asked for: float32 [B, C, H, W], the classes' softmax. At full size they are C numbers a
       pixel, most of what the network computes; whoever needs only classes should not have to carry them.
     """
 
-    def __init__(self, network: Network, depth_norm: DepthNorm, probabilities: bool = False) -> None:
+    def __init__(self, network: Network, tasks: Mapping[str, Task], probabilities: bool = False) -> None:
         super().__init__()
-        if probabilities and "semseg" not in network.tasks:
+        if probabilities and not any(isinstance(task, Semseg) for task in tasks.values()):
             raise UserError("probabilities=true: this network predicts no classes")
         self.network = network
-        self.depth_norm = depth_norm
+        self.tasks = dict(tasks)
         self.probabilities = probabilities
 
-    def forward(self, rgb: Tensor) -> dict[str, Tensor]:
-        """Classes and metres of a batch of pictures."""
-        outputs = self.network(rgb)
-        answer = {}
-        if "semseg" in outputs:
-            answer["semseg"] = outputs["semseg"][-1].argmax(dim=1)
-        if "depth" in outputs:
-            answer["depth"] = self.depth_norm.to_metres(outputs["depth"][-1])
+    def forward(self, image: Tensor) -> dict[str, Tensor]:
+        """Predictions of a batch of images."""
+        outputs = self.network(image)
+        answer = {name: task.decode(outputs[name][-1]) for name, task in self.tasks.items()}
         if self.probabilities:
             answer["probabilities"] = outputs["semseg"][-1].softmax(dim=1)
         return answer
@@ -62,21 +59,24 @@ class Deployed(nn.Module):
     @property
     def outputs(self) -> tuple[str, ...]:
         """The keys of the answer, in its order."""
-        return (
-            *(task for task in ("semseg", "depth") if task in self.network.tasks),
-            *["probabilities"][: self.probabilities],
-        )
+        return (*self.tasks, *["probabilities"][: self.probabilities])
 
 
 def describe(trained: Trained, deployed: Deployed) -> dict[str, Any]:
     """What a copy says of itself, as plain values: where it comes from, what it takes and gives, how good it is."""
-    statistics = trained.depth_norm.statistics
-    low, high = statistics.min, statistics.max
-    about = {
-        "semseg": "int64 [batch, height, width]: the class's train id, an index into `classes`",
-        "depth": f"float32 [batch, height, width]: metres, {low:g} to {high:g}",
-        "probabilities": "float32 [batch, 19, height, width]: softmax over `classes`",
-    }
+    about = {}
+    more: dict[str, Any] = {"ranges": {}}
+    norm = ""
+    for name, task in deployed.tasks.items():
+        if isinstance(task, Semseg):
+            about[name] = "int64 [batch, height, width]: the class's train id, an index into `classes`"
+            about["probabilities"] = f"float32 [batch, {task.channels}, height, width]: softmax over `classes`"
+            more |= {"classes": list(task.classes.names), "colours": [list(c) for c in task.classes.colours]}
+        elif isinstance(task, Depth):
+            low, high = task.norm.statistics.min, task.norm.statistics.max
+            about[name] = f"float32 [batch, height, width]: metres, {low:g} to {high:g}"
+            more["ranges"][name] = [low, high]
+            norm = f", and so is the way back from {type(task.norm).__name__} normalised depth to metres"
     return {
         "package": f"{PACKAGE} {importlib.metadata.version(PACKAGE)}",
         "run": trained.folder.name if trained.folder else "",
@@ -85,12 +85,9 @@ def describe(trained: Trained, deployed: Deployed) -> dict[str, Any]:
         "scores": trained.scores,
         "input": f"rgb: float32 [batch, 3, height, width], red, green, blue in 0..1, "
         f"height and width at least {Network.SMALLEST_SIDE}",
-        "normalisation": "8-bit values divided by 255, nothing else: the ImageNet mean and deviation are inside, and "
-        f"so is the way back from {type(trained.depth_norm).__name__} normalised depth to metres",
-        "outputs": {name: about[name] for name in deployed.outputs},
-        "classes": [label.name for label in LABELS],
-        "colours": [label.colour for label in LABELS],
-        "depth_range_metres": [low, high],
+        "normalisation": f"8-bit values divided by 255, nothing else: the encoder's normalisation is inside{norm}",
+        "outputs": {name: about.get(name, "[batch, height, width, ...]") for name in deployed.outputs},
+        **more,
     }
 
 
@@ -137,32 +134,34 @@ def compare(deployed: Deployed, copy: Callable[[Tensor], Mapping[str, Tensor]], 
         UserError: the copy is farther off than `TOLERANCE`. A class may differ only where two of them tie.
     """
     generator = torch.Generator().manual_seed(0)
-    worst: dict[str, list[float]] = {"semseg": [], "depth": [], "probabilities": []}
+    worst: dict[str, list[float]] = {}
     pixels = 0
     for batch, height, width in CHECKED_SIZES:
         blocks = torch.randint(0, 256, (batch, 3, height // 8, width // 8), generator=generator) / 255
-        rgb = F.interpolate(blocks, (height, width))  # 8-bit colours, so that a copy that takes PNGs can be asked too
-        got, outputs = copy(rgb), deployed.network(rgb)
+        image = F.interpolate(blocks, (height, width))  # 8-bit colours, so that a copy that takes PNGs can be asked too
+        got, outputs = copy(image), deployed.network(image)
         pixels += batch * height * width
-        if "semseg" in outputs:
-            logits = outputs["semseg"][-1]
-            lead = logits.amax(dim=1) - logits.gather(1, got["semseg"].unsqueeze(1)).squeeze(1)
-            _require("class", "logits", lead / logits.abs().amax().clamp(min=1), (height, width))
-            worst["semseg"].append((got["semseg"] != logits.argmax(dim=1)).sum().item())
-        if "depth" in outputs:
-            metres = deployed.depth_norm.to_metres(outputs["depth"][-1])
-            off = (got["depth"] - metres).abs()
-            _require("depth", "of the depth", (off - resolution).clamp(min=0) / metres, (height, width))
-            worst["depth"].append(off.max().item())
-        if deployed.probabilities:
-            off = (got["probabilities"] - logits.softmax(dim=1)).abs()
-            _require("probability", "of 1", off, (height, width))
-            worst["probabilities"].append(off.max().item())
+        for name, task in deployed.tasks.items():
+            raw, size = outputs[name][-1], (height, width)
+            if isinstance(task, Semseg):
+                lead = raw.amax(dim=1) - raw.gather(1, got[name].unsqueeze(1)).squeeze(1)
+                _require("class", "logits", lead / raw.abs().amax().clamp(min=1), size)
+                worst.setdefault("labels", []).append((got[name] != raw.argmax(dim=1)).sum().item())
+                if deployed.probabilities:
+                    off = (got["probabilities"] - raw.softmax(dim=1)).abs()
+                    _require("probability", "of 1", off, size)
+                    worst.setdefault("probability", []).append(off.max().item())
+            else:
+                expected = task.decode(raw)
+                off = (got[name] - expected).abs()
+                _require(name, f"of the {name}", (off - resolution).clamp(min=0) / expected.abs().clamp(min=1e-6), size)
+                if isinstance(task, Depth):
+                    worst.setdefault("metres", []).append(off.max().item())
     return Agreement(
         pixels=pixels,
-        labels=int(sum(worst["semseg"])) if worst["semseg"] else None,
-        metres=max(worst["depth"], default=None),
-        probability=max(worst["probabilities"], default=None),
+        labels=int(sum(worst["labels"])) if "labels" in worst else None,
+        metres=max(worst.get("metres", []), default=None),
+        probability=max(worst.get("probability", []), default=None),
     )
 
 

@@ -24,9 +24,10 @@ from rich.progress import track
 
 from mtl_seg_depth.config import Device, Paths, Section, Settings
 from mtl_seg_depth.data.batches import ScoringBatches
+from mtl_seg_depth.data.dataset import DataSet
 from mtl_seg_depth.data.packed import PackedSplit
-from mtl_seg_depth.data.sources import Miniscapes
-from mtl_seg_depth.drawing import pictures
+from mtl_seg_depth.drawing.confusion import confusion
+from mtl_seg_depth.drawing.sheet import save
 from mtl_seg_depth.inference.submission import check_target, write_submission
 from mtl_seg_depth.inference.trained import Reference, Trained, load_trained
 from mtl_seg_depth.nodes import PACKAGE, build, first_name
@@ -34,12 +35,18 @@ from mtl_seg_depth.records import results
 from mtl_seg_depth.records.record import Record
 from mtl_seg_depth.records.results import Evaluation
 from mtl_seg_depth.runs.assembly import find_device
-from mtl_seg_depth.scoring.metrics import AbsentClass, Scores
-from mtl_seg_depth.scoring.predictor import Predict, Predictor, score
-from mtl_seg_depth.scoring.tta import AveragedViews, Views
+from mtl_seg_depth.scoring.predictor import Predict, Predictor
+from mtl_seg_depth.scoring.scores import Scores, score
+from mtl_seg_depth.scoring.tta import AveragedViews, TestTimeAugmentation
 from mtl_seg_depth.system.errors import UserError
 from mtl_seg_depth.system.precision import Precision
+from mtl_seg_depth.tasks.configured import configured_tasks
+from mtl_seg_depth.tasks.semseg.task import AbsentClass
+from mtl_seg_depth.tasks.task import Task
 from mtl_seg_depth.tracking import mirror_once
+
+PLAIN = AveragedViews(semseg="probabilities")
+"""No augmentation at all, as `tta=none` has it."""
 
 LONGEST_WAIT_S = 60.0
 """For another evaluation of the same run to finish writing."""
@@ -75,7 +82,7 @@ class Question:
 
     trained: Trained
     split: PackedSplit
-    views: Views
+    views: TestTimeAugmentation
     precision: Precision
     absent: AbsentClass
     other_data: str | None
@@ -83,14 +90,13 @@ class Question:
     @property
     def identity(self) -> dict[str, Any]:
         """As plain values, the same for equal evaluations however they were written down."""
-        views: dict[str, Any] = json.loads(json.dumps(vars(self.views)))
         return {
             "fingerprint": self.trained.fingerprint,
             "step": self.trained.step,
             "split": self.split.split,
             "data": self.split.content_digest,
             "other_data": self.other_data,
-            "tta": {"_target_": first_name(f"{PACKAGE}.scoring.{type(self.views).__name__}"), **views},
+            "tta": {"_target_": first_name(f"{PACKAGE}.scoring.{type(self.views).__name__}"), **self.views.options},
             "precision": self.precision.name,
             "absent_classes": self.absent,
         }
@@ -125,7 +131,7 @@ def evaluate(settings: EvaluationSettings, console: Console) -> Evaluation | Non
     Raises UserError for a mistake in the settings, and for a split that has no labels where no submission is asked for.
     """
     device = find_device(settings.device)
-    views: Views = build("tta", settings.tta)
+    views: TestTimeAugmentation = build("tta", settings.tta)
     submission = None if settings.submission is None else check_target(settings.submission)
     trained = load_trained(settings.run, Path(settings.paths.outputs), device)
     own = trained.settings
@@ -133,29 +139,30 @@ def evaluate(settings: EvaluationSettings, console: Console) -> Evaluation | Non
     precision = Precision("bf16" if name == "bf16" else "fp32")
     given = {key: value for key, value in settings.data.items() if value is not None}
     data = settings.data if "_target_" in given else {**own.data, **given}
-    source: Miniscapes = build("data", data)
+    source: DataSet = build("data", data)
     split = source.open(settings.split)
     other_data = None if _is_own(trained, source, split) else data["_target_"].rpartition(".")[2].lower()
     absent = settings.absent_classes or own.validation.absent_classes
     question = Question(trained, split, views, precision, absent, other_data)
-    predict = views.around(Predictor(trained.network, trained.depth_norm, precision))
+    predict = views.around(Predictor(trained.network, trained.tasks, precision))
+    tasks = _tasks_of(source, trained, absent)
 
     result = None
-    if split.semseg is not None:
+    if split.targets:
         result = None if settings.rerun else question.stored
         if result is None:
-            batches = ScoringBatches(split, batch_size=settings.batch_size, device=device)
+            batches = ScoringBatches(split, batch_size=settings.batch_size, tasks=tasks, device=device)
             result = _answer(question, predict, batches, console)
         else:
             console.print("This was evaluated before; rerun=true evaluates it again.")
-        plain = replace(question, views=AveragedViews()).stored
+        plain = replace(question, views=PLAIN).stored
         result = result.model_copy(update={"plain": plain and plain.scores})
     elif submission is None:
         raise UserError(
             f"the {settings.split} pictures have no labels to score against; submission=<file.zip> writes predictions"
         )
     if submission is not None:
-        write_submission(submission, predict, split, trained.network.tasks, settings.batch_size, device, console)
+        write_submission(submission, predict, split, trained.tasks, settings.batch_size, device, console)
         console.print(f"Labels and disparities of {len(split)} pictures, read back: {submission}", soft_wrap=True)
     return result
 
@@ -183,7 +190,19 @@ def evaluate_run(settings: Settings, folder: Path, console: Console) -> Evaluati
     return result
 
 
-def _is_own(trained: Trained, source: Miniscapes, split: PackedSplit) -> bool:
+def _tasks_of(source: DataSet, trained: Trained, absent: AbsentClass) -> dict[str, Task]:
+    """The network's tasks, for the targets of the data that it is scored on; UserError for data that do not fit it."""
+    for name, task in trained.tasks.items():
+        if name not in source.spec.targets:
+            raise UserError(f"the network predicts {name}, and {source.spec.name} has no {name} to score it against")
+        if reason := task.misfit(source.spec.targets[name]):
+            raise UserError(f"{reason}: it cannot be scored on {source.spec.name}")
+    settings = trained.settings.model_dump()
+    settings["validation"]["absent_classes"] = absent
+    return configured_tasks({name: source.spec.targets[name] for name in trained.tasks}, settings)
+
+
+def _is_own(trained: Trained, source: DataSet, split: PackedSplit) -> bool:
     """Whether a split is of the data that a run knows as its own, wherever they are by now.
 
     A run knows what it was trained and validated on. Another split is its own if it was scored as that before, of which
@@ -212,7 +231,7 @@ def _answer(question: Question, predict: Predict, batches: ScoringBatches, conso
     began = time.monotonic()
     live = console.is_terminal
     shown = track(batches, question.split.split, len(batches), console=console, transient=True, disable=not live)
-    scores = score(predict, shown, question.absent, by_distance=True)
+    scores = score(predict, shown, batches.tasks, detailed=True)
     result = Evaluation(
         name=question.trained.name,
         **question.identity,
@@ -221,9 +240,9 @@ def _answer(question: Question, predict: Predict, batches: ScoringBatches, conso
         file=None if question.path is None else f"evaluations/{question.path.name}",
         pictures=len(question.split),
         seconds=time.monotonic() - began,
-        device=str(batches.decode.device),
+        device=str(batches.device),
         scores={name.removeprefix("/"): value for name, value in scores.flat("").items()},
-        confusion=None if scores.confusion is None else scores.confusion.tolist(),
+        confusion=None if scores.confusion is None else scores.confusion.matrix.tolist(),
     )
     if folder is not None and question.path is not None:
         _store(folder, question.path, question.trained, result, scores)
@@ -238,8 +257,7 @@ def _store(folder: Path, path: Path, trained: Trained, result: Evaluation, score
             path.parent.mkdir(exist_ok=True)
             record = Record(folder)
             if scores.confusion is not None:
-                drawn = pictures.confusion(scores.confusion.numpy())
-                pictures.save(drawn, record.artifact_path(f"evaluations/{path.stem}.png"))
+                save(confusion(scores.confusion), record.artifact_path(f"evaluations/{path.stem}.png"))
             # On the validation split the training logged most of them itself.
             known = {name for point in record.points() if point.step == trained.step for name in point.metrics}
             new = {name: value for name, value in scores.flat(result.key).items() if name not in known}

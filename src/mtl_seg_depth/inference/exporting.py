@@ -90,7 +90,7 @@ def export(settings: ExportSettings) -> Exported:
     trained = load_trained(str(checkpoint), outputs, torch.device("cpu"))
     run = mlflow_model.find_run(trained.folder, settings.tracking_uri) if settings.log else None
     trained.network.to(memory_format=torch.contiguous_format)
-    deployed = Deployed(trained.network, trained.depth_norm, settings.probabilities).eval()
+    deployed = Deployed(trained.network, trained.tasks, settings.probabilities).eval()
     description = describe(trained, deployed)
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -165,7 +165,9 @@ def write_mlflow(path: Path, deployed: Deployed, description: Mapping[str, Any])
             pictures = (rgb * 255).round().to(torch.uint8).permute(0, 2, 3, 1).numpy()
             return {name: torch.from_numpy(values) for name, values in mlflow_model.ask(staged, pictures).items()}
 
-        agreement = compare(deployed, copy, resolution=description["depth_range_metres"][1] / 2**16)
+        agreement = compare(
+            deployed, copy, resolution=max((high for _, high in description["ranges"].values()), default=0) / 2**16
+        )
         if path.exists():
             path.rename(earlier)
         staged.rename(path)

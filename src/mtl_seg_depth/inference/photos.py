@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageOps, UnidentifiedImageError
 
-from mtl_seg_depth.data.miniscapes import MAX_PIXELS, DamagedFileError
+from mtl_seg_depth.data.files import MAX_PIXELS, DamagedFileError
 from mtl_seg_depth.system.errors import UserError
 from mtl_seg_depth.system.wording import nearest
 

@@ -12,7 +12,7 @@ All have the picture's own size, the sheet aside.
 """
 
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -28,19 +28,23 @@ from rich.console import Console
 from rich.progress import track
 
 from mtl_seg_depth.config import Device, Paths, Section
-from mtl_seg_depth.data.miniscapes import DamagedFileError
-from mtl_seg_depth.drawing import pictures
+from mtl_seg_depth.data.files import DamagedFileError
 from mtl_seg_depth.drawing.prediction_sheet import prediction_sheet
+from mtl_seg_depth.drawing.sheet import save
 from mtl_seg_depth.inference.photos import Photo, find_photos, read_photo
 from mtl_seg_depth.inference.trained import Reference, load_trained
 from mtl_seg_depth.nodes import build
 from mtl_seg_depth.runs.assembly import find_device
 from mtl_seg_depth.scoring.predictor import Predict, Predictor
-from mtl_seg_depth.scoring.tta import Views, resize, workable_size
+from mtl_seg_depth.scoring.tta import TestTimeAugmentation, workable_size
 from mtl_seg_depth.system import atomic
 from mtl_seg_depth.system.errors import UserError
 from mtl_seg_depth.system.precision import Precision, native
-from mtl_seg_depth.tasks.semseg.labels import palette
+from mtl_seg_depth.tasks.depth.task import Depth
+from mtl_seg_depth.tasks.resize import resize
+from mtl_seg_depth.tasks.semseg.overlay import overlay
+from mtl_seg_depth.tasks.semseg.task import Semseg
+from mtl_seg_depth.tasks.task import Task
 
 DepthFormat = Literal["mm", "cm", "kitti", "npy"]
 """How depth is stored.
@@ -100,17 +104,15 @@ def predict(settings: PredictionSettings, console: Console) -> Summary:
         raise UserError("input=<a picture, a folder, or a pattern such as 'frames/*.png'>: which pictures?")
     output = Path(settings.output).expanduser()
     device = find_device(settings.device)
-    views: Views = build("tta", settings.tta)
+    views: TestTimeAugmentation = build("tta", settings.tta)
     photos = find_photos(settings.input, output)
     trained = load_trained(settings.run, Path(settings.paths.outputs), device)
-    lacking = {product: task for product, task in TASK_OF.items() if task not in trained.network.tasks}
+    lacking = {product: task for product, task in TASK_OF.items() if task not in trained.tasks}
     write = [product for product in settings.write if product not in lacking]
     if not write:
-        raise UserError(
-            f"write={list(settings.write)}: this network predicts {' and '.join(trained.network.tasks)} alone"
-        )
+        raise UserError(f"write={list(settings.write)}: this network predicts {' and '.join(trained.tasks)} alone")
     precision = Precision(native(device) if settings.precision == "auto" else settings.precision)
-    look = views.around(Predictor(trained.network, trained.depth_norm, precision))
+    look = views.around(Predictor(trained.network, trained.tasks, precision))
     _refuse_overwriting(photos, output, settings.depth)
 
     failed: list[DamagedFileError] = []
@@ -122,7 +124,9 @@ def predict(settings: PredictionSettings, console: Console) -> Summary:
             for photo in shown:
                 try:
                     rgb = read_photo(photo.path)
-                    prediction = predict_photo(rgb, look, device, settings.max_side, settings.focal_ratio)
+                    prediction = predict_photo(
+                        rgb, look, trained.tasks, device, settings.max_side, settings.focal_ratio
+                    )
                 except DamagedFileError as error:
                     failed.append(error)
                     continue
@@ -131,7 +135,7 @@ def predict(settings: PredictionSettings, console: Console) -> Summary:
                     failed.append(DamagedFileError(photo.path, reason))
                     continue
                 target = output / photo.name
-                pending.append(executor.submit(_write, rgb, prediction, target, write, settings.depth))
+                pending.append(executor.submit(_write, rgb, prediction, trained.tasks, target, write, settings.depth))
                 if len(pending) > 2:
                     beyond += pending.popleft().result()
             beyond += sum(future.result() for future in pending)
@@ -143,35 +147,34 @@ def predict(settings: PredictionSettings, console: Console) -> Summary:
 def predict_photo(
     rgb: NDArray[np.uint8],
     look: Predict,
+    tasks: Mapping[str, Task],
     device: torch.device,
     max_side: int | None = None,
     focal_ratio: float = 1.0,
 ) -> dict[str, NDArray[Any]]:
-    """`semseg` train ids uint8 [H, W] and `depth` metres float32 [H, W] of a picture uint8 [H, W, 3] of any size.
+    """Every task's prediction of an image uint8 [H, W, 3] of any size: class ids uint8, metres float32 [H, W], ...
 
-    The network looks at the picture no larger than `max_side`, and no smaller than it can; metres are as it sees
-    them then, times `focal_ratio`.
+    The network looks at the image no larger than `max_side`, and no smaller than it can; metres are as it sees them
+    then, times `focal_ratio`.
     """
     size = (rgb.shape[0], rgb.shape[1])
     seen = workable_size(size, min(1.0, (max_side or max(size)) / max(size)))
     pixels = torch.from_numpy(rgb).to(device).permute(2, 0, 1).unsqueeze(0).float().div_(255)
-    prediction = look(resize(pixels, seen))
     result: dict[str, NDArray[Any]] = {}
-    if "semseg" in prediction:
-        classes = prediction["semseg"].to(torch.uint8).cpu()[0].numpy()
-        result["semseg"] = np.asarray(Image.fromarray(classes).resize(size[::-1], Image.Resampling.NEAREST))
-    if "depth" in prediction:
-        depth = resize(prediction["depth"].log().unsqueeze(1), size).exp() * focal_ratio if seen != size else None
-        metres = prediction["depth"] * focal_ratio if depth is None else depth[:, 0]
-        result["depth"] = metres[0].float().cpu().numpy()
+    for name, values in look(resize(pixels, seen)).items():
+        task = tasks[name]
+        full = task.enlarged(values, size)[0]
+        if isinstance(task, Depth):
+            full = full * focal_ratio
+        result[name] = (full.to(torch.uint8) if isinstance(task, Semseg) else full).cpu().numpy()
     return result
 
 
-def save_labels(classes: NDArray[np.uint8], path: Path) -> None:
-    """Train ids [H, W] as a palette PNG: the values are the ids, and viewers show the colours of Cityscapes."""
+def save_labels(classes: NDArray[np.uint8], palette: NDArray[np.uint8], path: Path) -> None:
+    """Class ids [H, W] as a palette PNG: the values are the ids, and viewers show the colours [256, 3]."""
     image = Image.fromarray(classes)
-    image.putpalette(palette().tobytes())
-    pictures.save(image, path)
+    image.putpalette(palette.tobytes())
+    save(image, path)
 
 
 def save_depth(depth: NDArray[np.float32], path: Path, form: DepthFormat) -> bool:
@@ -201,6 +204,7 @@ def product_path(target: Path, product: str, form: DepthFormat) -> Path:
 def _write(
     rgb: NDArray[np.uint8],
     prediction: dict[str, NDArray[Any]],
+    tasks: Mapping[str, Task],
     target: Path,
     write: Sequence[str],
     form: DepthFormat,
@@ -212,15 +216,16 @@ def _write(
         path = product_path(target, product, form)
         match product:
             case "labels":
-                save_labels(prediction["semseg"], path)
+                save_labels(prediction["semseg"], tasks["semseg"].paint(np.arange(256)), path)
             case "depth":
                 beyond = save_depth(prediction["depth"], path, form)
             case "depth_colour":
-                pictures.save(Image.fromarray(pictures.colour_depth(prediction["depth"])), path)
+                save(Image.fromarray(tasks["depth"].paint(prediction["depth"])), path)
             case "overlay":
-                pictures.save(Image.fromarray(pictures.overlay(rgb, prediction["semseg"])), path)
+                painted = tasks["semseg"].paint(prediction["semseg"])
+                save(Image.fromarray(overlay(rgb, prediction["semseg"], painted)), path)
             case "sheet":
-                pictures.save(prediction_sheet(rgb, prediction, target.name), path)
+                save(prediction_sheet(rgb, prediction, tasks, target.name), path)
     return beyond
 
 

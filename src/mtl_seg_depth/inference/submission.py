@@ -10,7 +10,9 @@ predictions give equal bytes. The file is whole or absent, and read back before 
 import hashlib
 import io
 import zipfile
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -23,7 +25,8 @@ from mtl_seg_depth.data.packed import PackedSplit
 from mtl_seg_depth.scoring.predictor import Predict
 from mtl_seg_depth.system import atomic
 from mtl_seg_depth.system.errors import UserError
-from mtl_seg_depth.tasks.depth.codec import encode_depth
+from mtl_seg_depth.tasks.depth.task import Depth
+from mtl_seg_depth.tasks.task import Task
 
 _EARLIEST = (1980, 1, 1, 0, 0, 0)  # what a zip can say; the time of writing would make every file another
 
@@ -40,7 +43,7 @@ def write_submission(
     path: Path,
     predict: Predict,
     split: PackedSplit,
-    tasks: tuple[str, ...],
+    tasks: Mapping[str, Task],
     batch_size: int,
     device: torch.device,
     console: Console,
@@ -49,7 +52,8 @@ def write_submission(
 
     Raises UserError for a network that lacks a task, a file that cannot be written, or one that reads back otherwise.
     """
-    if set(tasks) != {"semseg", "depth"}:
+    depth = tasks.get("depth")
+    if set(tasks) != {"semseg", "depth"} or not isinstance(depth, Depth):
         raise UserError(f"a submission has labels and depths, and this network predicts {' and '.join(tasks)} alone")
     try:
         with atomic.replacing(path) as temporary:
@@ -60,9 +64,9 @@ def write_submission(
                 for start in track(starts, "submission", console=console, transient=True, disable=not live):
                     ids = split.ids[start : start + batch_size].tolist()
                     split.check(range(start, start + len(ids)))
-                    prediction = predict(_rgb(split.rgb[start : start + batch_size], device))
+                    prediction = predict(_pixels(split.images[start : start + batch_size], device))
                     labels = prediction["semseg"].to(torch.uint8).cpu().numpy()
-                    codes = encode_depth(prediction["depth"].float().cpu().numpy())
+                    codes = depth.spec.codec.encode(prediction["depth"].float().cpu().numpy())
                     for row, number in enumerate(ids):
                         for kind, pixels in (("semseg", labels[row]), ("depth", codes[row])):
                             name = f"{split.split}/{kind}/{number}.png"
@@ -73,8 +77,8 @@ def write_submission(
         raise UserError(f"{path}: {getattr(error, 'strerror', None) or error}; no submission was written") from error
 
 
-def _rgb(pixels: NDArray[np.uint8], device: torch.device) -> torch.Tensor:
-    """Pixels [B, H, W, 3] of a read-only map as rgb [B, 3, H, W] in 0..1 on the device."""
+def _pixels(pixels: NDArray[np.uint8], device: torch.device) -> torch.Tensor:
+    """Pixels [B, H, W, 3] of a read-only map as images [B, 3, H, W] in 0..1 on the device."""
     return torch.from_numpy(np.array(pixels)).to(device).permute(0, 3, 1, 2).float().div_(255)
 
 
@@ -85,13 +89,13 @@ def _entry(name: str) -> zipfile.ZipInfo:
     return entry
 
 
-def _png(pixels: NDArray[np.uint8]) -> bytes:
+def _png(pixels: NDArray[Any]) -> bytes:
     file = io.BytesIO()
     Image.fromarray(pixels).save(file, "PNG")
     return file.getvalue()
 
 
-def _digest(pixels: NDArray[np.uint8]) -> str:
+def _digest(pixels: NDArray[Any]) -> str:
     return hashlib.sha256(repr(pixels.shape).encode() + pixels.tobytes()).hexdigest()
 
 
@@ -102,5 +106,5 @@ def _verify(path: Path, digests: dict[str, str]) -> None:
             raise UserError(f"{path} holds other files than were written")
         for name, digest in digests.items():
             with Image.open(io.BytesIO(archive.read(name)), formats=["PNG"]) as image:
-                if image.mode != "L" or _digest(np.asarray(image)) != digest:
+                if _digest(np.asarray(image)) != digest:
                     raise UserError(f"{path}: {name} reads back otherwise than it was predicted")

@@ -10,7 +10,7 @@ import torch
 from pydantic import BeforeValidator
 
 from mtl_seg_depth.config import Settings, parse
-from mtl_seg_depth.data.sources import Miniscapes
+from mtl_seg_depth.data.dataset import DataSet
 from mtl_seg_depth.models.network import Network
 from mtl_seg_depth.nodes import build
 from mtl_seg_depth.records import checkpoint, results
@@ -19,7 +19,8 @@ from mtl_seg_depth.records.results import Card, Digests, other_data
 from mtl_seg_depth.runs.assembly import build_network
 from mtl_seg_depth.system.errors import UserError
 from mtl_seg_depth.system.wording import nearest
-from mtl_seg_depth.tasks.depth.norms import DepthNorm
+from mtl_seg_depth.tasks.configured import configured_tasks, read_specs
+from mtl_seg_depth.tasks.task import Task
 
 SHORTEST_REFERENCE = 6
 """Digits of a fingerprint or an MLflow run id that are taken for one."""
@@ -41,8 +42,9 @@ class Trained:
     """A network with its best weights, in evaluation mode, and where it comes from."""
 
     network: Network
-    depth_norm: DepthNorm
-    source: Miniscapes
+    tasks: dict[str, Task]
+    """Those that the network has, for data like those that it was trained on."""
+    source: DataSet
     """The data set it was trained on, as configured there; nothing of it is read yet."""
     settings: Settings
     fingerprint: str
@@ -127,14 +129,17 @@ def load_trained(reference: str | None, outputs: Path, device: torch.device) -> 
     settings = parse(saved["config"])
     # The checkpoint has the encoder's weights: none are fetched.
     settings = settings.model_copy(update={"encoder": {**settings.encoder, "weights": "none"}})
-    source: Miniscapes = build("data", settings.data)
-    network = build_network(settings)
+    source: DataSet = build("data", settings.data)
+    # Checkpoints of before their data were in them have what the config says.
+    specs = read_specs(saved["spec"]["targets"], str(path)) if "spec" in saved else source.spec.targets
+    tasks = configured_tasks(specs, settings.model_dump())
+    network = build_network(settings, tasks)
     network.load_state_dict(saved["network"])
     network.to(device, memory_format=torch.channels_last).eval()  # type: ignore[call-overload]
     card = RunFolder(path.parent).card
     return Trained(
         network=network,
-        depth_norm=build("depth_norm", settings.depth_norm, statistics=source.depth),
+        tasks={name: tasks[name] for name in network.tasks},
         source=source,
         settings=settings,
         fingerprint=saved["identity"]["fingerprint"],

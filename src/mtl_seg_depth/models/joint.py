@@ -1,26 +1,27 @@
 """One decoder for all tasks."""
 
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from torch import Tensor
 
-from mtl_seg_depth.models.encoder import ResNetEncoder
-from mtl_seg_depth.models.network import TASK_CHANNELS, Network, Predictions
+from mtl_seg_depth.models.encoder import Encoder
+from mtl_seg_depth.models.network import Network, Predictions
 
 
 class Joint(Network):
-    """Encoder, bottleneck and decoder shared by both tasks; the last 1x1 predicts 19 + 1 channels.
+    """Encoder, bottleneck and decoder shared by all tasks; the last 1x1 predicts the channels of all of them.
 
     Arguments as in `Network`. Source: the report's sections 1.1 to 1.3.
     """
 
-    def __init__(self, encoder: ResNetEncoder, **network: Any) -> None:
-        super().__init__(encoder, **network)
+    def __init__(self, encoder: Encoder, outputs: Mapping[str, int], **network: Any) -> None:
+        super().__init__(encoder, outputs, **network)
         self.bottleneck = self.make_bottleneck()
-        self.decoder = self.make_decoder(self.bottleneck, sum(TASK_CHANNELS.values()))
+        self.decoder = self.make_decoder(self.bottleneck, sum(self.outputs.values()))
 
-    def decode(self, fine: Tensor, deepest: Tensor) -> Predictions:
-        """Split one prediction of 20 channels among the tasks."""
-        _, prediction = self.decoder(self.bottleneck(deepest), fine)
-        parts = prediction.split(list(TASK_CHANNELS.values()), dim=1)
-        return {task: [part] for task, part in zip(TASK_CHANNELS, parts, strict=True)}
+    def decode(self, features: Sequence[Tensor]) -> Predictions:
+        """Split one prediction among the tasks."""
+        _, prediction = self.decoder(self.bottleneck(self.deepest(features)), self.fine(features))
+        parts = prediction.split(list(self.outputs.values()), dim=1)
+        return {task: [part] for task, part in zip(self.outputs, parts, strict=True)}

@@ -1,11 +1,10 @@
 """One task alone."""
 
-from typing import Any, Literal, get_args
+from collections.abc import Mapping
+from typing import Any
 
 from mtl_seg_depth.models.branched import Branched
-from mtl_seg_depth.models.encoder import ResNetEncoder
-
-Task = Literal["semseg", "depth"]
+from mtl_seg_depth.models.encoder import Encoder
 
 
 class Single(Branched):
@@ -14,8 +13,7 @@ class Single(Branched):
     Other arguments as in `Network`.
     """
 
-    def __init__(self, encoder: ResNetEncoder, task: Task, **network: Any) -> None:
-        if task not in get_args(Task):
-            raise ValueError(f"no task is called {task!r}; there are {', '.join(get_args(Task))}")
-        self.tasks = (task,)
-        super().__init__(encoder, **network)
+    def __init__(self, encoder: Encoder, outputs: Mapping[str, int], task: str, **network: Any) -> None:
+        if task not in outputs:
+            raise ValueError(f"task: no task is called {task!r}; there are {', '.join(outputs)}")
+        super().__init__(encoder, {task: outputs[task]}, **network)

@@ -91,6 +91,8 @@ class RunResult(Ending):
     """What a constant prediction scores on the validation split."""
     data: Digests = {}
     """As in the card."""
+    spec: dict[str, Any] = {}
+    """What the data set says of itself; see `data.spec`."""
     folder: Path = Field(default=Path(), exclude=True)
     """Where the file is."""
 

@@ -1,21 +1,21 @@
 """A table of the report beside the runs that repeat it: means over seeds, order, cost, and on what they were measured.
 
-The order of rows is by the multitask score, and where that stands at its floor of 0, which it often does in short
-trainings, by mean IoU less SI-log: the rule by which a training picks its best weights (`metrics.Scores.rank`).
+The order of rows is that of `scoring.headline`: by the multitask score, and if that stands at its floor of 0, which it
+often does in short trainings, by the margin.
 """
 
 import math
 import statistics
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 
-from mtl_seg_depth.config import flatten
-from mtl_seg_depth.report.store import OVER, RunStore, Study, SweepRow, SweepRun, run_store
-from mtl_seg_depth.report.tables import MEASURES, TRAINING_PICTURES, ReportRow, ReportTable
-
-Rank = tuple[float, float]
+from mtl_seg_depth.records.results import SweepRow, SweepRun
+from mtl_seg_depth.report.store import OVER, RunStore, Study, run_store
+from mtl_seg_depth.report.tables import TRAINING_PICTURES, ReportRow, ReportTable
+from mtl_seg_depth.scoring.headline import MARGIN, MULTITASK, Rank, gain, margin, shown
+from mtl_seg_depth.tasks import HEADLINES
 
 
 @dataclass(frozen=True)
@@ -30,6 +30,7 @@ class Circumstances:
     precision: str
     steps: int | None
     device: str | None
+    """None for a run that did not record it."""
 
 
 @dataclass(frozen=True)
@@ -54,16 +55,11 @@ class Seed:
         """Whether its loss was no longer finite."""
         return self.run.status == "diverged"
 
-    def circumstances(self) -> Circumstances | None:
-        """From the run folder; None where that says nothing yet."""
-        params = self.store.card.get("params")
-        return None if params is None else circumstances(params, self.store)
-
 
 def circumstances(params: Mapping[str, str], store: RunStore) -> Circumstances:
     """What a run's parameters (dotted key -> text) and its result say."""
     result = store.result
-    steps = result.get("steps", _number(params.get("steps")))
+    steps = result.steps if result else _number(params.get("steps"))
     # Under "data" stands the option's name in a run's card, and the class in a config; only street scenes have a width.
     kind = params.get("data", "unknown").rpartition(".")[2].lower()
     crop = params.get("data.crop_size", "[?, ?]").strip("[]").replace(", ", " x ")
@@ -78,7 +74,6 @@ def circumstances(params: Mapping[str, str], store: RunStore) -> Circumstances:
         other = "data laid out like Miniscapes" if kind == "miniscapes" else f"the data set {kind}"
         data = "Miniscapes" if complete else f"{other}{about}, not the report's"
     weights = params.get("encoder.weights", "unknown")
-    memory = result.get("cost", {}).get("memory", "").rpartition("% of ")[2]
     return Circumstances(
         data=f"{data}, crops of {crop}",
         is_miniscapes=complete,
@@ -86,7 +81,7 @@ def circumstances(params: Mapping[str, str], store: RunStore) -> Circumstances:
         weights=f"the file {Path(weights).name}" if "/" in weights else weights,
         precision=params.get("precision", "unknown"),
         steps=steps,
-        device={"": None, "the machine's memory": "CPU"}.get(memory, memory),
+        device=result.cost.device if result else None,
     )
 
 
@@ -142,41 +137,47 @@ class Row:
         return statistics.stdev(values) if len(values) > 1 else None
 
     @property
+    def means(self) -> dict[str, float]:
+        """The mean of every score there is."""
+        return {score.key: mean for score in shown() if (mean := self.mean(score.key)) is not None}
+
+    @property
+    def reported(self) -> dict[str, float]:
+        """The report's scores, if the row is one of its."""
+        return self.report.scores if self.report else {}
+
+    @property
+    def diverged(self) -> bool:
+        """Whether a seed diverged: the row's scores are shown, but are neither placed nor the best."""
+        return any(seed.diverged for seed in self.seeds)
+
+    @property
     def is_lost(self) -> bool:
-        """Whether every seed diverged before it had a score."""
-        return bool(self.seeds) and all(seed.diverged and not seed.scores for seed in self.seeds)
-
-    @property
-    def rank(self) -> Rank | None:
-        """Ours, higher is better."""
-        return rank({measure.key: self.mean(measure.key) for measure in MEASURES})
-
-    @property
-    def report_rank(self) -> Rank | None:
-        """The report's, higher is better."""
-        return rank(self.report.scores) if self.report else None
+        """Whether every seed diverged."""
+        return bool(self.seeds) and all(seed.diverged for seed in self.seeds)
 
     @cached_property
     def circumstances(self) -> list[Circumstances]:
         """Of every seed whose folder tells."""
-        return [found for seed in self.seeds if (found := seed.circumstances()) is not None]
+        stores = [seed.store for seed in self.seeds]
+        return [circumstances(store.card.params, store) for store in stores if store.card and store.card.params]
 
     @property
     def costs(self) -> Costs:
         """From the runs' results; for a row of evaluations, what the evaluation took."""
-        taken = [seed.store.result.get("cost", {}) for seed in self.seeds if seed.scores]
-        seconds = [cost["seconds"] for cost in taken if "seconds" in cost]
-        memory = [100 * cost["peak_memory_share"] for cost in taken if "peak_memory_share" in cost]
-        speed = [cost["images_per_second"] for cost in taken if "images_per_second" in cost]
+        taken = [seed.store.result.cost for seed in self.seeds if seed.scores and seed.store.result]
+        seconds = [cost.seconds for cost in taken]
+        memory = [100 * cost.peak_memory_share for cost in taken]
+        speed = [cost.images_per_second for cost in taken]
         if any(seed.run.evaluation for seed in self.seeds):
-            scored = [seed.store.evaluation for seed in self.seeds]
-            seconds = [evaluation["seconds"] for evaluation in scored if "seconds" in evaluation]
-            speed = [evaluation["pictures"] / evaluation["seconds"] for evaluation in scored if evaluation]
+            scored = [seed.store.evaluation for seed in self.seeds if seed.store.evaluation]
+            seconds = [evaluation.seconds for evaluation in scored]
+            speed = [evaluation.pictures / evaluation.seconds for evaluation in scored]
             memory = []  # that of the training would say nothing
         return Costs(
             seconds=statistics.fmean(seconds) if seconds else None,
             memory_percent=max(memory, default=None),
-            parameters=next((cost["parameters"] for cost in taken if "parameters" in cost), None),
+            parameters=next((cost.parameters for cost in taken), None),
             images_per_second=statistics.fmean(speed) if speed else None,
         )
 
@@ -185,7 +186,7 @@ class Row:
         """Whether running the sweep again would add anything; a training that diverged would diverge again."""
         if self.ours is None or self.ours.state in ("waiting", "running"):
             return True
-        return self.ours.state == "failed" and not any(seed.diverged for seed in self.seeds)
+        return self.ours.state == "failed" and not self.diverged
 
     @property
     def state(self) -> str:
@@ -194,7 +195,7 @@ class Row:
             return "not run yet"
         over = sum(bool(seed.scores) or seed.diverged for seed in self.seeds)
         diverged = sum(seed.diverged for seed in self.seeds)
-        parts = []
+        parts: list[str] = []
         if self.ours.state in ("failed", "pruned", "impossible"):
             parts.append(self.ours.state)
         elif self.ours.state != "complete":
@@ -207,10 +208,27 @@ class Row:
         return ": ".join(parts)
 
 
-def rank(scores: Mapping[str, float | None]) -> Rank | None:
-    """The multitask score, then mean IoU less SI-log; a missing score adds nothing, None without multitask."""
-    multitask = scores.get("multitask")
-    return None if multitask is None else (multitask, (scores.get("semseg") or 0.0) - (scores.get("depth") or 0.0))
+def tasks_of(rows: Sequence[Mapping[str, float]]) -> list[str]:
+    """The tasks that any of the rows has a score of."""
+    return [task for task in HEADLINES if any(task in scores for scores in rows)]
+
+
+def ranks(rows: Sequence[Mapping[str, float]]) -> list[Rank]:
+    """Of each row's scores: the multitask score as it is recorded, then the margin of all tasks that any row has."""
+    tasks = tasks_of(rows)
+    return [
+        (gain(MULTITASK.key, scores.get(MULTITASK.key)), gain(MARGIN.key, margin(scores, tasks))) for scores in rows
+    ]
+
+
+def best(key: str, rows: Sequence[Mapping[str, float]]) -> set[int]:
+    """Indices of the rows with the best score; empty with fewer than two to choose from.
+
+    Equals share it, but equal multitask scores are told apart by the margin.
+    """
+    order = ranks(rows) if key == MULTITASK.key else [(gain(key, scores.get(key)), 0.0) for scores in rows]
+    known = {index: order[index] for index, scores in enumerate(rows) if key in scores}
+    return {index for index, place in known.items() if place == max(known.values())} if len(known) > 1 else set()
 
 
 @dataclass(frozen=True)
@@ -232,9 +250,22 @@ class Comparison:
     others: tuple[str, ...] = ()
 
     @property
+    def id(self) -> str:
+        """The anchor of its section, and the name of the sweep if it is the report's."""
+        if self.table is not None:
+            return self.table.id
+        assert self.study is not None
+        return self.study.anchor
+
+    @property
+    def matches(self) -> bool:
+        """Whether each row is one of the report's."""
+        return self.table is not None and self.mismatch is None
+
+    @property
     def has_ours(self) -> bool:
         """Whether any row has a score."""
-        return any(row.rank is not None for row in self.rows)
+        return any(row.means for row in self.rows)
 
     @cached_property
     def circumstances(self) -> list[tuple[Row, Circumstances]]:
@@ -242,8 +273,17 @@ class Comparison:
         found = [(row, circumstance) for row in self.rows for circumstance in row.circumstances]
         if found or self.study is None or not self.study.config:
             return found
-        params = {key.removesuffix("._target_"): str(value) for key, value in flatten(self.study.config)}
-        return [(self.rows[0], circumstances(params, RunStore()))] if self.rows else []
+        return [(row, circumstances(self.study.params, RunStore())) for row in self.rows[:1]]
+
+    @property
+    def data(self) -> list[str]:
+        """The data sets of all runs, each once."""
+        return list(dict.fromkeys(found.data for _, found in self.circumstances))
+
+    @property
+    def devices(self) -> str:
+        """What the runs ran on, in words; empty if none of them recorded it."""
+        return " and ".join(dict.fromkeys(found.device for _, found in self.circumstances if found.device))
 
     @property
     def is_comparable(self) -> bool:
@@ -258,30 +298,25 @@ class Comparison:
             return self.table.split if self.table is not None else "val"
         return self.study.scored_split or "val"
 
-    def best(self, measure: str, of: Callable[[Row], Mapping[str, float | None]]) -> set[int]:
-        """Indices of the rows with the best score; empty with fewer than two to choose from.
+    @cached_property
+    def ours(self) -> list[dict[str, float]]:
+        """Our mean scores of every row, as far as they count for the order and the best: none of one that diverged."""
+        return [{} if row.diverged else row.means for row in self.rows]
 
-        Equals share it, but multitask scores at the floor are told apart as the module says.
-        """
-        direction = next(m for m in MEASURES if m.key == measure)
-        keys: dict[int, Rank] = {}
-        for index, row in enumerate(self.rows):
-            scores = of(row)
-            value = scores.get(measure)
-            if value is not None:
-                order = rank(scores) if measure == "multitask" else None
-                keys[index] = order or (value if direction.higher_is_better else -value, 0.0)
-        return {index for index, key in keys.items() if key == max(keys.values())} if len(keys) > 1 else set()
+    @cached_property
+    def tasks(self) -> list[str]:
+        """The tasks that ours are compared by."""
+        return tasks_of(self.ours)
 
     @cached_property
     def compared(self) -> list[int]:
         """Indices of the rows that have a multitask score in the report and of ours."""
-        return [i for i, row in enumerate(self.rows) if row.rank is not None and row.report_rank is not None]
+        return [i for i, row in enumerate(self.rows) if MULTITASK.key in row.reported and MULTITASK.key in self.ours[i]]
 
     def places(self) -> dict[int, tuple[int, int]]:
         """For each compared row its place in the report's order and in ours, the best 1, equals sharing theirs."""
-        report = _places([self.rows[i].report_rank for i in self.compared])
-        ours = _places([self.rows[i].rank for i in self.compared])
+        report = _places([self.rows[i].reported for i in self.compared])
+        ours = _places([self.ours[i] for i in self.compared])
         return dict(zip(self.compared, zip(report, ours, strict=True), strict=True))
 
     def tau(self) -> float | None:
@@ -296,13 +331,13 @@ class Comparison:
 
     @property
     def is_at_floor(self) -> bool:
-        """Whether two of our rows have a multitask score of 0, so that the tie-breaker had to tell them apart."""
-        return sum(row.mean("multitask") == 0 for row in self.rows) > 1
+        """Whether two of our rows have a multitask score of 0, so that the margin had to tell them apart."""
+        return sum(scores.get(MULTITASK.key) == 0 for scores in self.ours) > 1
 
 
-def _places(ranks: Sequence[Rank | None]) -> list[int]:
-    known = [found for found in ranks if found is not None]
-    return [1 + sum(other > found for other in known) for found in known]
+def _places(rows: Sequence[Mapping[str, float]]) -> list[int]:
+    order = ranks(rows)
+    return [1 + sum(other > place for other in order) for place in order]
 
 
 def compare(
@@ -314,12 +349,12 @@ def compare(
     """
     if study is None:
         assert table is not None
-        return Comparison(table, None, tuple(Row(_label(row), row, None, ()) for row in table.rows))
+        return Comparison(table, None, tuple(Row(row.label, row, None, ()) for row in table.rows))
     matches = table is not None and len(study.rows) == len(table.rows)
     reports: Sequence[ReportRow | None] = table.rows if table and matches else [None] * len(study.rows)
     rows = tuple(
         Row(
-            label=_label(report) if report else ours.label,
+            label=report.label if report else ours.label,
             report=report,
             ours=ours,
             seeds=tuple(
@@ -341,12 +376,3 @@ def _runs(row: SweepRow, seeds: Sequence[int]) -> list[SweepRun]:
         seed = seeds[len(runs)] if len(runs) < len(seeds) else 0
         runs.append(SweepRun(seed=seed, folder=row.folder, status=row.state))
     return runs
-
-
-def _label(row: ReportRow) -> str:
-    return ", ".join(row.values)
-
-
-def data_names(comparison: Comparison) -> list[str]:
-    """The data sets of a comparison's runs, each once."""
-    return list(dict.fromkeys(found.data for _, found in comparison.circumstances))

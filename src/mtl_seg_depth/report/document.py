@@ -6,16 +6,20 @@ place of each row in either order stands there instead, which is what carries ov
 """
 
 import shlex
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass
+from functools import partial
+from typing import Any
 
-from mtl_seg_depth.report.comparison import Circumstances, Comparison, Row, data_names
+from mtl_seg_depth.report.comparison import Circumstances, Comparison, Row, best
 from mtl_seg_depth.report.drawing import Drawing
 from mtl_seg_depth.report.findings import FINDINGS, Judgement, Verdict, judge, summary
 from mtl_seg_depth.report.searches import search_data, search_notes, search_table
 from mtl_seg_depth.report.store import Study
-from mtl_seg_depth.report.table import Cell, Column, Table
-from mtl_seg_depth.report.tables import MEASURES, TITLES
+from mtl_seg_depth.report.table import Cell, Column, Table, heading
+from mtl_seg_depth.report.tables import ReportRow
+from mtl_seg_depth.scoring.headline import MULTITASK, shown
+from mtl_seg_depth.system.wording import duration
 
 SPLITS = {"train": "training split", "val": "validation split", "test": "test split"}
 
@@ -28,7 +32,8 @@ READING = (
     "A finding counts as held where our lead exceeds the spread of the difference of two single trainings: the root of "
     "the sum of both rows' variances over seeds. A row whose every seed diverged is worse than any with a score.",
     "Place is a row's rank by multitask score, and Kendall's τ-b the agreement of both orders: +1 the same, −1 turned "
-    "around. Where several multitask scores stand at their floor of 0, mean IoU less SI-log decides.",
+    "around; a row that diverged has none. If several multitask scores stand at their floor of 0, the margin decides: "
+    "the tasks' scores added up, each turned so that higher is better, such as mean IoU less SI-log.",
     "Times are means over seeds, validation included; memory is the largest peak as a share of the GPU's, on a CPU of "
     "the machine's.",
 )
@@ -104,19 +109,11 @@ def _where(comparisons: Iterable[Comparison]) -> str:
     return f" {sum(measured_on)} of the {len(measured_on)} tables that have runs are on the report's own data."
 
 
-def section_id(comparison: Comparison) -> str:
-    """The anchor of a comparison."""
-    if comparison.table is not None:
-        return comparison.table.id
-    assert comparison.study is not None
-    return comparison.study.anchor
-
-
 def _all_data(comparisons: Sequence[Comparison]) -> str:
     where: dict[str, list[str]] = {}
     for comparison in comparisons:
-        for data in data_names(comparison):
-            where.setdefault(data, []).append(section_id(comparison))
+        for data in comparison.data:
+            where.setdefault(data, []).append(comparison.id)
     if not where:
         return "The report's numbers are those of Miniscapes. Nothing of ours has been run yet."
     if len(where) == 1:
@@ -136,23 +133,21 @@ def _banner(comparisons: Sequence[Comparison]) -> str | None:
 
 def _section(comparison: Comparison, drawings: dict[str, list[Drawing]]) -> Section:
     table, study = comparison.table, comparison.study
-    name = section_id(comparison)
-    waiting = any(row.is_open for row in comparison.rows)
     sweep = table.id if table is not None else study.sweep if study is not None else None
-    command = f"python train.py sweeps={sweep}" if sweep and waiting else None
-    if command and study is not None:
-        command = f"{command} {shlex.join(study.overrides)}".rstrip()
+    command = None
+    if sweep and any(row.is_open for row in comparison.rows):
+        command = f"python train.py sweeps={sweep} {shlex.join(study.overrides if study else ())}".rstrip()
     tables = [_scores_table(comparison)]
     if any(row.costs.seconds is not None or (row.report and row.report.costs) for row in comparison.rows):
         tables.append(_costs_table(comparison))
     return Section(
-        id=name,
-        title=table.title if table is not None else f"Sweep {study.sweep or study.study}" if study else name,
+        id=comparison.id,
+        title=table.title if table is not None else f"Sweep {study.sweep or study.study}" if study else comparison.id,
         number=f"Report, section {table.number}" if table is not None else "Beyond the report",
         data=_short_data(comparison),
         tables=tuple(tables),
         notes=tuple(_notes(comparison)),
-        figures=tuple(drawings.get(name, ())),
+        figures=tuple(drawings.get(comparison.id, ())),
         command=command,
     )
 
@@ -162,7 +157,7 @@ def _short_data(comparison: Comparison) -> str | None:
         return None
     if comparison.is_comparable:
         return "Miniscapes"
-    several = len(data_names(comparison)) > 1
+    several = len(comparison.data) > 1
     return "different data in different rows" if several else "not Miniscapes"
 
 
@@ -170,9 +165,9 @@ def _setting(comparison: Comparison) -> str:
     """What makes a verdict one about something else than what the report found, in a few words."""
     found = [(row.report, here) for row, here in comparison.circumstances if row.report is not None]
     parts = [_short_data(comparison) or "–"]
-    if any(here.encoder != report.says["encoder"] for report, here in found):
+    if any(here.encoder != report.encoder for report, here in found):
         parts.append("another encoder")
-    if any(report.says["pretrained"] and not here.weights.startswith("imagenet") for report, here in found):
+    if any(report.says["pretrained"] and not here.weights.startswith(report.weights) for report, here in found):
         parts.append("other initial weights than ImageNet's")
     return ", ".join(parts)
 
@@ -185,24 +180,17 @@ def caption(comparison: Comparison) -> str:
         split = f"{split} (report: {SPLITS[table.split]})"
     if not comparison.circumstances:
         return f"Report: Miniscapes, {split}. Ours: not run yet."
-    found = comparison.circumstances
-    data = data_names(comparison)
+    found, data = comparison.circumstances, comparison.data
     parts = [data[0] if len(data) == 1 else f"DIFFERENT DATA in different rows: {'; '.join(data)}"]
     parts[0] = f"Ours: {parts[0]}, {split}"
-    parts.append(_beside("encoder", found, lambda c: c.encoder, lambda row: str(row.report.says["encoder"])))  # type: ignore[union-attr]
-    parts.append(_beside("initial weights", found, lambda c: c.weights, _report_weights))
-    parts.append(_beside("steps", found, lambda c: _count(c.steps), lambda row: _count(row.report.steps)))  # type: ignore[union-attr]
-    parts.append(_beside("precision", found, lambda c: c.precision, lambda _: "fp32"))
-    devices = dict.fromkeys(c.device for _, c in found if c.device)
-    parts.append(f"on {' and '.join(devices)}" if devices else "")
+    parts.append(_beside("encoder", found, lambda each: each.encoder))
+    parts.append(_beside("initial weights", found, lambda each: each.weights))
+    parts.append(_beside("steps", found, lambda each: _count(each.steps)))
+    parts.append(_beside("precision", found, lambda each: each.precision))
+    parts.append(f"on {comparison.devices}" if comparison.devices else "")
     if study is not None and study.told_overrides:
         parts.append(f"fixed besides the sweep: {' '.join(study.told_overrides)}")
     return "; ".join(part for part in parts if part) + "."
-
-
-def _report_weights(row: Row) -> str:
-    assert row.report is not None
-    return "imagenet" if row.report.says["pretrained"] else "none"
 
 
 def _count(steps: int | None) -> str:
@@ -210,142 +198,105 @@ def _count(steps: int | None) -> str:
 
 
 def _beside(
-    what: str,
-    found: Sequence[tuple[Row, Circumstances]],
-    ours: Callable[[Circumstances], str],
-    report: Callable[[Row], str],
+    what: str, found: Sequence[tuple[Row, Circumstances]], value: Callable[[Circumstances | ReportRow], str]
 ) -> str:
-    """Such as "encoder resnet18 (report: resnet34)", the bracket where they differ."""
-    told = ", ".join(dict.fromkeys(ours(circumstance) for _, circumstance in found))
-    reported = [(row, circumstance) for row, circumstance in found if row.report is not None]
-    if all(report(row) == ours(circumstance) for row, circumstance in reported):
-        return f"{what} {told}"
-    return f"{what} {told} (report: {', '.join(dict.fromkeys(report(row) for row, _ in reported))})"
+    """Such as "encoder resnet18 (report: resnet34)", the bracket if they differ."""
+    pairs = [(value(here), value(row.report) if row.report else None) for row, here in found]
+    told = f"{what} {', '.join(dict.fromkeys(ours for ours, _ in pairs))}"
+    if all(report in (None, ours) for ours, report in pairs):
+        return told
+    return f"{told} (report: {', '.join(dict.fromkeys(report for _, report in pairs if report is not None))})"
 
 
-def number(value: float | None, signed: bool = False) -> str:
-    """A score with two decimals."""
-    if value is None:
-        return "–"
-    text = f"{value:+.2f}" if signed else f"{value:.2f}"
-    return text.replace("-", "−")
+def number(value: float, sign: str = "") -> str:
+    """A score with two decimals; with `sign="+"` the sign as well."""
+    return f"{value:{sign}.2f}".replace("-", "−")
 
 
-def measured(row: Row, measure: str) -> str:
-    """Such as "43.17 ± 0.21 (3)": mean, standard deviation, number of seeds."""
-    mean, deviation = row.mean(measure), row.deviation(measure)
+def measured(row: Row, score: str) -> str | None:
+    """Such as "43.17 ± 0.21 (3)": mean, standard deviation, number of seeds; None without a score."""
+    mean, deviation = row.mean(score), row.deviation(score)
     if mean is None:
-        return "–"
+        return None
     spread = "" if deviation is None else f" ± {deviation:.2f}"
-    return f"{number(mean)}{spread} ({len(row.values(measure))})"
+    return f"{number(mean)}{spread} ({len(row.values(score))})"
+
+
+class _Builder:
+    """A comparison's table, which grows by a column at a time; the first say which row is which."""
+
+    def __init__(self, comparison: Comparison) -> None:
+        table = comparison.table if comparison.matches else None
+        self.columns = [Column(title) for title in table.headings] if table else [Column("row")]
+        self.rows = [[Cell(text) for text in (row.report.values if row.report else (row.label,))]
+                     for row in comparison.rows]  # fmt: skip
+
+    def add(
+        self,
+        title: str,
+        group: str,
+        values: Iterable[Any],
+        form: Callable[[Any], str] = str,
+        bold: Collection[int] = (),
+    ) -> None:
+        """A column of numbers, each in this form; None if there is none."""
+        self.columns.append(Column(title, group, numeric=True))
+        for index, (cells, value) in enumerate(zip(self.rows, values, strict=True)):
+            cells.append(NOTHING if value is None else Cell(form(value), bold=index in bold))
+
+    def build(self, caption: str) -> Table:
+        """The table as it is by now."""
+        return Table(tuple(self.columns), tuple(map(tuple, self.rows)), caption)
 
 
 def _scores_table(comparison: Comparison) -> Table:
-    table = comparison.table
-    beside = comparison.mismatch is None and table is not None
-    columns = [Column(TITLES.get(key, key)) for key in table.vary] if table and beside else [Column("row")]
-    rows = [[Cell(text) for text in (row.report.values if row.report else (row.label,))] for row in comparison.rows]
-
-    if table is not None and beside:
-        best = {m.key: comparison.best(m.key, lambda row: row.report.scores if row.report else {}) for m in MEASURES}
-        for measure in MEASURES:
-            if any(row.report and measure.key in row.report.scores for row in comparison.rows):
-                columns.append(Column(measure.title, "report", numeric=True))
-                for i, row in enumerate(comparison.rows):
-                    assert row.report is not None
-                    rows[i].append(Cell(number(row.report.scores.get(measure.key)), bold=i in best[measure.key]))
-    for measure in MEASURES:
-        columns.append(Column(measure.title, "ours, mean ± std (n)", numeric=True))
-        best_ours = comparison.best(measure.key, lambda row: {m.key: row.mean(m.key) for m in MEASURES})
-        for i, row in enumerate(comparison.rows):
-            text = measured(row, measure.key)
-            rows[i].append(NOTHING if text == "–" else Cell(text, bold=i in best_ours))
-    if beside and comparison.is_comparable:
-        _add_differences(comparison, columns, rows)
-    if beside and comparison.compared:
+    building, rows = _Builder(comparison), comparison.rows
+    means, reported = [row.means for row in rows], [row.reported for row in rows]
+    scores = [score for score in shown() if any(score.key in each for each in (*means, *reported))] or [MULTITASK]
+    published = [score for score in scores if any(score.key in each for each in reported)]
+    for score in published:
+        values = [each.get(score.key) for each in reported]
+        building.add(heading(score), "report", values, number, best(score.key, reported))
+    for score in scores:
+        texts = [measured(row, score.key) for row in rows]
+        building.add(heading(score), "ours, mean ± std (n)", texts, bold=best(score.key, comparison.ours))
+    if comparison.matches and comparison.is_comparable:
+        for score in published:
+            pairs = [(ours.get(score.key), report.get(score.key)) for ours, report in zip(means, reported, strict=True)]
+            gaps = [None if ours is None or report is None else ours - report for ours, report in pairs]
+            building.add(heading(score), "ours − report", gaps, partial(number, sign="+"))
+    if comparison.matches and comparison.compared:
         places = comparison.places()
         for side, name in enumerate(("report", "ours")):
-            columns.append(Column(name, "place", numeric=True))
-            for i in range(len(rows)):
-                rows[i].append(Cell(str(places[i][side])) if i in places else NOTHING)
-    if any(row.state for row in comparison.rows):
-        columns.append(Column("state"))
-        for cells, row in zip(rows, comparison.rows, strict=True):
+            building.add(name, "place", [places[i][side] if i in places else None for i in range(len(rows))])
+    if any(row.state for row in rows):
+        building.columns.append(Column("state"))
+        for cells, row in zip(building.rows, rows, strict=True):
             cells.append(Cell(row.state, muted=True))
-    return Table(tuple(columns), tuple(map(tuple, rows)), caption(comparison))
-
-
-def _add_differences(comparison: Comparison, columns: list[Column], rows: list[list[Cell]]) -> None:
-    for measure in MEASURES:
-        if not any(row.report and measure.key in row.report.scores for row in comparison.rows):
-            continue
-        columns.append(Column(measure.title, "ours − report", numeric=True))
-        for cells, row in zip(rows, comparison.rows, strict=True):
-            ours = row.mean(measure.key)
-            theirs = row.report.scores.get(measure.key) if row.report else None
-            gap = None if ours is None or theirs is None else ours - theirs
-            cells.append(NOTHING if gap is None else Cell(number(gap, signed=True)))
+    return building.build(caption(comparison))
 
 
 def _costs_table(comparison: Comparison) -> Table:
-    """Time, memory share and parameters; the report's where it has them."""
+    """Time, memory share and parameters; the report's if it has them."""
+    building = _Builder(comparison)
+    reported = [row.report.costs if row.report else {} for row in comparison.rows]
+    forms: dict[str, tuple[str, Callable[[Any], str]]] = {
+        "train_time": ("time", duration),
+        "max_gpu_memory_percent": ("memory", "{:.2f} %".format),
+        "parameters_m": ("parameters", "{:.2f} M".format),
+    }
+    for key, (title, form) in forms.items():
+        if any(key in costs for costs in reported):
+            building.add(title, "report", [costs.get(key) for costs in reported], form)
+    ours = [row.costs for row in comparison.rows]
     evaluated = any(seed.run.evaluation for row in comparison.rows for seed in row.seeds)
-    time = "evaluation time" if evaluated else "time"
-    table = comparison.table
-    beside = comparison.mismatch is None and table is not None
-    columns = [Column(TITLES.get(key, key)) for key in table.vary] if table and beside else [Column("row")]
-    rows = [[Cell(text) for text in (row.report.values if row.report else (row.label,))] for row in comparison.rows]
-    reported = {key for row in comparison.rows if row.report for key in row.report.costs}
-    if "train_time" in reported:
-        _add(columns, rows, Column("time", "report", True), [_report_time(row) for row in comparison.rows])
-    if "max_gpu_memory_percent" in reported:
-        texts = [_cost(row, "max_gpu_memory_percent", " %") for row in comparison.rows]
-        _add(columns, rows, Column("memory", "report", True), texts)
-    if "parameters_m" in reported:
-        texts = [_cost(row, "parameters_m", " M") for row in comparison.rows]
-        _add(columns, rows, Column("parameters", "report", True), texts)
-    costs = [row.costs for row in comparison.rows]
-    for title, texts in (
-        (time, [None if c.seconds is None else duration(c.seconds) for c in costs]),
-        ("peak memory", [None if c.memory_percent is None else f"{c.memory_percent:.1f} %" for c in costs]),
-        ("parameters", [None if c.parameters is None else f"{c.parameters / 1e6:.2f} M" for c in costs]),
-        ("images/s", [None if c.images_per_second is None else f"{c.images_per_second:.3g}" for c in costs]),
-    ):
-        _add(columns, rows, Column(title, "ours", True), texts)
-    devices = dict.fromkeys(c.device for _, c in comparison.circumstances if c.device)
-    where = f", on {' and '.join(devices)}" if devices else ""
-    note = (
-        f"Cost. Ours: {'; '.join(data_names(comparison)) or 'not run yet'}{where}. "
-        "The report's: Miniscapes, one cloud GPU."
-    )
-    return Table(tuple(columns), tuple(map(tuple, rows)), note)
-
-
-def _add(columns: list[Column], rows: list[list[Cell]], column: Column, texts: Sequence[str | None]) -> None:
-    columns.append(column)
-    for cells, text in zip(rows, texts, strict=True):
-        cells.append(NOTHING if text is None else Cell(text))
-
-
-def _cost(row: Row, key: str, unit: str) -> str | None:
-    return f"{row.report.costs[key]:.2f}{unit}" if row.report and key in row.report.costs else None
-
-
-def _report_time(row: Row) -> str | None:
-    """The report prints h:mm:ss, or h:mm."""
-    if row.report is None or "train_time" not in row.report.costs:
-        return None
-    hours, minutes, *_ = row.report.costs["train_time"].split(":")
-    return f"{hours} h {minutes} min"
-
-
-def duration(seconds: float) -> str:
-    """Seconds as people say them."""
-    if seconds < 60:
-        return f"{seconds:.1f} s"
-    minutes, rest = divmod(round(seconds), 60)
-    hours, minutes = divmod(minutes, 60)
-    return f"{hours} h {minutes:02} min" if hours else f"{minutes} min {rest:02} s"
+    building.add("evaluation time" if evaluated else "time", "ours", [cost.seconds for cost in ours], duration)
+    building.add("peak memory", "ours", [cost.memory_percent for cost in ours], "{:.1f} %".format)
+    building.add("parameters", "ours", [cost.parameters and cost.parameters / 1e6 for cost in ours], "{:.2f} M".format)
+    building.add("images/s", "ours", [cost.images_per_second for cost in ours], "{:.3g}".format)
+    where = f", on {comparison.devices}" if comparison.devices else ""
+    data = "; ".join(comparison.data) or "not run yet"
+    return building.build(f"Cost. Ours: {data}{where}. The report's: Miniscapes, one cloud GPU.")
 
 
 def _notes(comparison: Comparison) -> list[str]:
@@ -361,7 +312,7 @@ def _notes(comparison: Comparison) -> list[str]:
         if comparison.is_at_floor:
             notes.append(
                 "Several of our rows have a multitask score of 0, its floor. Their order, and which is in bold, "
-                "is that of mean IoU less SI-log, by which a training picks its best weights as well."
+                "is that of the margin, by which a training picks its best weights as well."
             )
         if not comparison.is_comparable:
             notes.append("No differences to the report are given, as these are not its data; places are.")
@@ -383,7 +334,7 @@ def agreement(comparison: Comparison) -> str:
         return f"Rank agreement: no order to compare ({rows} of {len(comparison.rows)} rows have both numbers)."
     meaning = " With two rows it can only be 1 or −1." if rows == 2 else ""
     return (
-        f"Rank agreement with the report by multitask score: Kendall's τ-b = {number(tau, signed=True)} "
+        f"Rank agreement with the report by multitask score: Kendall's τ-b = {number(tau, '+')} "
         f"over {rows} of {len(comparison.rows)} rows.{meaning}"
     )
 
@@ -397,19 +348,17 @@ def _findings_table(judgements: Sequence[Judgement], by_table: dict[str, Compari
         Column("with us"),
         Column("ours was"),
     )
-    rows = []
-    for judgement in judgements:
-        comparison = by_table[judgement.finding.table]
-        rows.append(
-            (
-                Cell(judgement.finding.statement),
-                Cell(judgement.finding.table, link=judgement.finding.table),
-                Cell(number(judgement.report_gap, signed=True)),
-                NOTHING if judgement.our_gap is None else Cell(number(judgement.our_gap, signed=True)),
-                Cell(judgement.verdict.value, mark=judgement.verdict.name, muted=judgement.verdict is Verdict.NOT_RUN),
-                Cell(_setting(comparison), muted=True),
-            )
+    rows = [
+        (
+            Cell(judgement.finding.statement),
+            Cell(judgement.finding.table, link=judgement.finding.table),
+            Cell(number(judgement.report_gap, "+")),
+            NOTHING if judgement.our_gap is None else Cell(number(judgement.our_gap, "+")),
+            Cell(judgement.verdict.value, mark=judgement.verdict.name, muted=judgement.verdict is Verdict.NOT_RUN),
+            Cell(_setting(by_table[judgement.finding.table]), muted=True),
         )
+        for judgement in judgements
+    ]
     note = (
         "The report's findings, judged by our runs. A lead is positive where it is as the report found it, and that of "
         "the pair of rows that decided."
@@ -424,17 +373,15 @@ def _agreement_table(comparisons: Sequence[Comparison]) -> Table:
         Column("Kendall's τ-b", numeric=True),
         Column("our data"),
     )
-    rows = []
-    for comparison in comparisons:
-        tau = comparison.tau()
-        rows.append(
-            (
-                Cell(section_id(comparison), link=section_id(comparison)),
-                Cell(f"{len(comparison.compared)} of {len(comparison.rows)}"),
-                NOTHING if tau is None else Cell(number(tau, signed=True)),
-                Cell(_short_data(comparison) or "not run yet", muted=True),
-            )
+    rows = [
+        (
+            Cell(comparison.id, link=comparison.id),
+            Cell(f"{len(comparison.compared)} of {len(comparison.rows)}"),
+            NOTHING if (tau := comparison.tau()) is None else Cell(number(tau, "+")),
+            Cell(_short_data(comparison) or "not run yet", muted=True),
         )
+        for comparison in comparisons
+    ]
     return Table(columns, tuple(rows), "Does the order of the rows, by multitask score, agree with the report's?")
 
 

@@ -1,21 +1,28 @@
 """The report's figures, drawn from our runs."""
 
+import io
 import math
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from itertools import accumulate
+from pathlib import Path
 
-from mtl_seg_depth.records.record import Point
-from mtl_seg_depth.report.comparison import Comparison, Row, Seed, data_names
+from mtl_seg_depth.report.comparison import Comparison, Row, Seed
 from mtl_seg_depth.report.drawing import Drawing, Line, Panel, draw
-from mtl_seg_depth.report.panels import beside
-from mtl_seg_depth.report.searches import finished, pareto_front
-from mtl_seg_depth.report.store import Study, SweepRow
-from mtl_seg_depth.report.tables import MEASURES, report_figures
+from mtl_seg_depth.report.searches import best_trials, finished, value_titles
+from mtl_seg_depth.report.store import Study
+from mtl_seg_depth.report.table import heading
+from mtl_seg_depth.report.tables import report_figures
+from mtl_seg_depth.scoring.headline import shown
 from mtl_seg_depth.system.errors import UserError
+from mtl_seg_depth.tasks import HEADLINES
 
-LOSSES = {"semseg": "segmentation", "depth": "depth"}
+LOSS, WEIGHT = "train/loss/", "train/weight/"
+"""What stands before a task's name where a training logged its loss, and the loss's weight."""
+
+LARGEST_PANEL = (1600, 1200)
+"""Pixels of each of two panels that stand in one figure, or the page would be too large."""
 
 
 class MissingFigureError(Exception):
@@ -24,42 +31,38 @@ class MissingFigureError(Exception):
 
 @dataclass(frozen=True)
 class Traced:
-    """One run of a row, with what it logged."""
+    """A row and the run of it that is drawn."""
 
     row: Row
     seed: Seed
-    points: list[Point]
-
-    @property
-    def name(self) -> str:
-        """The row's values in words."""
-        return self.row.label
 
     def series(self, key: str) -> tuple[list[float], list[float]]:
         """Steps and finite values of one metric."""
-        found = [(p.step, p.metrics[key]) for p in self.points if math.isfinite(p.metrics.get(key, math.nan))]
-        return [float(step) for step, _ in found], [value for _, value in found]
+        points = self.seed.store.logged
+        return _finite((point.step, point.metrics[key]) for point in points if key in point.metrics)
 
-    def total(self, prefix: str, weighted: bool) -> tuple[list[float], list[float]]:
-        """Steps and sums of the tasks' losses, each times its weight where the run logged one and it is asked for."""
-        steps, sums = [], []
-        for point in self.points:
-            losses = {k.removeprefix(prefix): v for k, v in point.metrics.items() if k.startswith(prefix)}
-            if losses:
-                weights = {task: point.metrics.get(f"train/weight/{task}", 1.0) if weighted else 1.0 for task in losses}
-                total = sum(weights[task] * loss for task, loss in losses.items())
-                if math.isfinite(total):
-                    steps.append(float(point.step))
-                    sums.append(total)
-        return steps, sums
+    def weighted_sum(self) -> tuple[list[float], list[float]]:
+        """Steps and sums of the tasks' losses, each times its weight if the run logged one."""
+        sums = []
+        for point in self.seed.store.logged:
+            losses = {key.removeprefix(LOSS): loss for key, loss in point.metrics.items() if key.startswith(LOSS)}
+            weighted = [point.metrics.get(WEIGHT + task, 1.0) * loss for task, loss in losses.items()]
+            if weighted:
+                sums.append((point.step, sum(weighted)))
+        return _finite(sums)
+
+
+def _finite(points: Iterable[tuple[int, float]]) -> tuple[list[float], list[float]]:
+    found = [(float(step), value) for step, value in points if math.isfinite(value)]
+    return [step for step, _ in found], [value for _, value in found]
 
 
 def trace(comparison: Comparison, index: int) -> Traced:
-    """The first seed of a row that logged anything; MissingFigureError where there is none."""
+    """The first seed of a row that logged anything; MissingFigureError if there is none."""
     row = comparison.rows[index]
     for seed in row.seeds:
         if seed.store.logged:
-            return Traced(row, seed, seed.store.logged)
+            return Traced(row, seed)
     raise MissingFigureError(f"{row.label} has not been run yet")
 
 
@@ -82,36 +85,42 @@ def report_drawings(comparisons: Mapping[str, Comparison]) -> dict[str, list[Dra
 
 def training_loss(comparison: Comparison, name: str, title: str, *, rows: Sequence[int]) -> Drawing:
     """The weighted sum of the tasks' losses against the step; for one row the tasks' own as well."""
-    lines = []
     traced = [trace(comparison, row) for row in rows]
-    for run in traced:
-        steps, total = run.total("train/loss/", weighted=True)
-        lines.append(Line(run.name if len(traced) > 1 else "weighted sum", steps, total, _colour(run)))
-        if len(traced) == 1:
-            for offset, (task, word) in enumerate(LOSSES.items(), start=1):
-                lines.append(Line(word, *run.series(f"train/loss/{task}"), _colour(run) + offset, thin=True))
+    if len(traced) == 1:
+        (run,) = traced
+        lines = [Line("weighted sum", *run.weighted_sum(), 0)]
+        own = [
+            Line(task, *run.series(LOSS + task), colour, thin=True) for colour, task in enumerate(HEADLINES, start=1)
+        ]
+        lines += [line for line in own if line.x]
+    else:
+        lines = [Line(run.row.label, *run.weighted_sum(), colour) for colour, run in enumerate(traced)]
     _require(lines, "no losses were logged yet")
-    lost = [run.name for run in traced if run.seed.diverged]
+    lost = [run.row.label for run in traced if run.seed.diverged]
     more = f" The training of {', '.join(lost)} diverged where its line ends." if lost else ""
     told = f"Means between log points, on a logarithmic scale. {_origin(comparison, traced)}{more}"
     return draw(name, title, told, [Panel("step", "training loss", lines, log_y=True)])
 
 
-def validation_scores(comparison: Comparison, name: str, title: str, *, by_epoch: bool) -> Drawing:
-    """The three scores of every row against the step or the epoch."""
-    traced = list(_traced(comparison))
+def validation_scores(
+    comparison: Comparison, name: str, title: str, *, by_epoch: bool = False, note: str = ""
+) -> Drawing:
+    """The scores of every row against the step or the epoch; the note opens the caption."""
+    traced = _traced(comparison)
     panels = []
-    for measure in MEASURES:
+    for score in shown():
         lines = []
         for run in traced:
-            steps, values = run.series(f"val/{measure.key}")
+            steps, values = run.series(f"val/{score.key}")
             per_epoch = run.seed.store.steps_per_epoch or 1
             x = [step / per_epoch for step in steps] if by_epoch else steps
-            lines.append(Line(run.name, x, values, comparison.rows.index(run.row), marker="."))
-        _require(lines, "no validation was logged yet")
-        panels.append(Panel("epoch" if by_epoch else "step", measure.title, lines))
-    columns = " and ".join(comparison.table.vary).replace("_", " ") if comparison.table else "row"
-    return draw(name, title, f"Lines are {columns}. {_origin(comparison, traced)}", panels)
+            lines.append(Line(run.row.label, x, values, comparison.rows.index(run.row), marker="."))
+        if any(line.x for line in lines):
+            panels.append(Panel("epoch" if by_epoch else "step", heading(score), lines))
+    if not panels:
+        raise MissingFigureError("no validation was logged yet")
+    what = " and ".join(comparison.table.headings) if comparison.table else "row"
+    return draw(name, title, f"{note}Lines are labelled by {what}. {_origin(comparison, traced)}", panels)
 
 
 def device_memory(comparison: Comparison, name: str, title: str) -> Drawing:
@@ -127,58 +136,58 @@ def device_memory(comparison: Comparison, name: str, title: str) -> Drawing:
         if known:
             busiest = max(known, key=max)
             minutes = [(point.time - points[0].time) / 60_000 for point in points]
-            lines.append(Line(run.name, minutes, busiest, comparison.rows.index(run.row)))
+            lines.append(Line(run.row.label, minutes, busiest, comparison.rows.index(run.row)))
     _require(lines, "memory over time was not recorded; tracking.system_metrics=true with a tracking.uri records it")
     what = "GPU memory in use, %" if gpus else "memory of the machine in use, %"
     note = "" if gpus else "These runs had no GPU: this is the machine's memory, with everything else that ran on it. "
     return draw(name, title, note + _origin(comparison, [run for run, _ in sampled]), [Panel("minutes", what, lines)])
 
 
-def validation_loss(comparison: Comparison, name: str, title: str) -> Drawing:
-    """The unweighted sum of the validation losses; of runs that recorded none, the validation scores instead."""
-    traced = list(_traced(comparison))
-    lines = [
-        Line(_pretrained(run), *run.total("val/loss/", weighted=False), comparison.rows.index(run.row), marker=".")
-        for run in traced
-    ]
-    if any(line.x for line in lines):
-        told = f"Unweighted sum of both tasks' losses. {_origin(comparison, traced)}"
-        return draw(name, title, told, [Panel("step", "validation loss", lines)])
-    panels = []
-    for measure in MEASURES[1:]:
-        lines = [
-            Line(_pretrained(run), *run.series(f"val/{measure.key}"), comparison.rows.index(run.row), marker=".")
-            for run in traced
-        ]
-        _require(lines, "no validation was logged yet")
-        panels.append(Panel("step", measure.title, lines))
-    told = f"These runs did not record validation losses: the validation scores instead. {_origin(comparison, traced)}"
-    return draw(name, title, told, panels)
-
-
 def before_and_after(comparison: Comparison, name: str, title: str) -> Drawing:
-    """Validation pictures as the table's two rows see them."""
-    found = []
-    for row in comparison.rows[:2]:
-        panel = next((panel for seed in row.seeds if (panel := seed.store.panel()) is not None), None)
-        if panel is None:
-            raise MissingFigureError(f"{row.label} has no panel of validation pictures yet")
-        found.append(panel)
-    image = beside(*found)
-    if image is None:
-        raise MissingFigureError("the panels of the two rows do not show the same pictures")
-    data = "; ".join(data_names(comparison))
-    return Drawing(name, title, f"Validation pictures of {data}.", image=image, suffix=".jpg")
+    """The panels of validation pictures of the table's two rows, one above the other."""
+    before, after = comparison.rows[:2]
+    image = _stacked([_panel(before), _panel(after)])
+    shows = f"Above: before ({before.label}); below: after ({after.label})"
+    told = f"Validation pictures of {'; '.join(comparison.data)}. {shows}."
+    return Drawing(name, title, told, image=image, suffix=".jpg")
+
+
+def _panel(row: Row) -> Path:
+    for seed in row.seeds:
+        if (panel := seed.store.panel()) is not None:
+            return panel
+    raise MissingFigureError(f"{row.label} has no panel of validation pictures yet")
+
+
+def _stacked(paths: Sequence[Path]) -> bytes:
+    """Pictures one above the other as one JPEG."""
+    from PIL import Image
+
+    try:
+        pictures = [Image.open(path).convert("RGB") for path in paths]
+    except OSError as error:
+        raise MissingFigureError(f"a panel cannot be read: {error}") from error
+    for each in pictures:
+        each.thumbnail(LARGEST_PANEL)
+    gap = 16
+    width, height = max(each.width for each in pictures), sum(each.height + gap for each in pictures) - gap
+    canvas, top = Image.new("RGB", (width, height), "white"), 0
+    for each in pictures:
+        canvas.paste(each, (0, top))
+        top += each.height + gap
+    file = io.BytesIO()
+    canvas.save(file, format="JPEG", quality=75, optimize=True)
+    return file.getvalue()
 
 
 FIGURES: dict[int, tuple[str, Callable[[Comparison, str, str], Drawing]]] = {
     1: ("adam_lr", partial(training_loss, rows=[4])),
     2: ("adam_lr", partial(training_loss, rows=[1])),
     3: ("adam_lr", partial(training_loss, rows=[4, 5])),
-    4: ("epochs_batch", partial(validation_scores, by_epoch=False)),
+    4: ("epochs_batch", validation_scores),
     5: ("epochs_batch", partial(validation_scores, by_epoch=True)),
     6: ("epochs_batch", device_memory),
-    9: ("pretrained", validation_loss),
+    9: ("pretrained", partial(validation_scores, note="No validation loss is recorded: the scores instead. ")),
     10: ("dilation", before_and_after),
     11: ("aspp_skip", before_and_after),
 }
@@ -187,56 +196,35 @@ FIGURES: dict[int, tuple[str, Callable[[Comparison, str, str], Drawing]]] = {
 
 def search_drawings(study: Study) -> list[Drawing]:
     """The course of a search, and for two objectives its Pareto front."""
-    rows = finished(study)
-    if not rows:
+    trials, titles = finished(study), value_titles(study)
+    if not trials:
         return []
+    columns = list(zip(*(trial.values for trial in trials), strict=True))
+    numbers = [float(trial.row.number) for trial in trials]
     panels = []
-    for index, name in enumerate(study.objective):
-        numbers = [float(row.number) for row in rows]
-        values = [_value(row, index) for row in rows]
+    for values, title in zip(columns, titles, strict=True):
         lines = [Line("trials", numbers, values, 0, marker="o")]
-        if len(study.objective) == 1:
+        if len(columns) == 1:
             better = max if study.directions[0] == "maximize" else min
             lines.append(Line("best so far", numbers, list(accumulate(values, better)), 1))
-        panels.append(Panel("trial", name, lines))
-    title = f"Values by trial, {study.sweep or study.study}"
-    drawings = [draw(f"{study.anchor}_trials", title, "Complete trials alone.", panels)]
-    if len(study.objective) == 2:
-        front = pareto_front(study)
-        points = Line("trials", [_value(row, 0) for row in rows], [_value(row, 1) for row in rows], 0, marker="o")
-        line = Line("Pareto front", [_value(row, 0) for row in front], [_value(row, 1) for row in front], 1, marker=".")
-        title = f"Pareto front, {study.sweep or study.study}"
-        goals = [f"{name} {direction}d" for name, direction in zip(study.objective, study.directions, strict=True)]
-        panel = Panel(study.objective[0], study.objective[1], [points, line])
-        drawings.append(draw(f"{study.anchor}_pareto", title, f"{' and '.join(goals)}.", [panel]))
+        panels.append(Panel("trial", title, lines))
+    about = study.sweep or study.study
+    drawings = [draw(f"{study.anchor}_trials", f"Values by trial, {about}", "Complete trials alone.", panels)]
+    if len(columns) == 2:
+        x, y = zip(*(trial.values for trial in best_trials(study)), strict=True)
+        lines = [Line("trials", columns[0], columns[1], 0, marker="o"), Line("Pareto front", x, y, 1, marker=".")]
+        told = "Those of the front are beaten by none in both."
+        panel = Panel(titles[0], titles[1], lines)
+        drawings.append(draw(f"{study.anchor}_pareto", f"Pareto front, {about}", told, [panel]))
     return drawings
 
 
-def _value(row: SweepRow, index: int) -> float:
-    """Of a finished trial."""
-    value = (row.values or [])[index]
-    assert value is not None
-    return value
-
-
-def _traced(comparison: Comparison) -> Iterator[Traced]:
-    """Every row that has a run; MissingFigureError where none has."""
-    any_run = False
-    for index, row in enumerate(comparison.rows):
-        if row.seeds and any(seed.store.path is not None for seed in row.seeds):
-            any_run = True
-            yield trace(comparison, index)
-    if not any_run:
+def _traced(comparison: Comparison) -> list[Traced]:
+    """Every row that has a run; MissingFigureError if none has."""
+    begun = [i for i, row in enumerate(comparison.rows) if any(seed.store.path is not None for seed in row.seeds)]
+    if not begun:
         raise MissingFigureError("none of its rows has been run yet")
-
-
-def _pretrained(run: Traced) -> str:
-    return "ImageNet weights" if run.row.report and run.row.report.says["pretrained"] else "not pretrained"
-
-
-def _colour(run: Traced) -> int:
-    """One learning rate has one colour in all figures."""
-    return {"1e-4": 0, "1e-1": 3, "1e-5": 1}.get(run.name, 0)
+    return [trace(comparison, index) for index in begun]
 
 
 def _require(lines: Sequence[Line], why: str) -> None:
@@ -248,4 +236,4 @@ def _origin(comparison: Comparison, traced: Sequence[Traced]) -> str:
     """Whose numbers these are."""
     seeds = sorted({run.seed.run.seed for run in traced})
     told = f"seed {seeds[0]}" if len(seeds) == 1 else f"seeds {', '.join(map(str, seeds))}"
-    return f"Our runs with {told}: {'; '.join(data_names(comparison))}."
+    return f"Our runs with {told}: {'; '.join(comparison.data)}."

@@ -5,13 +5,14 @@ seeds and by their spread; no verdict is written by hand.
 """
 
 import math
+import statistics
 from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import Enum
 from itertools import pairwise
 
-from mtl_seg_depth.report.comparison import Comparison, Row
-from mtl_seg_depth.report.tables import MEASURES
+from mtl_seg_depth.report.comparison import Comparison
+from mtl_seg_depth.scoring.headline import MULTITASK, gain, margin
 
 
 @dataclass(frozen=True)
@@ -20,7 +21,7 @@ class Step:
 
     better: int
     worse: int
-    measure: str = "multitask"
+    measure: str = MULTITASK.key
 
 
 @dataclass(frozen=True)
@@ -32,11 +33,11 @@ class Finding:
     steps: tuple[Step, ...]
 
 
-def _best(best: int, others: Sequence[int], measure: str = "multitask") -> tuple[Step, ...]:
+def _best(best: int, others: Sequence[int], measure: str = MULTITASK.key) -> tuple[Step, ...]:
     return tuple(Step(best, other, measure) for other in others)
 
 
-def _chain(*rows: int, measure: str = "multitask") -> tuple[Step, ...]:
+def _chain(*rows: int, measure: str = MULTITASK.key) -> tuple[Step, ...]:
     """Rows from the best to the worst."""
     return tuple(Step(better, worse, measure) for better, worse in pairwise(rows))
 
@@ -67,22 +68,18 @@ FINDINGS = (
 
 
 class Verdict(Enum):
-    """What our numbers say to a finding; the value is how it is told."""
+    """What our numbers say to a finding; the value is how it is told.
 
-    HELD = "held"
-    FAILED = "did not hold"
-    SAME_WAY = "same way, one seed"
-    OTHER_WAY = "other way, one seed"
-    WITHIN_SPREAD = "within the seed spread"
-    NOT_RUN = "not run yet"
+    A finding is as the first of its steps in this order: one that fails decides, one that is missing leaves it open.
+    """
+
     UNMATCHED = "rows do not match"
-
-
-SEVERITY = (
-    Verdict.UNMATCHED, Verdict.FAILED, Verdict.OTHER_WAY, Verdict.NOT_RUN, Verdict.WITHIN_SPREAD, Verdict.SAME_WAY,
-    Verdict.HELD,
-)  # fmt: skip
-"""A finding is as its first step in this order: one that fails decides, one that is missing leaves it open."""
+    FAILED = "did not hold"
+    OTHER_WAY = "other way, one seed"
+    NOT_RUN = "not run yet"
+    WITHIN_SPREAD = "within the seed spread"
+    SAME_WAY = "same way, one seed"
+    HELD = "held"
 
 
 @dataclass(frozen=True)
@@ -96,84 +93,69 @@ class Judgement:
     report_gap: float
     """By how much its better row leads in the report, positive as it was found."""
     our_gap: float | None
-    """The same of ours, None where there is no number."""
+    """The same of ours, None if there is no number."""
 
 
 def judge(finding: Finding, comparison: Comparison) -> Judgement:
     """Weigh a finding against our runs of its table."""
-    judged = []
+    order, judged = list(Verdict), []
     for step in finding.steps:
         verdict, gap = _judge_step(step, comparison)
-        judged.append((SEVERITY.index(verdict), math.inf if gap is None else gap, step))
+        judged.append((order.index(verdict), math.inf if gap is None else gap, step))
     severity, gap, step = min(judged, key=lambda item: item[:2])
     assert comparison.table is not None
     better, worse = (comparison.table.rows[index].scores[step.measure] for index in (step.better, step.worse))
-    return Judgement(
-        finding, SEVERITY[severity], step, _lead(better, worse, step.measure), None if math.isinf(gap) else gap
-    )
+    report_gap = gain(step.measure, better) - gain(step.measure, worse)
+    return Judgement(finding, order[severity], step, report_gap, None if math.isinf(gap) else gap)
 
 
 def _judge_step(step: Step, comparison: Comparison) -> tuple[Verdict, float | None]:
-    """The verdict on one step, and our lead of its better row where there are numbers.
+    """The verdict on one step, and our lead of its better row if there are numbers.
 
-    A difference counts where it exceeds the spread of the difference of two single trainings, the root of the sum of
+    A difference counts if it exceeds the spread of the difference of two single trainings, the root of the sum of
     the rows' variances over seeds; one seed has no spread. A row that diverged with every seed is worse than any
     that has a score.
     """
     if comparison.mismatch is not None:
         return Verdict.UNMATCHED, None
     better, worse = comparison.rows[step.better], comparison.rows[step.worse]
-    measure = step.measure
-    if measure == "multitask" and better.mean(measure) == worse.mean(measure) == 0:
-        firsts, seconds = _below_floor(better), _below_floor(worse)
-    else:
-        firsts, seconds = better.values(measure), worse.values(measure)
-    if firsts and seconds:
-        gap = _lead(sum(firsts) / len(firsts), sum(seconds) / len(seconds), measure)
-        single = min(len(firsts), len(seconds)) < 2
-        if single:
-            return (Verdict.SAME_WAY if gap > 0 else Verdict.OTHER_WAY), gap
-        if abs(gap) <= math.hypot(_deviation(firsts), _deviation(seconds)):
-            return Verdict.WITHIN_SPREAD, gap
-        return (Verdict.HELD if gap > 0 else Verdict.FAILED), gap
-    if firsts and worse.is_lost:
-        return _alone(Verdict.HELD, Verdict.SAME_WAY, better, worse), None
-    if seconds and better.is_lost:
-        return _alone(Verdict.FAILED, Verdict.OTHER_WAY, better, worse), None
-    return Verdict.NOT_RUN, None
+    if better.is_lost or worse.is_lost:
+        several = min(len(better.seeds), len(worse.seeds)) > 1
+        if worse.is_lost and better.means and not better.is_lost:
+            return Verdict.HELD if several else Verdict.SAME_WAY, None
+        if better.is_lost and worse.means and not worse.is_lost:
+            return Verdict.FAILED if several else Verdict.OTHER_WAY, None
+        return Verdict.NOT_RUN, None
+    firsts, seconds = _gains(step, comparison)
+    if not firsts or not seconds:
+        return Verdict.NOT_RUN, None
+    gap = statistics.fmean(firsts) - statistics.fmean(seconds)
+    if min(len(firsts), len(seconds)) < 2:
+        return Verdict.SAME_WAY if gap > 0 else Verdict.OTHER_WAY, gap
+    if abs(gap) <= math.hypot(statistics.stdev(firsts), statistics.stdev(seconds)):
+        return Verdict.WITHIN_SPREAD, gap
+    return Verdict.HELD if gap > 0 else Verdict.FAILED, gap
 
 
-def _alone(several: Verdict, single: Verdict, *rows: Row) -> Verdict:
-    return single if min(len(row.seeds) for row in rows) < 2 else several
-
-
-def _below_floor(row: Row) -> list[float]:
-    """Mean IoU less SI-log, seed by seed."""
-    return [
-        seed.scores["semseg"] - seed.scores["depth"] for seed in row.seeds if {"semseg", "depth"} <= set(seed.scores)
-    ]
-
-
-def _lead(better: float, worse: float, measure: str) -> float:
-    higher = next(m for m in MEASURES if m.key == measure).higher_is_better
-    return better - worse if higher else worse - better
-
-
-def _deviation(values: Sequence[float]) -> float:
-    mean = sum(values) / len(values)
-    return math.sqrt(sum((value - mean) ** 2 for value in values) / (len(values) - 1))
+def _gains(step: Step, comparison: Comparison) -> list[list[float]]:
+    """The scores of both rows, seed by seed, higher is better; their margins if both stand at the multitask floor."""
+    rows = [comparison.rows[step.better], comparison.rows[step.worse]]
+    if step.measure == MULTITASK.key and all(row.mean(MULTITASK.key) == 0 for row in rows):
+        margins = [[margin(seed.scores, comparison.tasks) for seed in row.seeds] for row in rows]
+        return [[each for each in found if not math.isnan(each)] for found in margins]
+    return [[gain(step.measure, value) for value in row.values(step.measure)] for row in rows]
 
 
 OPENINGS = {
-    Verdict.HELD: ("held", "Held"),
-    Verdict.FAILED: ("did not hold", "Did not hold"),
-    Verdict.SAME_WAY: ("pointed the same way with a single seed", "Same way, one seed"),
-    Verdict.OTHER_WAY: ("pointed the other way with a single seed", "Other way, one seed"),
-    Verdict.WITHIN_SPREAD: ("could not be told from the spread between seeds", "Within the spread between seeds"),
-    Verdict.NOT_RUN: ("lack the runs they need", "Not run yet"),
-    Verdict.UNMATCHED: ("could not be matched to the rows of our sweep", "Rows do not match"),
+    Verdict.HELD: "held",
+    Verdict.FAILED: "did not hold",
+    Verdict.SAME_WAY: "pointed the same way with a single seed",
+    Verdict.OTHER_WAY: "pointed the other way with a single seed",
+    Verdict.WITHIN_SPREAD: "could not be told from the spread between seeds",
+    Verdict.NOT_RUN: "lack the runs they need",
+    Verdict.UNMATCHED: "could not be matched to the rows of our sweep",
 }
-"""Each verdict inside the opening sentence, and before the findings that it fell on."""
+"""Each verdict inside the opening sentence."""
 
 
 def summary(judgements: Sequence[Judgement]) -> tuple[str, list[tuple[str, list[str]]]]:
@@ -183,11 +165,11 @@ def summary(judgements: Sequence[Judgement]) -> tuple[str, list[tuple[str, list[
         for verdict in OPENINGS
     }
     told = [(verdict, statements) for verdict, statements in by_verdict.items() if statements]
-    counts = [f"{len(statements)} {OPENINGS[verdict][0]}" for verdict, statements in told]
+    counts = [f"{len(statements)} {OPENINGS[verdict]}" for verdict, statements in told]
     sentence = f"Of {len(judgements)} findings of the report, {_enumerated(counts)}."
     if by_verdict[Verdict.SAME_WAY] or by_verdict[Verdict.OTHER_WAY]:
         sentence += " A single seed cannot tell an effect from noise: those are directions, not results."
-    return sentence, [(OPENINGS[verdict][1], statements) for verdict, statements in told]
+    return sentence, [(verdict.value.capitalize(), statements) for verdict, statements in told]
 
 
 def _enumerated(parts: Sequence[str]) -> str:

@@ -6,12 +6,12 @@ from pathlib import Path
 from urllib.parse import quote
 
 from mtl_seg_depth.config import Paths, Section
-from mtl_seg_depth.report.comparison import Comparison, compare
-from mtl_seg_depth.report.document import Document, make_document, section_id
+from mtl_seg_depth.report.comparison import compare
+from mtl_seg_depth.report.document import Document, make_document
 from mtl_seg_depth.report.drawing import Drawing
 from mtl_seg_depth.report.figures import report_drawings, search_drawings
 from mtl_seg_depth.report.markdown import render_markdown
-from mtl_seg_depth.report.store import Study, choose, read_studies
+from mtl_seg_depth.report.store import choose, read_studies
 from mtl_seg_depth.report.tables import report_tables
 from mtl_seg_depth.system import atomic
 from mtl_seg_depth.system.errors import UserError
@@ -44,10 +44,9 @@ def write_report(settings: ReportSettings) -> Written:
     written = Written(out / "index.html", out / "report.md", document)
     try:
         (out / FIGURES).mkdir(parents=True, exist_ok=True)
-        drawn = [figure for section in document.sections for figure in section.figures if figure.image is not None]
-        for figure in drawn:
-            assert figure.image is not None
-            atomic.write_bytes(out / FIGURES / f"{figure.name}{figure.suffix}", figure.image)
+        for figure in (figure for section in document.sections for figure in section.figures):
+            if figure.image is not None:
+                atomic.write_bytes(out / FIGURES / f"{figure.name}{figure.suffix}", figure.image)
         atomic.write_text(written.markdown, render_markdown(document, FIGURES))
         atomic.write_text(written.html, render_html(document))
     except OSError as error:
@@ -62,22 +61,17 @@ def read_report(settings: ReportSettings) -> Document:
     chosen = choose(studies, settings.studies)
     tables = report_tables()
     of_report = {study.sweep: study for study in chosen if study.sweep in {table.id for table in tables}}
-    hidden = {
-        study.sweep: tuple(other.study for other in studies if other.sweep == study.sweep and other is not study)
-        for study in chosen
-    }
-    comparisons = [
-        compare(table, of_report.get(table.id), outputs, problems, hidden.get(table.id, ())) for table in tables
-    ]
+    comparisons = []
+    for table in tables:
+        study = of_report.get(table.id)
+        hidden = tuple(other.study for other in studies if other.sweep == table.id and other is not study)
+        comparisons.append(compare(table, study, outputs, problems, hidden))
     others = [study for study in chosen if study.sweep not in of_report]
     comparisons += [compare(None, study, outputs, problems) for study in others if study.kind != "search"]
     searches = [study for study in others if study.kind == "search"]
-    return make_document(comparisons, searches, _drawings(comparisons, searches), problems)
-
-
-def _drawings(comparisons: list[Comparison], searches: list[Study]) -> dict[str, list[Drawing]]:
-    by_table = {section_id(comparison): comparison for comparison in comparisons if comparison.table is not None}
-    return {**report_drawings(by_table), **{study.anchor: search_drawings(study) for study in searches}}
+    drawings = report_drawings({each.id: each for each in comparisons if each.table is not None})
+    drawings |= {study.anchor: search_drawings(study) for study in searches}
+    return make_document(comparisons, searches, drawings, problems)
 
 
 def render_html(document: Document) -> str:

@@ -1,77 +1,77 @@
 """What a search found: its best trials, and those that no other trial beats in everything."""
 
 import math
+import statistics
 from collections import Counter
-from collections.abc import Sequence
+from dataclasses import dataclass
 
-from mtl_seg_depth.config import flatten
-from mtl_seg_depth.report.comparison import Circumstances, circumstances
-from mtl_seg_depth.report.store import RunStore, Study, SweepRow
-from mtl_seg_depth.report.table import Cell, Column, Table
+from mtl_seg_depth.records.results import SweepRow
+from mtl_seg_depth.report.comparison import Circumstances, circumstances, tasks_of
+from mtl_seg_depth.report.store import RunStore, Study
+from mtl_seg_depth.report.table import Cell, Column, Table, heading
+from mtl_seg_depth.scoring.headline import MARGIN, gain, margin, objectives, pareto_front
 
 SHOWN = 10
 """Trials in the table of a search with one objective."""
 
 
-def finished(study: Study) -> list[SweepRow]:
-    """Trials with a finite value for every objective."""
-    wanted = len(study.objective)
-    return [
-        row
-        for row in study.rows
-        if row.state == "complete"
-        and row.values is not None
-        and len(row.values) == wanted
-        and all(value is not None and math.isfinite(value) for value in row.values)
-    ]
+@dataclass(frozen=True)
+class Trial:
+    """A complete trial with a finite value for every objective."""
+
+    row: SweepRow
+    values: list[float]
+    gains: tuple[float, ...]
+    """The values, turned so that higher is better, then the margin: it tells multitask scores of 0 apart."""
 
 
-def goodness(study: Study, row: SweepRow) -> tuple[float, ...]:
-    """A finished trial's values, turned so that higher is better."""
-    assert row.values is not None
-    return tuple(
-        (value or 0.0) if direction == "maximize" else -(value or 0.0)
-        for value, direction in zip(row.values, study.directions, strict=True)
-    )
+def finished(study: Study) -> list[Trial]:
+    """Those trials that are over and have all values."""
+    means = [_means(row) for row in study.rows]
+    tasks, signs = tasks_of(means), [1 if direction == "maximize" else -1 for direction in study.directions]
+    found = []
+    for row, scores in zip(study.rows, means, strict=True):
+        values = [value for value in row.values or () if value is not None and math.isfinite(value)]
+        if row.state == "complete" and len(values) == len(signs):
+            gains = [sign * value for sign, value in zip(signs, values, strict=True)]
+            found.append(Trial(row, values, (*gains, gain(MARGIN.key, margin(scores, tasks)))))
+    return found
 
 
-def pareto_front(study: Study) -> list[SweepRow]:
-    """The finished trials that no other beats in one objective without losing in another, best of the first first."""
-    rows = {row.number: goodness(study, row) for row in finished(study)}
-    front = [row for row in finished(study) if not any(_beats(other, rows[row.number]) for other in rows.values())]
-    return sorted(front, key=lambda row: rows[row.number], reverse=True)
+def _means(row: SweepRow) -> dict[str, float]:
+    """Each score's mean over the seeds that have it."""
+    known = [{key: value for key, value in (run.scores or {}).items() if value is not None} for run in row.runs]
+    return {key: statistics.fmean(each[key] for each in known if key in each) for scores in known for key in scores}
 
 
-def _beats(one: Sequence[float], other: Sequence[float]) -> bool:
-    return one != other and all(a >= b for a, b in zip(one, other, strict=True))
-
-
-def best_trials(study: Study) -> list[SweepRow]:
-    """The best first; for several objectives the Pareto front."""
+def best_trials(study: Study) -> list[Trial]:
+    """The best first; for several objectives the Pareto front, the best of the first objective first."""
+    trials = finished(study)
     if len(study.objective) > 1:
-        return pareto_front(study)
-    return sorted(finished(study), key=lambda row: (goodness(study, row), _margin(row)), reverse=True)[:SHOWN]
+        trials = [trials[index] for index in pareto_front([trial.gains[:-1] for trial in trials])]
+        return sorted(trials, key=lambda trial: trial.gains, reverse=True)
+    return sorted(trials, key=lambda trial: trial.gains, reverse=True)[:SHOWN]
 
 
-def _margin(row: SweepRow) -> float:
-    """Mean IoU less SI-log, the mean over the seeds: tells trials apart whose multitask scores are all 0."""
-    scores = [run.scores for run in row.runs if run.scores]
-    return sum((each.get("semseg") or 0.0) - (each.get("depth") or 0.0) for each in scores) / max(len(scores), 1)
+def value_titles(study: Study) -> list[str]:
+    """Each objective as a heading; a name that is not known here stands as it is, with the study's own direction."""
+    known, arrows = objectives(), {"maximize": "↑", "minimize": "↓"}
+    return [
+        heading(known[name]) if name in known else f"{name} {arrows.get(direction, '')}"
+        for name, direction in zip(study.objective, study.directions, strict=True)
+    ]
 
 
 def search_table(study: Study) -> Table:
     """The best trials with what they tried."""
     columns = [Column("trial", numeric=True), Column("what it tried")]
-    columns += [
-        Column(f"{name} {'↑' if direction == 'maximize' else '↓'}", numeric=True)
-        for name, direction in zip(study.objective, study.directions, strict=True)
-    ]
+    columns += [Column(title, numeric=True) for title in value_titles(study)]
     columns.append(Column("seeds", numeric=True))
     rows = []
     several = len(study.objective) > 1
-    for place, row in enumerate(best_trials(study)):
-        values = [Cell(f"{value:.2f}", bold=several or place == 0) for value in row.values or () if value is not None]
-        rows.append((Cell(str(row.number)), Cell(row.label), *values, Cell(str(len(row.runs)))))
+    for place, trial in enumerate(best_trials(study)):
+        values = [Cell(f"{value:.2f}", bold=several or place == 0) for value in trial.values]
+        rows.append((Cell(str(trial.row.number)), Cell(trial.row.label), *values, Cell(str(len(trial.row.runs)))))
     which = "The Pareto front: trials that none beats in everything" if several else "The best trials"
     found = _circumstances(study)
     fixed = f"; fixed besides the sweep: {' '.join(study.told_overrides)}" if study.told_overrides else ""
@@ -97,5 +97,4 @@ def search_data(study: Study) -> str | None:
 
 
 def _circumstances(study: Study) -> Circumstances | None:
-    params = {key.removesuffix("._target_"): str(value) for key, value in flatten(study.config)}
-    return circumstances(params, RunStore()) if params else None
+    return circumstances(study.params, RunStore()) if study.config else None

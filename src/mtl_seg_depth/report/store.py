@@ -4,18 +4,18 @@ A sweep may be running while it is read. What is missing is missing; what cannot
 is used. Passwords inside addresses are taken out of everything that is read.
 """
 
-import json
 import re
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path, PurePosixPath
-from typing import Any, Self
+from typing import Self
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import model_validator
 
-from mtl_seg_depth.config import NOT_IDENTITY
+from mtl_seg_depth.config import NOT_IDENTITY, flatten
 from mtl_seg_depth.records.record import Point, read_points
+from mtl_seg_depth.records.results import Card, Evaluation, Model, RunResult, SweepRecord, SweepRun, parse
 from mtl_seg_depth.system.errors import UserError
 from mtl_seg_depth.system.wording import nearest
 from mtl_seg_depth.tracking import redact
@@ -27,56 +27,19 @@ OVER = ("finished", "diverged")
 """Statuses of a training whose scores will not change any more and count as its result."""
 
 
-class _Stored(BaseModel):
-    """Part of a sweep.json: keys that a newer writer added are left alone."""
-
-    model_config = ConfigDict(extra="ignore", frozen=True)
-
-
-class SweepRun(_Stored):
-    """One training (or one evaluation of one) with one seed; `folder` and `evaluation` are names, not paths."""
-
-    seed: int
-    folder: str | None = None
-    status: str
-    scores: dict[str, float | None] | None = None
-    evaluation: str | None = None
-
-
-class SweepRow(_Stored):
-    """One combination that a sweep tries, with every seed."""
-
-    number: int
-    label: str
-    params: dict[str, str] = {}
-    state: str
-    reason: str | None = None
-    values: list[float | None] | None = None
-    folder: str | None = None
-    """Of the training that it is at, or was at last."""
-    runs: list[SweepRun] = []
-
-
-class Study(_Stored):
+class Study(SweepRecord):
     """One sweep as its sweep.json tells; see there."""
-
-    version: int
-    study: str
-    sweep: str | None = None
-    kind: str
-    updated: int
-    objective: list[str] = Field(min_length=1)
-    directions: list[str] = Field(min_length=1)
-    overrides: list[str] = []
-    seeds: list[int] = []
-    config: dict[str, Any] = {}
-    rows: list[SweepRow] = []
 
     @property
     def scored_split(self) -> str | None:
         """The split that the best weights are scored on after training; None where validation's scores count."""
         split: str | None = self.config.get("score")
         return split
+
+    @property
+    def params(self) -> dict[str, str]:
+        """What all its runs share, as a run's card has it."""
+        return {key.removesuffix("._target_"): str(value) for key, value in flatten(self.config)}
 
     @property
     def told_overrides(self) -> list[str]:
@@ -105,17 +68,16 @@ def read_studies(outputs: Path) -> tuple[list[Study], list[str]]:
     """Every sweep under `outputs`, oldest first, and what is wrong with those that cannot be read."""
     studies, problems = [], []
     for path in sorted(outputs.glob("sweeps/*/sweep.json")):
+        name = f"sweeps/{path.parent.name}/sweep.json"
         try:
-            study = Study.model_validate(json.loads(redact(path.read_text())))
-        except (ValueError, OSError) as error:
-            reason = error.errors()[0] if isinstance(error, ValidationError) else None
-            told = f"{'.'.join(map(str, reason['loc']))}: {reason['msg']}" if reason else str(error)
-            problems.append(f"sweeps/{path.parent.name}/sweep.json was left out: {redact(told)}")
+            study = parse(redact(path.read_text()), Study, "it")
+        except (UserError, ValueError, OSError) as error:
+            problems.append(f"{name} was left out: {redact(str(error))}")
             continue
         if study.version == VERSION:
             studies.append(study)
         else:
-            problems.append(f"sweeps/{path.parent.name}/sweep.json was left out: it has version {study.version}")
+            problems.append(f"{name} was left out: it has version {study.version}")
     return sorted(studies, key=lambda study: study.updated), problems
 
 
@@ -143,15 +105,15 @@ class RunStore:
 
     Attributes:
         path: None where there is no folder yet.
-        card: the run's identity card, run.json; empty where there is none yet, and so are the others.
+        card: the run's identity card, run.json; None if there is none yet, and so are the others.
         result: result.json, which a training writes when it is over.
         evaluation: the stored evaluation that the sweep names.
     """
 
     path: Path | None = None
-    card: dict[str, Any] = field(default_factory=dict)
-    result: dict[str, Any] = field(default_factory=dict)
-    evaluation: dict[str, Any] = field(default_factory=dict)
+    card: Card | None = None
+    result: RunResult | None = None
+    evaluation: Evaluation | None = None
 
     @cached_property
     def logged(self) -> list[Point]:
@@ -176,7 +138,7 @@ class RunStore:
         if self.path is None:
             return None
         panels = self.path / "artifacts" / "panels"
-        best = panels / f"step_{self.result.get('best_step', -1):06}.png"
+        best = panels / f"step_{self.result.best_step if self.result else -1:06}.png"
         return best if best.is_file() else max(panels.glob("step_*.png"), default=None)
 
 
@@ -186,17 +148,17 @@ def run_store(outputs: Path, run: SweepRun, problems: list[str]) -> RunStore:
         return RunStore()
     path = outputs / run.folder
 
-    def read(name: str | None) -> dict[str, Any]:
+    def read(name: str | None, model: type[Model]) -> Model | None:
         if name is None or not _stays_inside(name) or not (path / name).is_file():
-            return {}
+            return None
         try:
-            content: dict[str, Any] = json.loads(redact((path / name).read_text()))
-        except ValueError as error:
-            problems.append(f"{run.folder}/{name} was left out: {error}")
-            return {}
-        return content
+            return parse(redact((path / name).read_text()), model, "it")
+        except (UserError, ValueError, OSError) as error:
+            problems.append(f"{run.folder}/{name} was left out: {redact(str(error))}")
+            return None
 
-    return RunStore(path, read("run.json"), read("result.json"), read(run.evaluation))
+    evaluation = read(run.evaluation, Evaluation)
+    return RunStore(path, read("run.json", Card), read("result.json", RunResult), evaluation)
 
 
 def _stays_inside(name: str) -> bool:

@@ -1,6 +1,14 @@
 """A table as data."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from itertools import groupby
+
+from mtl_seg_depth.tasks.headline import Headline
+
+
+def heading(score: Headline) -> str:
+    """A score as a column or an axis with little room names it: `mIoU, % ↑`."""
+    return replace(score, title=score.short).heading
 
 
 @dataclass(frozen=True)
@@ -36,10 +44,4 @@ class Table:
         """Adjacent columns of one group, with how many they are; empty where no column is in a group."""
         if not any(column.group for column in self.columns):
             return []
-        groups: list[tuple[str, int]] = []
-        for column in self.columns:
-            if groups and groups[-1][0] == column.group:
-                groups[-1] = (column.group, groups[-1][1] + 1)
-            else:
-                groups.append((column.group, 1))
-        return groups
+        return [(name, len(list(columns))) for name, columns in groupby(column.group for column in self.columns)]

@@ -6,27 +6,10 @@ from typing import Any
 
 import yaml
 
+from mtl_seg_depth.scoring.headline import picked
+
 TRAINING_PICTURES = 20_000
 """In the report's data set, Miniscapes."""
-
-
-@dataclass(frozen=True)
-class Measure:
-    """One of the three scores, and how it is shown."""
-
-    key: str
-    title: str
-    higher_is_better: bool
-
-
-MEASURES = (
-    Measure("multitask", "multitask ↑", True),
-    Measure("semseg", "mIoU, % ↑", True),
-    Measure("depth", "SI-log ↓", False),
-)
-
-COSTS = ("train_time", "max_gpu_memory_percent", "parameters_m")
-"""What the report says of a row's cost, where it does."""
 
 TITLES = {
     "lr": "learning rate",
@@ -40,19 +23,36 @@ TITLES = {
     "depth_norm": "normalisation",
     "tta": "extra views",
 }
-"""What people call the keys that rows vary, where it is not the key itself."""
+"""What people call the keys that rows vary, if it is not the key itself."""
 
 
 @dataclass(frozen=True)
 class ReportRow:
-    """One row: the values it varies, its scores, and its cost as printed."""
+    """One row: the values it varies, its scores, and its cost."""
 
     says: dict[str, Any]
     """The whole configuration: what the table's rows share, and this row's own."""
     values: tuple[str, ...]
     """The varied values in words, in the order of the table's `vary`."""
     scores: dict[str, float]
-    costs: dict[str, Any]
+    costs: dict[str, float]
+
+    @property
+    def label(self) -> str:
+        """The varied values in a line."""
+        return ", ".join(self.values)
+
+    precision: str = "fp32"
+
+    @property
+    def encoder(self) -> str:
+        """By its name."""
+        return str(self.says["encoder"])
+
+    @property
+    def weights(self) -> str:
+        """What the encoder's weights begin as."""
+        return "imagenet" if self.says["pretrained"] else "none"
 
     @property
     def steps(self) -> int:
@@ -73,6 +73,11 @@ class ReportTable:
     rows: tuple[ReportRow, ...]
     note: str | None
 
+    @property
+    def headings(self) -> list[str]:
+        """What the rows vary, as people call it."""
+        return [TITLES.get(key, key) for key in self.vary]
+
 
 def report_tables() -> list[ReportTable]:
     """Every table, in the report's order."""
@@ -90,19 +95,15 @@ def _document() -> dict[str, Any]:
 
 
 def _table(section: dict[str, Any]) -> ReportTable:
-    measures = [measure.key for measure in MEASURES]
-    rows = tuple(
-        ReportRow(
-            says=section["baseline"] | {key: row[key] for key in section["vary"]},
-            values=tuple(in_words(row[key]) for key in section["vary"]),
-            scores={key: row[key] for key in measures if key in row},
-            costs={key: row[key] for key in COSTS if key in row},
-        )
-        for row in section["rows"]
-    )
-    vary = tuple(section["vary"])
+    vary, rows = tuple(section["vary"]), []
+    for row in section["rows"]:
+        says, scores = {key: row[key] for key in vary}, picked(row)
+        costs = {key: row[key] for key in row if key not in says and key not in scores}
+        rows.append(ReportRow(section["baseline"] | says, tuple(map(in_words, says.values())), scores, costs))
     split = section.get("split", "val")
-    return ReportTable(section["id"], section["title"], section["section"], split, vary, rows, section.get("note"))
+    return ReportTable(
+        section["id"], section["title"], section["section"], split, vary, tuple(rows), section.get("note")
+    )
 
 
 def in_words(value: Any) -> str:

@@ -1,27 +1,29 @@
-"""From settings to the parts of a training: everything is built and checked before a picture is read."""
+"""From settings to the parts of a training: everything is built and checked before an image is read."""
 
 import logging
 import os
+from collections.abc import Callable, Mapping
 from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import torch
-from torch import nn, optim
+from torch import Tensor, optim
 
 from mtl_seg_depth.config import Settings
 from mtl_seg_depth.data.augmentation import Augmentation
-from mtl_seg_depth.data.batches import ScoringBatches, TrainingBatches, check_sizes
+from mtl_seg_depth.data.batches import Batch, ScoringBatches, TrainingBatches, check_sizes
+from mtl_seg_depth.data.dataset import DataSet
 from mtl_seg_depth.data.packed import PackedSplit
-from mtl_seg_depth.data.sources import Miniscapes
+from mtl_seg_depth.models.encoder import Encoder
 from mtl_seg_depth.models.network import Network
-from mtl_seg_depth.nodes import build, check
+from mtl_seg_depth.nodes import build, check, takes
 from mtl_seg_depth.scoring.predictor import NARROW, Predictor
 from mtl_seg_depth.system.errors import UserError
 from mtl_seg_depth.system.precision import Precision, native
-from mtl_seg_depth.tasks.depth.norms import DepthNorm
-from mtl_seg_depth.tasks.semseg.cross_entropy import CrossEntropy
+from mtl_seg_depth.tasks.configured import configured_tasks
+from mtl_seg_depth.tasks.task import Task
 from mtl_seg_depth.training.averaging import MovingAverage
 from mtl_seg_depth.training.graphed_step import GraphedStep, obstacle
 from mtl_seg_depth.training.learning_rates import LearningRate, Span
@@ -48,15 +50,27 @@ def find_device(name: str) -> torch.device:
     return device
 
 
+def settle_torch(settings: Settings) -> None:
+    """Set what torch keeps for the whole process, before anything is computed."""
+    if settings.deterministic:  # cuBLAS asks for it, before its first use
+        os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
+    torch.use_deterministic_algorithms(settings.deterministic)
+    torch.backends.cuda.matmul.allow_tf32 = True  # where fp32 is asked for, as convolutions have it by default
+    torch.backends.cudnn.benchmark = not settings.deterministic  # pays where shapes stay the same, and they do
+
+
 @dataclass(frozen=True)
 class Parts:
-    """What a training is made of, before any picture is read."""
+    """What a training is made of, before any image is read."""
 
-    source: Miniscapes
+    source: DataSet
     augmentation: Augmentation
+    tasks: Mapping[str, Task]
+    """Those that the network has."""
     network: Network
-    depth_norm: DepthNorm
     step: Step
+    advance: Callable[[Batch, float], dict[str, Tensor]]
+    """Carries the step out: the step itself, or a captured form of it."""
     learning_rate: LearningRate
     plan: Plan
     predictor: Predictor
@@ -70,25 +84,18 @@ def assemble(settings: Settings, device: torch.device, *, dry: bool = False) -> 
     With `dry`, the network has shapes and no numbers: enough to find mistakes, for less time and memory.
 
     Raises UserError, with the key at fault, for whatever does not fit: an argument, a pair of choices, a batch larger
-    than the data, a crop larger than the pictures.
+    than the data, a crop larger than the images.
     """
-    torch.manual_seed(settings.seed)
-    if settings.deterministic:  # cuBLAS asks for it, before its first use
-        os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
-    torch.use_deterministic_algorithms(settings.deterministic)
-    torch.backends.cuda.matmul.allow_tf32 = True  # where fp32 is asked for, as convolutions have it by default
-    torch.backends.cudnn.benchmark = not settings.deterministic  # pays where shapes stay the same, and they do
-    source: Miniscapes = build("data", settings.data)
+    source: DataSet = build("data", settings.data)
     augmentation: Augmentation = build("augment", settings.augment)
-    depth_norm: DepthNorm = build("depth_norm", settings.depth_norm, statistics=source.depth)
-    depth_loss: nn.Module = build("loss", settings.loss, depth_norm=depth_norm)
+    all_tasks = configured_tasks(source.spec.targets, settings.model_dump())
     # Cheap checks before anything that takes a second.
-    check("task_weights", settings.task_weights, ["tasks", "steps_per_epoch"])
+    check("task_weights", settings.task_weights, ["tasks", "steps_per_epoch", "noise_factors"])
     check("optimizer", settings.optimizer, ["parameters"])
-    check("model", settings.model, ["encoder"])
+    check("model", settings.model, ["encoder", "outputs"])
     schedule, validation = settings.schedule, settings.validation
-    count, picture = source.describe("train")
-    check_sizes(count, picture, schedule.batch_size, source.crop_size)
+    count, image_size = source.describe("train")
+    check_sizes(count, image_size, schedule.batch_size, source.crop_size)
     source.describe("val")
     if device.type == "cpu" and settings.precision == "bf16" and min(source.crop_size) < NARROW:
         raise UserError(
@@ -98,14 +105,21 @@ def assemble(settings: Settings, device: torch.device, *, dry: bool = False) -> 
     span = Span(schedule.epochs, count // schedule.batch_size)
     learning_rate: LearningRate = build("lr", settings.lr, span=span)
 
+    if not dry:
+        torch.manual_seed(settings.seed)
     with torch.device("meta") if dry else nullcontext():
-        network = build_network(settings)
+        network = build_network(settings, all_tasks)
+    tasks = {name: all_tasks[name] for name in network.tasks}
     if schedule.batch_size == 1 and network.aspp:
         raise UserError("schedule.batch_size=1 leaves the ASPP's image pooling one value to normalise; take 2 or more")
     if not dry:
         network.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
     weighting: Weighting = build(
-        "task_weights", settings.task_weights, tasks=network.tasks, steps_per_epoch=span.steps_per_epoch
+        "task_weights",
+        settings.task_weights,
+        tasks=network.tasks,
+        steps_per_epoch=span.steps_per_epoch,
+        noise_factors={name: task.noise_factor for name, task in tasks.items()},
     )
     weighting.to(device)
     parameters: list[dict[str, Any]] = [{"params": list(network.parameters())}]
@@ -113,31 +127,23 @@ def assemble(settings: Settings, device: torch.device, *, dry: bool = False) -> 
         # Decay would pull what a weighting learns towards its own zero, which no paper means.
         parameters.append({"params": learned, "weight_decay": 0.0})
     optimizer: optim.Optimizer = build("optimizer", settings.optimizer, parameters=parameters)
-    losses = {"semseg": CrossEntropy(), "depth": depth_loss}
     precision = Precision("bf16" if settings.precision == "bf16" else "fp32")
-    reason = obstacle(device, optimizer, weighting)
-    if settings.step == "graph" and reason is not None:
-        raise UserError(f"step=graph: {reason}; take step=auto")
-    if settings.step != "eager" and device.type == "cuda" and reason is not None:
-        log.warning("steps are launched one operation at a time, not as a CUDA graph: %s", reason)
-    captured = settings.step != "eager" and reason is None
-    step = (GraphedStep if captured else Step)(
+    step = Step(
         network,
-        {task: losses[task] for task in network.tasks},
+        {name: task.loss for name, task in tasks.items()},
         weighting,
         optimizer,
         precision,
         settings.clip_norm,
         None if settings.ema is None else MovingAverage(network, settings.ema),
     )
-    if settings.step == "compile":
-        step.forward = torch.compile(network)
     return Parts(
         source=source,
         augmentation=augmentation,
+        tasks=tasks,
         network=network,
-        depth_norm=depth_norm,
         step=step,
+        advance=_carried_out(step, settings, device),
         learning_rate=learning_rate,
         plan=Plan(
             steps=min(span.steps, schedule.max_steps or span.steps),
@@ -145,35 +151,53 @@ def assemble(settings: Settings, device: torch.device, *, dry: bool = False) -> 
             log_every=settings.tracking.log_every,
             save_every_seconds=60 * settings.checkpoint.every_minutes,
         ),
-        predictor=Predictor(step.scored_network, depth_norm, precision),
+        predictor=Predictor(step.scored_network, tasks, precision),
         parameters=sum(p.numel() for p in network.parameters() if p.requires_grad),
     )
 
 
-def build_network(settings: Settings) -> Network:
-    """The network alone, with its initial weights, on the CPU."""
+def _carried_out(step: Step, settings: Settings, device: torch.device) -> Callable[[Batch, float], dict[str, Tensor]]:
+    """The step as `settings.step` wants it carried out."""
+    reason = obstacle(device, step.optimizer, step.weighting)
+    if settings.step == "graph" and reason is not None:
+        raise UserError(f"step=graph: {reason}; take step=auto")
+    if settings.step != "eager" and device.type == "cuda" and reason is not None:
+        log.warning("steps are launched one operation at a time, not as a CUDA graph: %s", reason)
+    if settings.step == "compile":
+        step.forward = torch.compile(step.network)
+    return GraphedStep(step) if settings.step != "eager" and reason is None else step
+
+
+def build_network(settings: Settings, tasks: Mapping[str, Task]) -> Network:
+    """The network alone, with its initial weights, on the CPU; `tasks` are those of the data."""
     flags = settings.dilation.replace_stride_with_dilation
-    encoder = build("encoder", settings.encoder, replace_stride_with_dilation=flags)
-    network: Network = build("model", settings.model, encoder=encoder)
+    dilation = {"replace_stride_with_dilation": flags}
+    if not takes("encoder", settings.encoder, "replace_stride_with_dilation"):
+        if any(flags):
+            raise UserError("dilation: this encoder has no stages that dilate instead of striding; take dilation=os32")
+        dilation = {}
+    encoder: Encoder = build("encoder", settings.encoder, **dilation)
+    outputs = {name: task.channels for name, task in tasks.items()}
+    network: Network = build("model", settings.model, encoder=encoder, outputs=outputs)
     return network
 
 
 def training_batches(settings: Settings, parts: Parts, split: PackedSplit, device: torch.device) -> TrainingBatches:
-    """The batch of every step; UserError where the split has no labels."""
+    """The batch of every step; UserError if the split has no labels."""
     return TrainingBatches(
         split,
         parts.augmentation,
         batch_size=settings.schedule.batch_size,
         crop_size=parts.source.crop_size,
-        depth_range=parts.source.depth,
+        tasks=parts.tasks,
         seed=settings.seed,
         device=device,
     )
 
 
-def scoring_batches(settings: Settings, split: PackedSplit, device: torch.device) -> ScoringBatches:
+def scoring_batches(settings: Settings, parts: Parts, split: PackedSplit, device: torch.device) -> ScoringBatches:
     """The whole split in order."""
-    return ScoringBatches(split, batch_size=settings.validation.batch_size, device=device)
+    return ScoringBatches(split, batch_size=settings.validation.batch_size, tasks=parts.tasks, device=device)
 
 
 def automatic_name(settings: Settings) -> str:
@@ -181,7 +205,8 @@ def automatic_name(settings: Settings) -> str:
     nodes = (settings.data, settings.model)
     data, model = (node["_target_"].rpartition(".")[2].lower() for node in nodes)
     rest = (node["_target_"].rpartition(".")[2].lower() for node in (settings.optimizer, settings.loss))
-    return "-".join([data, model, settings.encoder["name"], *rest])
+    encoder = settings.encoder.get("name", settings.encoder["_target_"].rpartition(".")[2].lower())
+    return "-".join([data, model, encoder, *rest])
 
 
 def folder_name(settings: Settings, fingerprint: str) -> Path:

@@ -4,7 +4,7 @@ import json
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from mtl_seg_depth.data.sources import Miniscapes
+from mtl_seg_depth.data.dataset import DataSet
 from mtl_seg_depth.nodes import build
 from mtl_seg_depth.records.results import Digests
 from mtl_seg_depth.system.errors import UserError
@@ -32,7 +32,7 @@ class Contents:
     def _digest(self, node: Mapping[str, Any], split: str) -> str | None:
         key = json.dumps([node, split], sort_keys=True)
         if key not in self._known:
-            source: Miniscapes = build("data", node)
+            source: DataSet = build("data", node)
             try:
                 packed = source.open(split) if self._pack else source.peek(split)
             except UserError:  # the run itself says what is wrong

@@ -4,12 +4,12 @@ from pathlib import Path
 
 from rich.console import Console
 
-from mtl_seg_depth.cli.console import duration
 from mtl_seg_depth.config import Settings, fingerprint
 from mtl_seg_depth.runs.assembly import assemble, automatic_name, resolve
 from mtl_seg_depth.runs.contents import SPLITS, Contents
 from mtl_seg_depth.runs.pace import Pace
 from mtl_seg_depth.runs.run import folder_of
+from mtl_seg_depth.system.wording import duration
 
 
 def dry_run(settings: Settings, console: Console) -> None:

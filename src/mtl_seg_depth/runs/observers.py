@@ -1,14 +1,73 @@
-"""Who watches a training beside the terminal."""
+"""Who watches a training: a line in the terminal, and images of what the network sees."""
+
+from typing import Self
+
+from rich.console import Console
+from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
 from mtl_seg_depth.data.batches import ScoringBatches
-from mtl_seg_depth.drawing import pictures
+from mtl_seg_depth.drawing.confusion import confusion
+from mtl_seg_depth.drawing.sheet import panel_rows, save, sheet
 from mtl_seg_depth.records.record import Record
-from mtl_seg_depth.scoring.metrics import Scores
+from mtl_seg_depth.scoring.headline import shown
 from mtl_seg_depth.scoring.predictor import Predictor
+from mtl_seg_depth.scoring.scores import Scores
+
+
+class LiveLine:
+    """Observer of a training: a live line on a terminal, one plain line a validation elsewhere."""
+
+    def __init__(self, console: Console, steps: int, steps_per_epoch: int, done: int, headline: str = "") -> None:
+        self.console = console
+        self.headline = headline
+        self.steps_per_epoch = steps_per_epoch
+        self.epochs = -(-steps // steps_per_epoch)
+        self.losses = ""
+        self.progress = Progress(
+            TextColumn("[bold]{task.description}"),
+            BarColumn(bar_width=24),
+            TextColumn("{task.fields[status]}"),
+            TimeRemainingColumn(compact=True),
+            TextColumn("left"),
+            console=console,
+            transient=True,
+            disable=not console.is_terminal,
+        )
+        self.task = self.progress.add_task(self._epoch(done), total=steps, completed=done, status="")
+
+    def __enter__(self) -> Self:
+        """Show the line."""
+        self.progress.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        """Take it away."""
+        self.progress.stop()
+
+    def on_losses(self, step: int, losses: dict[str, float], images_per_second: float) -> None:
+        """Move the line on."""
+        self.losses = " ".join(f"{task} {loss:.3f}" for task, loss in losses.items())
+        self.progress.update(
+            self.task,
+            completed=step,
+            description=self._epoch(step - 1),
+            status=f"step {step}  loss {self.losses}  {images_per_second:.0f} images/s",
+        )
+
+    def on_validation(self, step: int, scores: Scores, is_best: bool) -> None:
+        """Leave one line standing for every validation."""
+        parts = [self._epoch(step - 1).removeprefix(self.headline), f"loss {self.losses}", "validation"]
+        for each in shown(scores.measured):
+            parts.append(f"{each.short} {scores.headlines[each.key]:.2f}{f' {each.unit}' if each.unit else ''}")
+        line = "  ".join(parts) + ("  [green]best so far[/]" if is_best else "")
+        self.console.print(line, highlight=False, soft_wrap=True)
+
+    def _epoch(self, step: int) -> str:
+        return f"{self.headline}epoch {step // self.steps_per_epoch + 1:>2}/{self.epochs}"
 
 
 class Pictures:
-    """Observer that draws: a panel of fixed validation pictures every time, the confusion matrix of the best."""
+    """Observer that draws: a panel of fixed validation images every time, the confusion matrix of the best."""
 
     def __init__(self, record: Record, predictor: Predictor, val: ScoringBatches, count: int) -> None:
         self.record = record
@@ -23,13 +82,7 @@ class Pictures:
     def on_validation(self, step: int, scores: Scores, is_best: bool) -> None:
         """Draw what the network sees now."""
         if self.batch is not None:
-            prediction = {task: values.cpu().numpy() for task, values in self.predictor(self.batch.rgb).items()}
-            rgb = self.batch.rgb.permute(0, 2, 3, 1).cpu().numpy()
-            semseg, depth = self.batch.semseg.cpu().numpy(), self.batch.depth.cpu().numpy()
-            rows = [
-                pictures.panel_row(rgb[i], semseg[i], depth[i], {task: p[i] for task, p in prediction.items()})
-                for i in range(len(rgb))
-            ]
-            pictures.save(pictures.sheet(rows), self.record.artifact_path(f"panels/step_{step:06}.png"))
+            rows = panel_rows(self.batch, self.predictor(self.batch.image), self.predictor.tasks)
+            save(sheet(rows), self.record.artifact_path(f"panels/step_{step:06}.png"))
         if is_best and scores.confusion is not None:
-            pictures.save(pictures.confusion(scores.confusion.numpy()), self.record.artifact_path("confusion.png"))
+            save(confusion(scores.confusion), self.record.artifact_path("confusion.png"))

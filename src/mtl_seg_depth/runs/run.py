@@ -12,10 +12,9 @@ import yaml
 from rich.console import Console
 from rich.markup import escape
 
-from mtl_seg_depth.cli.console import LiveLine
 from mtl_seg_depth.config import Settings, fingerprint, flatten, identity
+from mtl_seg_depth.data.dataset import DataSet
 from mtl_seg_depth.data.packed import PackedSplit
-from mtl_seg_depth.data.sources import Miniscapes
 from mtl_seg_depth.nodes import build
 from mtl_seg_depth.records import results
 from mtl_seg_depth.records.checkpoint import DATA_KEYS
@@ -29,12 +28,13 @@ from mtl_seg_depth.runs.assembly import (
     folder_name,
     resolve,
     scoring_batches,
+    settle_torch,
     training_batches,
 )
 from mtl_seg_depth.runs.contents import SPLITS
-from mtl_seg_depth.runs.observers import Pictures
+from mtl_seg_depth.runs.observers import LiveLine, Pictures
 from mtl_seg_depth.scoring.baseline import Constant
-from mtl_seg_depth.scoring.predictor import score
+from mtl_seg_depth.scoring.scores import score
 from mtl_seg_depth.system import atomic, git, memory
 from mtl_seg_depth.system.errors import UserError
 from mtl_seg_depth.tracking import Mirror, redact
@@ -90,9 +90,10 @@ def run(
         Interrupted: the run was asked to stop, and saved.
     """
     settings, device = resolve(settings)
+    settle_torch(settings)
     finished = any(folder.result for folder in folders_of(_first_folder(settings)))
     parts = None if finished else assemble(settings, device)  # finds mistakes before anything is packed or written
-    source: Miniscapes = build("data", settings.data)
+    source: DataSet = build("data", settings.data)
     splits = {split: source.open(split) for split in SPLITS}
     data = {name: split.content_digest for name, split in splits.items()}
     while True:
@@ -123,19 +124,19 @@ def _train(
     (folder.path / "result.json").unlink(missing_ok=True)  # of a run that was pruned, and goes on
     folder.require_space(parts.parameters * BYTES_PER_PARAMETER)
     key = fingerprint(settings)
-    val = scoring_batches(settings, splits["val"], device)
+    val = scoring_batches(settings, parts, splits["val"], device)
     batches = training_batches(settings, parts, splits["train"], device)
-    absent = settings.validation.absent_classes
     record = Record(folder.path)
     known_by = {"fingerprint": key, **{DATA_KEYS[split]: digest for split, digest in data.items()}}
     training = Training(
         parts.step,
+        parts.advance,
         batches,
         parts.learning_rate,
-        lambda: score(parts.predictor, val, absent),
+        lambda: score(parts.predictor, val, parts.tasks),
         parts.plan,
         record,
-        Keeper(folder.path, known_by, _without_secrets(settings)),
+        Keeper(folder.path, known_by, {"config": _without_secrets(settings), "spec": parts.source.spec.as_dict()}),
     )
     resumed = training.resume(device)
     name = settings.name or (sweep.name if sweep else automatic_name(settings))
@@ -188,8 +189,9 @@ def _train(
             best=state.best,
             last=state.last,
             cost=_cost(state, settings.schedule.batch_size, parts.parameters, device),
-            baseline=score(Constant(splits["train"], parts.network.tasks), val, absent).flat("val"),
+            baseline=score(Constant(splits["train"], parts.tasks), val, parts.tasks).flat("val"),
             data=data,
+            spec=parts.source.spec.as_dict(),
         )
         record.log(state.step, {f"cost/{key}": value for key, value in result.cost if not isinstance(value, str)})
         results.write(folder.path / "result.json", result)

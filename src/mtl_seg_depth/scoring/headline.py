@@ -72,14 +72,17 @@ def rank(scores: Mapping[str, float | None], tasks: Iterable[str] | None = None)
 
 
 def pareto_front(points: Sequence[Sequence[float]]) -> list[int]:
-    """The places of the points that no other beats in one value without losing in another; higher is better."""
+    """Indices of the points that no other beats, which is as good in everything and better in something.
 
-    def beaten(point: Sequence[float]) -> bool:
-        return any(
-            all(a >= b for a, b in zip(other, point, strict=True)) and tuple(other) != tuple(point) for other in points
-        )
+    Higher is better; a point with a nan is never on the front.
+    """
+    known = [index for index, point in enumerate(points) if not any(map(math.isnan, point))]
 
-    return [place for place, point in enumerate(points) if not beaten(point)]
+    def beats(one: Sequence[float], other: Sequence[float]) -> bool:
+        pairs = list(zip(one, other, strict=True))
+        return all(a >= b for a, b in pairs) and any(a > b for a, b in pairs)
+
+    return [index for index in known if not any(beats(points[other], points[index]) for other in known)]
 
 
 def _finite(scores: Mapping[str, float | None]) -> dict[str, float]:

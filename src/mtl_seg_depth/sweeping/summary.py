@@ -16,7 +16,6 @@ import yaml
 from filelock import FileLock
 from optuna.trial import FrozenTrial, TrialState
 
-from mtl_seg_depth.cli.console import duration
 from mtl_seg_depth.records import results
 from mtl_seg_depth.records.record import Record, now_ms
 from mtl_seg_depth.records.results import Ending, RowState, Status, SweepRecord, SweepRow, SweepRun
@@ -24,6 +23,7 @@ from mtl_seg_depth.scoring import headline
 from mtl_seg_depth.sweeping.plan import Row, Sweep
 from mtl_seg_depth.sweeping.space import label
 from mtl_seg_depth.system import atomic
+from mtl_seg_depth.system.wording import duration
 from mtl_seg_depth.tracking import redact
 
 STATES: dict[TrialState, RowState] = {

@@ -20,7 +20,6 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from mtl_seg_depth.cli.console import duration
 from mtl_seg_depth.config import fingerprint
 from mtl_seg_depth.records.results import RowState, SweepRecord, other_data
 from mtl_seg_depth.runs.contents import SPLITS, Contents
@@ -35,7 +34,7 @@ from mtl_seg_depth.sweeping.trial import Ended, objective_names, sweep_folder
 from mtl_seg_depth.sweeping.workers import run_workers, was_stopped
 from mtl_seg_depth.system.errors import OutOfMemoryError, UserError
 from mtl_seg_depth.system.interruption import AGAIN, Interruption, interruptible
-from mtl_seg_depth.system.wording import explain
+from mtl_seg_depth.system.wording import duration, explain
 from mtl_seg_depth.tracking import mirror_sweep
 
 WITHOUT_SCORE: tuple[RowState, ...] = ("failed", "impossible")

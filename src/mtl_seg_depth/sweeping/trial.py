@@ -21,7 +21,7 @@ from mtl_seg_depth.records.record import read_points
 from mtl_seg_depth.records.results import SweepRun
 from mtl_seg_depth.runs.run import SweepContext, run
 from mtl_seg_depth.scoring import headline
-from mtl_seg_depth.scoring.metrics import Scores
+from mtl_seg_depth.scoring.scores import Scores
 from mtl_seg_depth.sweeping.queue import EndState, own_identity
 from mtl_seg_depth.sweeping.space import label
 from mtl_seg_depth.sweeping.studies import Studies

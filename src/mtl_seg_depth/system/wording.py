@@ -1,4 +1,4 @@
-"""Words for people: names that look like the one they typed, and what a value that was refused should be."""
+"""Words for people: names like the one they typed, what a refused value should be, and how long a thing takes."""
 
 import difflib
 from collections.abc import Iterable, Iterator, Mapping
@@ -33,3 +33,12 @@ def explain(error: ValidationError, prefix: str, known: Mapping[str, Any]) -> It
         else:
             message = problem["msg"].removeprefix("Input ").removeprefix("Value error, ")
             yield f"{key}={problem['input']}: {message}"
+
+
+def duration(seconds: float) -> str:
+    """Seconds as people say them: 12.3 s, 4 min 05 s, 1 h 02 min."""
+    if round(seconds, 1) < 60:
+        return f"{seconds:.1f} s"
+    minutes, rest = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours} h {minutes:02} min" if hours else f"{minutes} min {rest:02} s"

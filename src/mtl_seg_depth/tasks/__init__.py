@@ -1,8 +1,20 @@
-"""What one task is: its labels or codes, its loss, its scores and pictures; a folder for each."""
+"""What one task is: its labels or codes, its loss, its scores and colours; a folder for each."""
 
+from typing import TYPE_CHECKING
+
+from mtl_seg_depth.system.lazy import lazily
 from mtl_seg_depth.tasks.depth.headline import SI_LOG
 from mtl_seg_depth.tasks.headline import Headline
 from mtl_seg_depth.tasks.semseg.headline import MEAN_IOU
+
+if TYPE_CHECKING:
+    from mtl_seg_depth.tasks.depth.task import Depth
+    from mtl_seg_depth.tasks.semseg.task import Semseg
+    from mtl_seg_depth.tasks.task import Task
+
+__all__ = ["HEADLINES", "Depth", "Headline", "Semseg", "Task"]
+
+__getattr__ = lazily(__name__, {"Depth": "depth.task", "Semseg": "semseg.task", "Task": "task"})
 
 HEADLINES: dict[str, Headline] = {headline.key: headline for headline in (MEAN_IOU, SI_LOG)}
 """Of every task there is, by the task's name; a task that is defined elsewhere adds its own."""

@@ -39,18 +39,17 @@ def save_model(folder: Path, program: Path, metadata: Mapping[str, Any], example
     from mlflow.models import ModelSignature
     from mlflow.types import ColSpec, DataType, Schema
 
-    image = ColSpec(DataType.string, "image")
-    columns = {
-        "semseg": [ColSpec(DataType.string, "semseg")],
-        "depth": [ColSpec(DataType.string, "depth"), ColSpec(DataType.double, "depth_scale")],
-    }
-    answer = [column for task in columns if task in metadata["outputs"] for column in columns[task]]
+    answer: list[Any] = []
+    for name in metadata["outputs"]:
+        answer.append(ColSpec(DataType.string, name))
+        if name in metadata["ranges"]:
+            answer.append(ColSpec(DataType.double, f"{name}_scale"))
     with _quiet():
         mlflow.pyfunc.save_model(
             path=str(folder),
             python_model=str(Path(__file__).with_name("served.py")),
             artifacts={"network": str(program)},
-            signature=ModelSignature(Schema([image]), Schema(list(answer))),
+            signature=ModelSignature(Schema([ColSpec(DataType.string, "image")]), Schema(list(answer))),
             input_example=pd.DataFrame({"image": [encode(example)]}),
             # Local version labels (2.11.0+cu130) are on no package index.
             pip_requirements=[f"{name}=={version(name).partition('+')[0]}" for name in _REQUIREMENTS],
@@ -61,7 +60,7 @@ def save_model(folder: Path, program: Path, metadata: Mapping[str, Any], example
 def ask(folder: Path, pictures: NDArray[np.uint8]) -> dict[str, NDArray[Any]]:
     """Load a saved model as a server would, and have it answer pictures, uint8 [B, H, W, 3].
 
-    Returns what the network predicts: `semseg` int64 and `depth` float32 metres, both [B, H, W].
+    Returns what the network predicts, by output [B, H, W]: class ids int64, and measured values float32.
     """
     import mlflow
     import pandas as pd
@@ -86,10 +85,9 @@ def decode_answer(rows: list[dict[str, Any]]) -> dict[str, NDArray[Any]]:
         return np.stack([np.array(Image.open(io.BytesIO(base64.b64decode(row[name])))) for row in rows])
 
     answer: dict[str, NDArray[Any]] = {}
-    if "semseg" in rows[0]:
-        answer["semseg"] = values("semseg").astype(np.int64)
-    if "depth" in rows[0]:
-        answer["depth"] = (values("depth") * rows[0]["depth_scale"]).astype(np.float32)
+    for name in (column for column in rows[0] if not column.endswith("_scale")):
+        scale = rows[0].get(f"{name}_scale")
+        answer[name] = values(name).astype(np.int64) if scale is None else (values(name) * scale).astype(np.float32)
     return answer
 
 

@@ -5,11 +5,11 @@ package, so that a server needs only torch, numpy, pandas, pillow and mlflow. Th
 
 A request's column `image` holds base64 encoded JPEG or PNG files, of any sizes. The answer has a row for each, with
 
-    semseg       a base64 encoded 8-bit grey PNG of the picture's size: the class of every pixel, 0..18
-    depth        a base64 encoded 16-bit grey PNG of the picture's size: metres = value * depth_scale
-    depth_scale  metres per unit of `depth`: the farthest depth of the network's range divided by 65535
+    <output>        a base64 encoded grey PNG of the image's size: with 8 bits the class of every pixel, or with 16
+                    bits a measured value, such as metres: value * <output>_scale
+    <output>_scale  the largest value of the network's range divided by 65535
 
-for the tasks that the network has. A picture with an EXIF orientation is turned upright first.
+for every output that the network has. A picture with an EXIF orientation is turned upright first.
 """
 
 import base64
@@ -38,7 +38,8 @@ class Served(PythonModel):
         """Load the network; MLflow calls it once, before the first request."""
         files = {"metadata.json": ""}
         self.network = torch.export.load(context.artifacts["network"], extra_files=files).module()
-        self.depth_scale = json.loads(files["metadata.json"])["depth_range_metres"][1] / LEVELS
+        ranges = json.loads(files["metadata.json"])["ranges"]
+        self.scales = {name: largest / LEVELS for name, (_, largest) in ranges.items()}
 
     def predict(
         self,
@@ -55,12 +56,12 @@ class Served(PythonModel):
         with torch.inference_mode():
             prediction = self.network(rgb.unsqueeze(0).contiguous())
         row: dict[str, Any] = {}
-        if "semseg" in prediction:
-            row["semseg"] = png(prediction["semseg"][0].numpy().astype(np.uint8))
-        if "depth" in prediction:
-            units = np.rint(prediction["depth"][0].numpy() / self.depth_scale)
-            row["depth"] = png(units.astype(np.uint16))
-            row["depth_scale"] = self.depth_scale
+        for name, values in prediction.items():
+            if name in self.scales:
+                row[name] = png(np.rint(values[0].numpy() / self.scales[name]).astype(np.uint16))
+                row[f"{name}_scale"] = self.scales[name]
+            else:
+                row[name] = png(values[0].numpy().astype(np.uint8))
         return row
 
 

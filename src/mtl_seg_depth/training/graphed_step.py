@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from typing import Any, Protocol
+from typing import Protocol
 
 import torch
 from torch import Tensor, optim
@@ -57,7 +57,7 @@ def obstacle(device: torch.device, optimizer: optim.Optimizer, weighting: Weight
     return None
 
 
-class GraphedStep(Step):
+class GraphedStep:
     """A `Step` that is captured at its first batch, and replayed from then on: the same arithmetic, no launches.
 
     Every batch has the shapes of the first. The losses that a call returns stay valid until the next call.
@@ -66,12 +66,12 @@ class GraphedStep(Step):
     of the run. What is put back lies on the host meanwhile, so that capturing takes no more memory than training.
 
     Args:
+        step: what is captured.
         backend: captures; tests have one of their own.
-        step: the arguments of `Step`.
     """
 
-    def __init__(self, *step: Any, backend: Backend | None = None, **options: Any) -> None:
-        super().__init__(*step, **options)
+    def __init__(self, step: Step, backend: Backend | None = None) -> None:
+        self.step = step
         self.backend = backend or CudaGraphs()
         self._replay: Callable[[], None] | None = None
 
@@ -81,45 +81,40 @@ class GraphedStep(Step):
         if first:
             self._capture(batch)
         assert self._replay is not None
-        inputs = _tensors(batch)
-        if any(new.shape != static.shape for new, static in zip(inputs, self._inputs, strict=True)):
+        if any(new.shape != static.shape for new, static in zip(batch.tensors, self._inputs, strict=True)):
             raise ValueError(
-                f"the step was captured for pictures of {tuple(self._inputs[0].shape)}, not {tuple(inputs[0].shape)}"
+                f"the step was captured for images of {tuple(self._inputs[0].shape)}, not {tuple(batch.image.shape)}"
             )
-        torch._foreach_copy_(self._inputs, inputs)
+        torch._foreach_copy_(self._inputs, batch.tensors)
         self._rate.fill_(learning_rate)
         self._replay()
         if first and self._replays.item() != 1:
             raise RuntimeError("nothing was captured: the graph left no trace in memory")
-        for group in self.optimizer.param_groups:
+        for group in self.step.optimizer.param_groups:
             group["lr"] = learning_rate  # as a checkpoint of an eager training has it
         return self._losses_out
 
     def _capture(self, batch: Batch) -> None:
         """Set up what the graph reads and writes, warm up, put everything back, and capture."""
-        device = batch.rgb.device
-        self._inputs = [tensor.clone() for tensor in _tensors(batch)]
+        device = batch.image.device
+        self._inputs = [tensor.clone() for tensor in batch.tensors]
         self._rate = torch.zeros((), device=device)
-        self._losses_out = {task: torch.zeros((), device=device) for task in self.losses}
+        self._losses_out = {task: torch.zeros((), device=device) for task in self.step.losses}
         self._replays = torch.zeros((), dtype=torch.int64, device=device)
-        rgb, semseg, depth = self._inputs
-        static = Batch(rgb, semseg, depth, batch.ids)
+        image, *targets = self._inputs
+        static = Batch(image, dict(zip(batch.targets, targets, strict=True)), batch.ids)
 
         def update() -> None:
-            for task, loss in super(GraphedStep, self).__call__(static, self._rate).items():
+            for task, loss in self.step(static, self._rate).items():
                 self._losses_out[task].copy_(loss)
             self._replays.add_(1)
 
-        with _capturable(self.optimizer):
-            with _put_back(self, device):
+        with _capturable(self.step.optimizer):
+            with _put_back(self.step, device):
                 self.backend.warm_up(update)
             self._replays.zero_()
-            self.optimizer.zero_grad(set_to_none=True)  # the graph makes gradients of its own
+            self.step.optimizer.zero_grad(set_to_none=True)  # the graph makes gradients of its own
             self._replay = self.backend.capture(update)
-
-
-def _tensors(batch: Batch) -> list[Tensor]:
-    return [batch.rgb, batch.semseg, batch.depth]
 
 
 @contextmanager

@@ -2,7 +2,7 @@
 
 last.pt            everything that continuing takes, as of the newest save
 last.previous.pt   the same, as of the save before
-best.pt            the weights with the best validation scores, and the config that says what network they are of
+best.pt            the weights with the best validation scores, and what says of which network and data they are
 """
 
 import logging
@@ -45,12 +45,13 @@ class Keeper:
         folder: where they are.
         identity: stored in every checkpoint; one with another identity is not continued. A key that a checkpoint does
             not have, because it is from before there was one, counts as equal.
-        config: stored with the best weights, so that the file alone says what network it is.
+        about: stored with the best weights, so that the file alone says what network it is: its `config`, and its
+            data's `spec`.
     """
 
-    def __init__(self, folder: Path, identity: dict[str, Any], config: dict[str, Any]) -> None:
+    def __init__(self, folder: Path, identity: dict[str, Any], about: dict[str, Any]) -> None:
         self.identity = identity
-        self.config = config
+        self.about = about
         self.last_path = folder / "last.pt"
         self.previous_path = folder / "last.previous.pt"
         self.best_path = folder / "best.pt"
@@ -91,7 +92,7 @@ class Keeper:
             state.best_step, state.best_rank, state.best = state.step, rank, scores
             self._ahead = None
             weights: dict[str, Tensor] = network.state_dict()
-            content = {"identity": self.identity, "config": self.config, "step": state.step, "rank": rank}
+            content = {"identity": self.identity, **self.about, "step": state.step, "rank": rank}
             checkpoint.save(self.best_path, {**content, "scores": scores, "network": weights})
         elif self._ahead is not None and state.step >= self._ahead["step"]:
             self.adopt_best_on_disk(state)

@@ -9,10 +9,10 @@ from typing import Any, Protocol
 import torch
 from torch import Tensor
 
-from mtl_seg_depth.data.batches import TrainingBatches
+from mtl_seg_depth.data.batches import Batch, TrainingBatches
 from mtl_seg_depth.records.record import Record
 from mtl_seg_depth.records.results import Status
-from mtl_seg_depth.scoring.metrics import Scores
+from mtl_seg_depth.scoring.scores import Scores
 from mtl_seg_depth.system.interruption import Interrupted, Interruption
 from mtl_seg_depth.training.keeper import Keeper, State
 from mtl_seg_depth.training.learning_rates import LearningRate
@@ -48,6 +48,7 @@ class Training:
 
     Args:
         step: trains on one batch.
+        advance: carries the step out: the step itself, or a captured form of it.
         batches: the batch of every step.
         learning_rate: the rate of every step.
         validate: scores the network on the validation split.
@@ -60,6 +61,7 @@ class Training:
     def __init__(
         self,
         step: Step,
+        advance: Callable[[Batch, float], dict[str, Tensor]],
         batches: TrainingBatches,
         learning_rate: LearningRate,
         validate: Callable[[], Scores],
@@ -69,6 +71,7 @@ class Training:
         observers: tuple[Observer, ...] = (),
     ) -> None:
         self.step = step
+        self.advance = advance
         self.batches = batches
         self.learning_rate = learning_rate
         self.validate = validate
@@ -92,7 +95,7 @@ class Training:
                 began = time.monotonic()
                 batch = self.batches[state.step]
                 state.data_seconds += time.monotonic() - began
-                self.window.add(self.step(batch, self.learning_rate(state.step)), images=len(batch.ids))
+                self.window.add(self.advance(batch, self.learning_rate(state.step)), images=len(batch.ids))
                 state.step += 1
 
                 validating = state.step % plan.validate_every == 0 or state.step == plan.steps

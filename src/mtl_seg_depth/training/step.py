@@ -18,7 +18,7 @@ class Step:
 
     Args:
         network: in training mode.
-        losses: per task, maps one prediction and the batch's target of that name to a scalar.
+        losses: per task, maps one raw prediction and the batch's target of that name to a scalar.
         weighting: makes one gradient out of the tasks' losses.
         optimizer: over the parameters of network and weighting.
         precision: what the network computes in; losses are float32.
@@ -29,7 +29,7 @@ class Step:
     def __init__(
         self,
         network: Network,
-        losses: Mapping[str, nn.Module],
+        losses: Mapping[str, Callable[[Tensor, Tensor], Tensor]],
         weighting: Weighting,
         optimizer: optim.Optimizer,
         precision: Precision,
@@ -70,10 +70,10 @@ class Step:
 
     def _losses(self, batch: Batch) -> dict[str, Tensor]:
         """Each task's loss, the mean over its predictions."""
-        with self.precision.autocast(batch.rgb.device):
-            outputs = self.forward(batch.rgb)
+        with self.precision.autocast(batch.image.device):
+            outputs = self.forward(batch.image)
         return {
-            task: torch.stack([loss(prediction, getattr(batch, task)) for prediction in outputs[task]]).mean()
+            task: torch.stack([loss(prediction, batch.targets[task]) for prediction in outputs[task]]).mean()
             for task, loss in self.losses.items()
         }
 

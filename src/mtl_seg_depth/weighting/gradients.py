@@ -1,5 +1,6 @@
 """What the methods share that combine the tasks' gradients instead of their losses."""
 
+import itertools
 from collections.abc import Sequence
 from typing import Any
 
@@ -20,23 +21,39 @@ class GradientWeighting(Weighting):
     as if there were no method. But for NashMTL everything is on the scale of the plain sum of the losses: for gradients
     that are orthogonal and of one length the weights are 1, or little more.
 
-    The suite has two tasks, and for two each method's weights are a formula in the inner products of the gradients
-    (the Gram matrix): no solver, no state, and nothing that waits for the device. Each task costs a backward pass and
-    the memory of its gradients.
+    What the methods see is a task's gradient over all shared parameters as one vector, with zeros where a parameter is
+    shared by other tasks only. That is the problem that their papers solve, with one set of weights for the whole
+    update, and it gives what they promise for the whole update; weights for each group of tasks that share something
+    would promise it in each group alone. So a parameter is updated by the weighted sum over the tasks that reach it. A
+    task that reaches no shared parameter has no part in this, and weighs 1: a vector of zeros would look like a task
+    that no update can help.
+
+    Weights depend on nothing but the inner products of these vectors (the Gram matrix). For two tasks they are a
+    formula of few operations; for more, a solver with a fixed number of iterations on the device. Neither waits for
+    the host, and both can be captured. Each task costs a backward pass and the memory of its gradients.
     """
 
-    cosine: Tensor
-    """Between the tasks' gradients over the shared parameters, in the newest step; nan where nothing is shared."""
+    cosines: Tensor
+    """[K, K], between the tasks' gradients over the shared parameters, in the newest step.
+
+    0 between tasks that share nothing with each other, nan where no parameter is shared at all."""
 
     def __init__(self, **weighting: Any) -> None:
         super().__init__(**weighting)
-        if len(self.tasks) > 2:
-            raise ValueError(f"{type(self).__name__} balances two tasks, not {len(self.tasks)}")
-        self.register_buffer("cosine", torch.tensor(torch.nan), persistent=False)
+        size = len(self.tasks)
+        self.register_buffer("cosines", torch.full((size, size), torch.nan), persistent=False)
 
     def combine(self, gram: Tensor) -> Tensor:
-        """The weights [2] of two gradients, from their inner products [2, 2] in float64."""
-        raise NotImplementedError(f"{type(self).__name__} has no combine()")
+        """The weights [k] of two gradients or more, from their inner products [k, k] in float64."""
+        return self.combine_two(gram) if len(gram) == 2 else self.combine_many(gram)
+
+    def combine_two(self, gram: Tensor) -> Tensor:
+        """A formula for two gradients, where a method has one."""
+        return self.combine_many(gram)
+
+    def combine_many(self, gram: Tensor) -> Tensor:
+        """The weights of any number of gradients."""
+        raise NotImplementedError(f"{type(self).__name__} has no combine_many()")
 
     def backward(self, losses: Losses, network: nn.Module) -> None:
         """Leave the combined gradients, and each parameter of one task alone with that task's."""
@@ -49,29 +66,70 @@ class GradientWeighting(Weighting):
             gradients.append([parameter.grad for parameter in parameters])
             network.zero_grad(set_to_none=True)
         self.weights.fill_(1)
-        shared: list[list[Tensor]] = [[] for _ in self.tasks]
+        shared: list[list[Tensor | None]] = []
         for parameter, *own in zip(parameters, *gradients, strict=True):
             present = [gradient for gradient in own if gradient is not None]
             parameter.grad = present[0] if present else None
             if len(present) > 1:
-                for gradient, of_task in zip(present, shared, strict=True):
-                    of_task.append(gradient)
-        if shared[-1]:
-            self._merge(*shared)
+                shared.append(own)
+        if shared:
+            sharing = [task for task, own in enumerate(zip(*shared, strict=True)) if any(g is not None for g in own)]
+            self._merge(sharing, [[own[task] for task in sharing] for own in shared])
 
     @torch.no_grad()
-    def _merge(self, first: list[Tensor], second: list[Tensor]) -> None:
-        """Turn the first task's shared gradients into the weighted sums, in place."""
-        a, b, c = inner(first, first), inner(first, second), inner(second, second)
-        self.cosine.copy_(b / (a * c).sqrt().clamp(min=DIVISOR))
-        self.weights.copy_(self.combine(torch.stack([a, b, b, c]).view(2, 2)))
-        torch._foreach_mul_(first, self.weights[0])
-        torch._foreach_mul_(second, self.weights[1])
-        torch._foreach_add_(first, second)
+    def _merge(self, sharing: list[int], shared: list[list[Tensor | None]]) -> None:
+        """Turn each parameter's first gradient into the weighted sum, in place.
+
+        Args:
+            sharing: the k tasks that reach a shared parameter.
+            shared: of each shared parameter the k tasks' gradients, None where a task does not reach it.
+        """
+        gram = gram_matrix(shared)
+        squares = gram.diagonal()
+        cosines = gram / torch.outer(squares, squares).sqrt().clamp(min=DIVISOR)
+        weights = self.combine(gram)
+        columns = list(zip(*shared, strict=True))
+        for column, weight in zip(columns, weights.to(self.weights.dtype), strict=True):
+            torch._foreach_mul_([gradient for gradient in column if gradient is not None], weight)
+        sums = [next(gradient for gradient in own if gradient is not None) for own in shared]
+        for column in columns[1:]:
+            pairs = [(x, y) for x, y in zip(sums, column, strict=True) if y is not None and y is not x]
+            if pairs:
+                torch._foreach_add_([x for x, _ in pairs], [y for _, y in pairs])
+        if len(sharing) < len(self.tasks):
+            own = torch.eye(len(self.tasks), dtype=gram.dtype, device=gram.device)
+            place = torch.stack([own[task] for task in sharing])
+            weights = weights @ place + (1 - place.sum(dim=0))
+            cosines = place.T @ cosines @ place
+        self.cosines.copy_(cosines)
+        self.weights.copy_(weights)
 
     def logged(self) -> dict[str, Tensor]:
-        """The weights, of shared parameters only, and where there are two tasks the cosine of their gradients."""
-        return {**super().logged(), **({"gradient_cosine": self.cosine} if len(self.tasks) > 1 else {})}
+        """The weights, of shared parameters only, and the cosine between the gradients of each two tasks."""
+        pairs = list(itertools.combinations(range(len(self.tasks)), 2))
+        names = [f"gradient_cosine/{self.tasks[a]}-{self.tasks[b]}" for a, b in pairs]
+        names = ["gradient_cosine"] if len(pairs) == 1 else names
+        return {**super().logged(), **{name: self.cosines[pair] for name, pair in zip(names, pairs, strict=True)}}
+
+
+def gram_matrix(shared: Sequence[Sequence[Tensor | None]]) -> Tensor:
+    """Inner products [k, k] in float64 of k lists of tensors as of k long vectors, None standing for zeros.
+
+    Args:
+        shared: of each parameter the k tensors, at least one of them.
+    """
+    if len(shared[0]) == 2:
+        first, second = (
+            [gradient for gradient in column if gradient is not None] for column in zip(*shared, strict=True)
+        )
+        a, b, c = inner(first, first), inner(first, second), inner(second, second)
+        return torch.stack([a, b, b, c]).view(2, 2)
+    products = []
+    for own in shared:
+        zeros = torch.zeros_like(next(gradient for gradient in own if gradient is not None))
+        rows = torch.stack([zeros if gradient is None else gradient for gradient in own]).flatten(1).double()
+        products.append(rows @ rows.T)
+    return torch.stack(products).sum(dim=0)
 
 
 def inner(first: Sequence[Tensor], second: Sequence[Tensor]) -> Tensor:

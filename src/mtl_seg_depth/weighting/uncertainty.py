@@ -7,17 +7,15 @@ from torch import Tensor, nn
 
 from mtl_seg_depth.weighting.weighting import Weighting
 
-FACTORS = {"semseg": 1.0, "depth": 0.5}
-"""Of L / s^2: what tells a classification from a regression."""
-
 
 class Uncertainty(Weighting):
     """Homoscedastic uncertainty: every task's noise variance s^2 is learned with the network.
 
     The negative log likelihood of a regression with Gaussian noise is `L / (2 s^2) + log s`, that of a classification
-    with logits scaled by 1/s^2 is about `L / s^2 + log s`; the two are summed. So the depth's variance settles where
-    s^2 is its loss, the segmentation's where s^2 is twice its loss, and both losses are then weighted by 1 / (2 L).
-    What is learned is log s^2, from 0: any number is allowed, and none divides by zero.
+    with logits scaled by 1/s^2 is about `L / s^2 + log s`; `noise_factors` tell the two apart, and all are summed. So
+    a regression's variance settles where s^2 is its loss, a classification's where s^2 is twice its loss, and either
+    loss is then weighted by 1 / (2 L). What is learned is log s^2, from 0: any number is allowed, and none divides by
+    zero.
 
     Source: Kendall, Gal & Cipolla, CVPR 2018, equations 7 and 10.
     """
@@ -26,7 +24,7 @@ class Uncertainty(Weighting):
 
     def __init__(self, **weighting: Any) -> None:
         super().__init__(**weighting)
-        self.register_buffer("factors", torch.tensor([FACTORS[task] for task in self.tasks]), persistent=False)
+        self.register_buffer("factors", torch.tensor(self.noise_factors), persistent=False)
         self.log_variances = nn.Parameter(torch.zeros(len(self.tasks)))
 
     def forward(self, losses: Tensor) -> Tensor:

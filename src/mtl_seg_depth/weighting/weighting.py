@@ -21,6 +21,8 @@ class Weighting(nn.Module):
     Args:
         tasks: those of the network, in the order of every tensor [K] here.
         steps_per_epoch: optimiser steps.
+        noise_factors: by task, what multiplies L / s^2 in its negative log likelihood with noise of variance s^2: 1/2
+            for a regression, 1 for a classification and for every task that is not named.
     """
 
     capturable: ClassVar[bool] = True
@@ -29,10 +31,13 @@ class Weighting(nn.Module):
     weights: Tensor
     """[K], of the newest step: by how much of each task's loss the network descended; nan before the first."""
 
-    def __init__(self, tasks: Sequence[str], steps_per_epoch: int) -> None:
+    def __init__(
+        self, tasks: Sequence[str], steps_per_epoch: int, noise_factors: Mapping[str, float] | None = None
+    ) -> None:
         super().__init__()
         self.tasks = tuple(tasks)
         self.steps_per_epoch = steps_per_epoch
+        self.noise_factors = tuple((noise_factors or {}).get(task, 1.0) for task in self.tasks)
         self.register_buffer("weights", torch.full((len(self.tasks),), torch.nan), persistent=False)
 
     def forward(self, losses: Tensor) -> Tensor:

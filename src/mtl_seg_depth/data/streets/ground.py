@@ -3,14 +3,14 @@
 import numpy as np
 from numpy.typing import NDArray
 
+from mtl_seg_depth.data.cityscapes_classes import CITYSCAPES
 from mtl_seg_depth.data.streets.camera import Floats
 from mtl_seg_depth.data.streets.materials import rgb
 from mtl_seg_depth.data.streets.noise import CLOUDY, GRAINY, sample
 from mtl_seg_depth.data.streets.street import Street, Zone
-from mtl_seg_depth.tasks.semseg.labels import CLASS_NAMES
 
 LABEL_OF_ZONE = np.array(
-    [CLASS_NAMES.index(name) for name in ("road", "sidewalk", "sidewalk", "terrain", "terrain")], np.uint8
+    [CITYSCAPES.names.index(name) for name in ("road", "sidewalk", "sidewalk", "terrain", "terrain")], np.uint8
 )
 """The train id of every `Zone`."""
 

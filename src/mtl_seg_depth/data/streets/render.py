@@ -6,6 +6,7 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
+from mtl_seg_depth.data.cityscapes_classes import CITYSCAPES
 from mtl_seg_depth.data.streets import bodywork, materials
 from mtl_seg_depth.data.streets.camera import Camera, Floats
 from mtl_seg_depth.data.streets.cast import NOTHING, GroundGrid, contact, see, sun_heights
@@ -16,11 +17,10 @@ from mtl_seg_depth.data.streets.shapes import Material, Solids
 from mtl_seg_depth.data.streets.sky import Weather, draw_weather
 from mtl_seg_depth.data.streets.street import KERB_HEIGHT, Street, Zone
 from mtl_seg_depth.data.streets.surface import surface
-from mtl_seg_depth.tasks.semseg.labels import CLASS_NAMES
 
 SPLITS: Final = ("train", "val", "test")
 
-_SKY: Final = CLASS_NAMES.index("sky")
+_SKY: Final = CITYSCAPES.names.index("sky")
 _GROUND: Final = -2
 """The solid index of a sample that sees the ground."""
 

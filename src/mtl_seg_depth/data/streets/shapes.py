@@ -7,9 +7,9 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
+from mtl_seg_depth.data.cityscapes_classes import CITYSCAPES
 from mtl_seg_depth.data.streets.camera import Floats
 from mtl_seg_depth.data.streets.noise import CLOUDY, GRAINY, sample
-from mtl_seg_depth.tasks.semseg.labels import CLASS_NAMES
 
 Vector = tuple[float, float, float]
 Colour = tuple[float, float, float]
@@ -94,7 +94,7 @@ class Solids:
         return corners
 
 
-_TRAIN_ID: Final = {name: number for number, name in enumerate(CLASS_NAMES)}
+_TRAIN_ID: Final = {name: number for number, name in enumerate(CITYSCAPES.names)}
 
 
 class Builder:

@@ -18,9 +18,9 @@ from filelock import FileLock
 from PIL import Image
 from rich.progress import track
 
+from mtl_seg_depth.data.miniscapes import DEPTH_CODEC
 from mtl_seg_depth.data.streets.render import SPLITS, render_scene
 from mtl_seg_depth.system.errors import UserError
-from mtl_seg_depth.tasks.depth.codec import encode_depth
 
 GENERATOR_VERSION: Final = 1
 """Raised whenever the pictures change, so that a folder written by an older generator is not taken for current."""
@@ -171,7 +171,7 @@ def _write_picture(root: Path, seed: int, height: int, width: int, picture: Pict
     images: dict[str, tuple[Image.Image, dict[str, Any]]] = {
         "rgb": (Image.fromarray(scene.rgb), {"format": "JPEG", "quality": 92, "subsampling": "4:4:4"}),
         "semseg": (Image.fromarray(scene.semseg), {"format": "PNG"}),
-        "depth": (Image.fromarray(encode_depth(scene.depth)), {"format": "PNG"}),
+        "depth": (Image.fromarray(DEPTH_CODEC.encode(scene.depth)), {"format": "PNG"}),
     }
     for folder, path in _paths(root, picture).items():
         image, options = images[folder]

@@ -1,48 +1,73 @@
-"""Depth: the 8-bit disparity codec of Miniscapes, the valid range and the statistics of a data set.
+"""What a data set says of its depths: how they are stored, which are valid, and their statistics.
 
 Depth is planar (distance along the optical axis) in metres; nan marks a pixel without a valid depth.
 """
 
 from dataclasses import dataclass
-from typing import Final
+from typing import Literal
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-MIN_DEPTH: Final = 4.0
-"""Metres; the nearest depth that the codec holds."""
-MAX_DEPTH: Final = 300.0
-"""Metres; the farthest depth that the codec holds."""
-INVALID_CODE: Final = 0
-"""The 8-bit code of a pixel without a valid depth."""
 
-_LEVELS: Final = 254
-_NEAR: Final = 1 / MIN_DEPTH
-_FAR: Final = 1 / MAX_DEPTH
+@dataclass(frozen=True)
+class DepthCodec:
+    """How depths are stored in whole numbers: code 0 is a pixel without a valid depth, the others are evenly spaced.
 
-
-def depth_of_code() -> NDArray[np.float32]:
-    """Depth in metres of every 8-bit code, float32 [256]; nan for code 0.
-
-    Code p stands for the disparity `(1/4 - 1/300) * (p - 1) / 254 + 1/300` (Miniscapes).
+    Attributes:
+        bits: of a code, 8 or 16.
+        scale: what the codes are even steps of: `metres`, or `disparity` in 1/m.
+        first: the value of code 1.
+        last: the value of the largest code.
     """
-    code = np.arange(256, dtype=np.float64)
-    depth = 1 / ((_NEAR - _FAR) * (code - 1) / _LEVELS + _FAR)
-    depth[INVALID_CODE] = np.nan
-    return depth.astype(np.float32)
 
+    bits: Literal[8, 16]
+    scale: Literal["metres", "disparity"]
+    first: float
+    last: float
 
-def encode_depth(depth: ArrayLike) -> NDArray[np.uint8]:
-    """The 8-bit codes of depths in metres, any shape; nan becomes code 0, other values are clamped to 4..300 m.
+    def __post_init__(self) -> None:
+        """Refuse codes that do not ascend from above 0."""
+        if not 0 < self.first < self.last:
+            raise ValueError(f"the codes stand for values that ascend from above 0, not {self.first} to {self.last}")
 
-    The format floors to an integer. A float32 depth that came out of a code can lie a rounding error below it, so
-    the floor allows for 1e-3 of a code, and every code survives decoding and encoding.
-    """
-    metres = np.asarray(depth, np.float64)
-    valid = ~np.isnan(metres)
-    disparity = 1 / np.clip(np.where(valid, metres, MAX_DEPTH), MIN_DEPTH, MAX_DEPTH)
-    code = np.floor((disparity - _FAR) / (_NEAR - _FAR) * _LEVELS + 1 + 1e-3)
-    return np.where(valid, code, INVALID_CODE).astype(np.uint8)
+    @property
+    def largest(self) -> int:
+        """The largest code."""
+        return int(2**self.bits - 1)
+
+    @property
+    def nearest(self) -> float:
+        """Metres; the nearest depth that a code stands for."""
+        return self.first if self.scale == "metres" else 1 / self.last
+
+    @property
+    def farthest(self) -> float:
+        """Metres; the farthest depth that a code stands for."""
+        return self.last if self.scale == "metres" else 1 / self.first
+
+    def table(self) -> NDArray[np.float32]:
+        """Depth in metres of every code, float32 [2 ** bits]; nan for code 0."""
+        code = np.arange(self.largest + 1, dtype=np.float64)
+        value = (self.last - self.first) * (code - 1) / (self.largest - 1) + self.first
+        value[0] = np.nan
+        return (value if self.scale == "metres" else 1 / value).astype(np.float32)
+
+    def encode(self, depth: ArrayLike) -> NDArray[np.uint8 | np.uint16]:
+        """The codes of depths in metres, any shape; nan becomes code 0, other values are clamped to those there are.
+
+        Values are floored to a code. A float32 depth that came out of a code can lie a rounding error below it, so the
+        floor allows for 1e-3 of a code, or for twice float32's rounding error where codes lie closer, as 16-bit ones
+        do: every code survives decoding and encoding.
+        """
+        metres = np.asarray(depth, np.float64)
+        valid = ~np.isnan(metres)
+        clamped = np.clip(np.where(valid, metres, self.farthest), self.nearest, self.farthest)
+        value = clamped if self.scale == "metres" else 1 / clamped
+        codes_per_unit = (self.largest - 1) / (self.last - self.first)
+        allowance = np.maximum(1e-3, value * codes_per_unit * np.finfo(np.float32).eps)
+        code = np.floor((value - self.first) / (self.last - self.first) * (self.largest - 1) + 1 + allowance)
+        return np.where(valid, code, 0).astype(np.uint8 if self.bits == 8 else np.uint16)
 
 
 @dataclass(frozen=True)
@@ -51,10 +76,42 @@ class DepthStatistics:
 
     mean: float
     std: float
-    min: float = MIN_DEPTH
-    max: float = MAX_DEPTH
+    min: float
+    max: float
 
     def __post_init__(self) -> None:
         """Refuse statistics that no data set has."""
         if not (0 < self.min < self.mean < self.max and self.std > 0):
             raise ValueError(f"depth statistics need 0 < min < mean < max and a deviation above 0, not {self}")
+
+
+@dataclass(frozen=True)
+class DepthRules:
+    """How a data set's depths are scored.
+
+    Attributes:
+        cap: metres; farther depths are not scored. None for no limit.
+        mean_over: errors are averaged within each image and then over the `images`, or over all `pixels` at once.
+    """
+
+    cap: float | None = None
+    mean_over: Literal["images", "pixels"] = "images"
+
+
+@dataclass(frozen=True)
+class DepthSpec:
+    """Everything that a data set says of its depths."""
+
+    codec: DepthCodec
+    statistics: DepthStatistics
+    rules: DepthRules = DepthRules()
+
+    def __post_init__(self) -> None:
+        """Refuse a valid range that the codes do not reach."""
+        nearest, farthest = self.codec.nearest, self.codec.farthest
+        low, high = self.statistics.min, self.statistics.max
+        if low < nearest * (1 - 1e-6) or high > farthest * (1 + 1e-6):
+            raise ValueError(
+                f"the valid range is depth_min={low:g} to depth_max={high:g} m, and this data's codes stand for "
+                f"{nearest:g} to {farthest:g} m"
+            )

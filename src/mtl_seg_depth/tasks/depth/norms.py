@@ -25,9 +25,13 @@ class DepthNorm:
         """Metres from normalised depth, not limited to the valid range."""
         raise NotImplementedError(f"{type(self).__name__} has no decode()")
 
+    def limited(self, metres: Tensor) -> Tensor:
+        """Metres within the valid range."""
+        return metres.clamp(self.statistics.min, self.statistics.max)
+
     def to_metres(self, normalised: Tensor) -> Tensor:
         """Metres within the valid range: the depth that is scored and shown."""
-        return self.decode(normalised.float()).clamp(self.statistics.min, self.statistics.max)
+        return self.limited(self.decode(normalised.float()))
 
 
 class Standard(DepthNorm):

@@ -1,1 +1,1 @@
-"""Semantic segmentation: classes, cross-entropy."""
+"""Semantic segmentation: classes, cross-entropy, mean IoU."""

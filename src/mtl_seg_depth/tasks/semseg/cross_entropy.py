@@ -4,13 +4,11 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from mtl_seg_depth.tasks.semseg.labels import IGNORE_INDEX
-
 
 class CrossEntropy(nn.Module):
     """Mean cross-entropy over the pixels of the batch that are not ignored; zero where all of them are."""
 
-    def __init__(self, ignore_index: int = IGNORE_INDEX) -> None:
+    def __init__(self, ignore_index: int = 255) -> None:
         super().__init__()
         self.ignore_index = ignore_index
 

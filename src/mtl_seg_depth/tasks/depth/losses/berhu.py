@@ -3,11 +3,11 @@
 import torch
 from torch import Tensor
 
-from mtl_seg_depth.tasks.depth.losses.depth_loss import DepthLoss
+from mtl_seg_depth.tasks.depth.losses.depth_loss import ResidualLoss
 from mtl_seg_depth.tasks.depth.norms import DepthNorm
 
 
-class BerHu(DepthLoss):
+class BerHu(ResidualLoss):
     """Reverse Huber loss of normalised depth: `|x|` up to c, `(x^2 + c^2) / (2c)` beyond.
 
     c is `fraction` of the largest residual among all valid pixels of the batch, and no gradient flows through it.

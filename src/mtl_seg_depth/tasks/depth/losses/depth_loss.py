@@ -19,11 +19,15 @@ def mean_over_images(values: Tensor, valid: Tensor) -> Tensor:
 
 
 class DepthLoss(nn.Module):
-    """Base of the losses on normalised depth: a subclass says what one pixel's residual costs."""
+    """Base: maps normalised predictions [B, H, W] and depths [B, H, W] in metres, nan where not valid, to a scalar."""
 
     def __init__(self, depth_norm: DepthNorm) -> None:
         super().__init__()
         self.depth_norm = depth_norm
+
+
+class ResidualLoss(DepthLoss):
+    """Base of the losses on normalised depth: a subclass says what one pixel's residual costs."""
 
     def penalty(self, residual: Tensor, valid: Tensor) -> Tensor:
         """Cost [B, H, W] of residuals [B, H, W], which are zero where not valid."""

@@ -3,11 +3,11 @@
 from torch import Tensor
 from torch.nn import functional as F
 
-from mtl_seg_depth.tasks.depth.losses.depth_loss import DepthLoss
+from mtl_seg_depth.tasks.depth.losses.depth_loss import ResidualLoss
 from mtl_seg_depth.tasks.depth.norms import DepthNorm
 
 
-class Huber(DepthLoss):
+class Huber(ResidualLoss):
     """Huber loss of normalised depth: `x^2 / 2` up to `delta`, `delta (|x| - delta / 2)` beyond (Huber, 1964)."""
 
     def __init__(self, depth_norm: DepthNorm, delta: float = 1.0) -> None:

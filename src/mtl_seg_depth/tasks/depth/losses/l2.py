@@ -2,10 +2,10 @@
 
 from torch import Tensor
 
-from mtl_seg_depth.tasks.depth.losses.depth_loss import DepthLoss
+from mtl_seg_depth.tasks.depth.losses.depth_loss import ResidualLoss
 
 
-class L2(DepthLoss):
+class L2(ResidualLoss):
     """Mean squared error of normalised depth."""
 
     def penalty(self, residual: Tensor, valid: Tensor) -> Tensor:  # noqa: ARG002

@@ -1,13 +1,13 @@
 """Scale-invariant logarithmic error."""
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
-from mtl_seg_depth.tasks.depth.losses.depth_loss import mean_over_images
+from mtl_seg_depth.tasks.depth.losses.depth_loss import DepthLoss, mean_over_images
 from mtl_seg_depth.tasks.depth.norms import DepthNorm
 
 
-class SILog(nn.Module):
+class SILog(DepthLoss):
     """Scale-invariant log error of each image in metres, then the mean over images with any valid pixel.
 
     `alpha * sqrt(mean(d^2) - lambda_ * mean(d)^2)` with d the difference of log depths: lambda_ 0 is log RMSE, 1
@@ -22,12 +22,11 @@ class SILog(nn.Module):
     """Keeps the root's gradient finite."""
 
     def __init__(self, depth_norm: DepthNorm, lambda_: float = 0.85, alpha: float = 10.0) -> None:
-        super().__init__()
+        super().__init__(depth_norm)
         if not 0 <= lambda_ <= 1:
             raise ValueError(f"lambda_ is within 0..1, not {lambda_}")
         if not alpha > 0:
             raise ValueError(f"alpha is above 0, not {alpha}")
-        self.depth_norm = depth_norm
         self.lambda_ = lambda_
         self.alpha = alpha
 

@@ -1,0 +1,40 @@
+"""The embedded street scenes as a data set."""
+
+from dataclasses import replace
+from typing import Any
+
+from mtl_seg_depth.data.miniscapes import Miniscapes
+from mtl_seg_depth.data.streets.write import write_streets
+
+
+class Streets(Miniscapes):
+    """The embedded street scenes: drawn once into `root`, then read like Miniscapes.
+
+    Args:
+        train, val, test: images in each split.
+        height, width: of an image, in pixels.
+        seed: of the scenes; another seed draws other streets.
+        miniscapes: the arguments of `Miniscapes`.
+    """
+
+    def __init__(self, train: int, val: int, test: int, height: int, width: int, seed: int, **miniscapes: Any) -> None:
+        super().__init__(**miniscapes)
+        if min(train, val, test) < 1:
+            raise ValueError(f"every split has at least 1 image, not train={train} val={val} test={test}")
+        if min(height, width) < 32:
+            raise ValueError(f"images are at least 32 x 32 pixels, not {width} x {height}")
+        if seed < 0:
+            raise ValueError(f"seed is 0 or more, not {seed}")
+        self.counts = {"train": train, "val": val, "test": test}
+        self.image_size = (height, width)
+        self.seed = seed
+        self.spec = replace(self.spec, licence="Apache-2.0", source="drawn by mtl_seg_depth")
+
+    def describe(self, split: str) -> tuple[int, tuple[int, int]]:
+        """Count of a split's images, and their height and width."""
+        return self.counts[split], self.image_size
+
+    def prepare(self) -> None:
+        """Draw what is not drawn yet."""
+        height, width = self.image_size
+        write_streets(self.root, counts=self.counts, height=height, width=width, seed=self.seed, workers=self.workers)

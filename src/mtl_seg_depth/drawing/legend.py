@@ -1,0 +1,72 @@
+"""What it takes to read an image of predictions: the classes' colours, the depths' scale."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image as Pillow
+from PIL import ImageDraw, ImageFont
+
+from mtl_seg_depth.tasks.depth.task import Depth
+from mtl_seg_depth.tasks.semseg.task import Semseg
+from mtl_seg_depth.tasks.task import Task
+
+GAP = 10
+LINE = 22
+
+
+def legend(tasks: Mapping[str, Task], width: int, values: Mapping[str, NDArray[Any]] | None = None) -> Pillow.Image:
+    """The colours of every task's values, `width` pixels wide.
+
+    With `values` of one image, by task, classes stand in the order of their share of it; else all of them do.
+    """
+    canvas = Pillow.new("RGB", (width, 10_000), "white")
+    draw = ImageDraw.Draw(canvas)
+    y = 0
+    for name, task in tasks.items():
+        if isinstance(task, Semseg):
+            y += _draw_classes(draw, y, width, task, None if values is None else values[name]) + GAP
+        elif isinstance(task, Depth):
+            y += _draw_scale(draw, canvas, y, min(width - 40, 640), task)
+    return canvas.crop((0, 0, width, y))
+
+
+def _draw_classes(draw: ImageDraw.ImageDraw, y: int, width: int, task: Semseg, labels: NDArray[Any] | None) -> int:
+    """Names beside their colours; the height it took."""
+    top, x = y, 0
+    classes = task.classes
+    counts = np.ones(len(classes)) if labels is None else np.bincount(labels.ravel(), minlength=256)[: len(classes)]
+    for index in np.argsort(-counts, kind="stable"):
+        if not counts[index]:
+            break
+        share = 100 * counts[index] / counts.sum()
+        told = "" if labels is None else f" {f'{share:.0f}' if share >= 0.5 else '<1'} %"
+        text = f"{classes.names[index]}{told}"
+        needed = LINE + int(draw.textlength(text, font(14))) + 14
+        if x and x + needed > width:
+            x, y = 0, y + LINE
+        draw.rectangle((x, y + 3, x + 15, y + 17), classes.colours[index])
+        draw.text((x + LINE, y + 1), text, "black", font(14))
+        x += needed
+    return y + LINE - top
+
+
+def _draw_scale(draw: ImageDraw.ImageDraw, canvas: Pillow.Image, y: int, width: int, task: Depth) -> int:
+    """The colours of the depths, nearest at the left, with some metres below; the height it took."""
+    nearest, farthest = task.shown_range
+    metres = np.geomspace(nearest, farthest, width, dtype=np.float32)
+    canvas.paste(Pillow.fromarray(task.paint(metres[None]).repeat(14, axis=0)), (0, y))
+    ticks = task.tick_metres()
+    for tick in ticks:
+        x = round((width - 1) * np.log(tick / nearest) / np.log(farthest / nearest))
+        draw.line((x, y + 14, x, y + 18), "black")
+        text = f"{tick:g} m" if tick == ticks[-1] else f"{tick:g}"
+        left = max(0, x - int(draw.textlength(text, font(13))) // 2)
+        draw.text((left, y + 19), text, "black", font(13))
+    return 14 + LINE + 2
+
+
+def font(size: int) -> Any:
+    """The font of everything that is drawn."""
+    return ImageFont.load_default(size)

@@ -1,0 +1,116 @@
+"""Monocular depth as a task."""
+
+import functools
+import math
+from collections.abc import Mapping
+from typing import Any, Self
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from mtl_seg_depth.nodes import build
+from mtl_seg_depth.tasks.depth.codec import DepthSpec
+from mtl_seg_depth.tasks.depth.headline import SI_LOG
+from mtl_seg_depth.tasks.depth.losses.l2 import L2
+from mtl_seg_depth.tasks.depth.meter import DepthMeter
+from mtl_seg_depth.tasks.depth.norms import DepthNorm, Standard
+from mtl_seg_depth.tasks.depth.painting import paint_depth, paint_error
+from mtl_seg_depth.tasks.depth.pools import GeometricMean
+from mtl_seg_depth.tasks.resize import Size, resize
+from mtl_seg_depth.tasks.task import Image, Pool, Task, ViewGeometry
+
+
+class Depth(Task):
+    """Metres for every pixel: regression of normalised depth [B, 1, H, W], judged by the scale-invariant log error.
+
+    Targets and predictions are planar metres, float32 [B, H, W]; targets are nan where there is no valid depth.
+
+    Args:
+        spec: of the data set's depths.
+        norm: what the network predicts instead of metres; None for standardised depth.
+        criterion: maps normalised depth [B, H, W] and metres [B, H, W] to a scalar; None for the squared error.
+    """
+
+    headline = SI_LOG
+    spec_type = DepthSpec
+    channels = 1
+
+    def __init__(self, spec: DepthSpec, norm: DepthNorm | None = None, criterion: nn.Module | None = None) -> None:
+        self.spec = spec
+        self.norm = norm or Standard(spec.statistics)
+        self.criterion = criterion or L2(self.norm)
+        self.metres = functools.cache(lambda device: torch.from_numpy(spec.codec.table()).to(device))
+
+    @classmethod
+    def configured(cls, spec: DepthSpec, settings: Mapping[str, Any]) -> Self:
+        """With the settings' `depth_norm` and `loss`."""
+        norm: DepthNorm = build("depth_norm", settings["depth_norm"], statistics=spec.statistics)
+        return cls(spec, norm, build("loss", settings["loss"], depth_norm=norm))
+
+    def target(self, codes: Tensor) -> Tensor:
+        """Metres, from the codec's table."""
+        metres: Tensor = self.metres(codes.device)
+        return metres.index_select(0, codes.flatten().int()).view(codes.shape)
+
+    def seen(self, target: Tensor, view: ViewGeometry) -> Tensor:
+        """Depths divided by the zoom, as a camera that came nearer sees them; nan where they leave the valid range."""
+        if view.zoom is None:
+            return target
+        depth = target / view.zoom.to(target).view(-1, 1, 1)
+        inside = (depth >= self.spec.statistics.min) & (depth <= self.spec.statistics.max)
+        return torch.where(inside, depth, torch.nan)
+
+    def loss(self, raw: Tensor, target: Tensor) -> Tensor:
+        """The configured loss."""
+        loss: Tensor = self.criterion(raw.squeeze(1), target)
+        return loss
+
+    def decode(self, raw: Tensor) -> Tensor:
+        """Metres within the valid range."""
+        return self.norm.to_metres(raw.squeeze(1))
+
+    def meter(self, device: torch.device, detailed: bool = False) -> DepthMeter:
+        """Errors image by image; a detailed one measures them by distance too."""
+        return DepthMeter(device, self.spec.rules, by_distance=detailed)
+
+    def pool(self, size: Size, how: str | None = None) -> Pool:  # noqa: ARG002
+        """The geometric mean."""
+        return GeometricMean(size, self.norm)
+
+    def constant(self, codes: NDArray[Any]) -> Tensor:
+        """The mean depth."""
+        table = self.spec.codec.table()
+        counts = np.where(np.isnan(table), 0, np.bincount(codes.reshape(-1), minlength=len(table)))
+        return torch.tensor(float(np.nansum(counts * table) / max(1, counts.sum())))
+
+    def enlarged(self, prediction: Tensor, size: Size) -> Tensor:
+        """Bilinear in the logarithm of metres."""
+        if prediction.shape[1:] == size:
+            return prediction
+        return resize(prediction.log().unsqueeze(1), size).exp().squeeze(1)
+
+    def paint(self, values: NDArray[Any]) -> Image:
+        """On a logarithmic scale over the valid range, near ones bright."""
+        return paint_depth(values, *self.shown_range)
+
+    @property
+    def shown_range(self) -> tuple[float, float]:
+        """Metres: what the colours of `paint` begin and end with, those that the data's codes do."""
+        return self.spec.codec.nearest, self.spec.codec.farthest
+
+    def panels(self, target: NDArray[Any], prediction: NDArray[Any]) -> dict[str, Image]:
+        """Depth, predicted depth, and by how much either is beyond the other."""
+        return {
+            "depth (log scale, near is bright)": self.paint(target),
+            "predicted depth": self.paint(prediction),
+            "error (red: too far, blue: too near)": paint_error(prediction, target),
+        }
+
+    def tick_metres(self) -> list[float]:
+        """Round depths to mark on a scale of `shown_range`, its ends included."""
+        near, far = self.shown_range
+        powers = range(math.floor(math.log10(near)), math.ceil(math.log10(far)) + 1)
+        steps = [digit * 10.0**power for power in powers for digit in (1, 2, 4, 8)]
+        return [near, *(step for step in steps if near * 1.2 < step < far / 1.2), far]

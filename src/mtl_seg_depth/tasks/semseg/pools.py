@@ -1,0 +1,50 @@
+"""Several views' classes brought together."""
+
+import torch
+from torch import Tensor
+
+from mtl_seg_depth.tasks.resize import Size, resize
+
+
+class Probabilities:
+    """The sum of every view's class probabilities, float32 [B, C, H, W]."""
+
+    def __init__(self, size: Size) -> None:
+        self.size = size
+        self.total: Tensor | None = None
+
+    def add(self, raw: Tensor, zoom: float, mirrored: bool) -> None:  # noqa: ARG002
+        """Add a view's logits [B, C, h, w]."""
+        probabilities = resize(raw, self.size).softmax(dim=1)
+        self.total = probabilities if self.total is None else self.total + probabilities
+
+    def result(self) -> Tensor:
+        """The class of the highest mean probability."""
+        assert self.total is not None
+        return self.total.argmax(dim=1)
+
+
+class Votes:
+    """Every view's vote for one class a pixel, int16 [B, C, H, W]; the first view's vote decides where they are even.
+
+    Counted by scattering, in place and on the device: `torch.mode` sorts every pixel.
+    """
+
+    def __init__(self, size: Size) -> None:
+        self.size = size
+        self.total: Tensor | None = None
+
+    def add(self, raw: Tensor, zoom: float, mirrored: bool) -> None:  # noqa: ARG002
+        """Add a view's logits [B, C, h, w]."""
+        logits = resize(raw, self.size)
+        classes = logits.argmax(dim=1, keepdim=True)
+        weight = 2
+        if self.total is None:
+            self.total = torch.zeros(logits.shape, dtype=torch.int16, device=raw.device)
+            weight = 3  # more than any one, less than any two
+        self.total.scatter_add_(1, classes, torch.full_like(classes, weight, dtype=torch.int16))
+
+    def result(self) -> Tensor:
+        """The class with the most votes."""
+        assert self.total is not None
+        return self.total.argmax(dim=1)

@@ -1,0 +1,87 @@
+"""Semantic segmentation as a task."""
+
+from collections.abc import Mapping
+from typing import Any, Literal, Self
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from mtl_seg_depth.tasks.resize import Size
+from mtl_seg_depth.tasks.semseg.classes import Classes
+from mtl_seg_depth.tasks.semseg.confusion_matrix import ConfusionMatrix
+from mtl_seg_depth.tasks.semseg.cross_entropy import CrossEntropy
+from mtl_seg_depth.tasks.semseg.headline import MEAN_IOU
+from mtl_seg_depth.tasks.semseg.pools import Probabilities, Votes
+from mtl_seg_depth.tasks.task import Image, Pool, Task
+
+AbsentClass = Literal["exclude", "zero"]
+
+
+class Semseg(Task):
+    """One class for every pixel: cross-entropy on logits [B, C, H, W], judged by mean IoU.
+
+    Targets and predictions are class ids, int64 [B, H, W]; `classes.ignore_index` is left out.
+
+    Args:
+        classes: of the data set.
+        absent: how mean IoU counts a class in neither labels nor predictions; see `ConfusionMatrix`.
+    """
+
+    headline = MEAN_IOU
+    spec_type = Classes
+    noise_factor = 1.0
+
+    def __init__(self, classes: Classes, absent: AbsentClass = "exclude") -> None:
+        self.classes = classes
+        self.absent = absent
+        self.channels = len(classes)
+        self.outside = classes.ignore_index
+        self.criterion = CrossEntropy(classes.ignore_index)
+        self.palette = classes.palette()
+
+    @classmethod
+    def configured(cls, spec: Classes, settings: Mapping[str, Any]) -> Self:
+        """With `validation.absent_classes` of the settings."""
+        return cls(spec, settings["validation"]["absent_classes"])
+
+    def misfit(self, spec: Classes) -> str | None:
+        """Classes that are others, or in another order."""
+        if spec.names == self.classes.names:
+            return None
+        return f"the network tells {', '.join(self.classes.names)} apart, and the data have {', '.join(spec.names)}"
+
+    def target(self, codes: Tensor) -> Tensor:
+        """The ids themselves."""
+        return codes.long()
+
+    def loss(self, raw: Tensor, target: Tensor) -> Tensor:
+        """Cross-entropy."""
+        loss: Tensor = self.criterion(raw, target)
+        return loss
+
+    def decode(self, raw: Tensor) -> Tensor:
+        """The likeliest class."""
+        return raw.argmax(dim=1)
+
+    def meter(self, device: torch.device, detailed: bool = False) -> ConfusionMatrix:  # noqa: ARG002
+        """One confusion matrix of everything."""
+        return ConfusionMatrix(self.classes, device, self.absent)
+
+    def pool(self, size: Size, how: str | None = None) -> Pool:
+        """The class of the highest mean probability, or with `how="votes"` the one that most views vote for."""
+        return (Votes if how == "votes" else Probabilities)(size)
+
+    def constant(self, codes: NDArray[Any]) -> Tensor:
+        """The most frequent class."""
+        return torch.tensor(np.bincount(codes.reshape(-1), minlength=256)[: len(self.classes)].argmax())
+
+    def paint(self, values: NDArray[Any]) -> Image:
+        """The classes' colours; ignored pixels are black."""
+        painted: Image = self.palette[values]
+        return painted
+
+    def panels(self, target: NDArray[Any], prediction: NDArray[Any]) -> dict[str, Image]:
+        """Labels beside predicted ones."""
+        return {"labels": self.paint(target), "predicted labels": self.paint(prediction)}
