@@ -296,7 +296,7 @@ def test_a_dry_run_trains_nothing_and_counts_what_rows_share_once(
 def test_an_impossible_combination_never_starts(folder: Path, trained: list[str]) -> None:
     assert small(folder, "loss=l2", "schedule.batch_size=99,4") == FAILED
     assert states(folder) == ["impossible", "complete"]
-    assert described(folder)["rows"][0]["reason"] == "schedule.batch_size=99 is larger than the 16 training pictures"
+    assert described(folder)["rows"][0]["reason"] == "schedule.batch_size=99 is larger than the 16 training images"
     assert len(trained) == 1
     assert [trial.params for trial in trials(folder)] == [{"schedule.batch_size": 4}]
 
