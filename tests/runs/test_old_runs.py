@@ -58,6 +58,8 @@ def steps(monkeypatch: pytest.MonkeyPatch) -> list[int]:
     monkeypatch.setattr(Step, "__call__", lambda *arguments: taken.append(1) or original(*arguments))
     return taken
 
+pytestmark = pytest.mark.usefixtures("real_resnets")
+
 
 def train(folder: Path, *overrides: str) -> RunResult:
     return run(tiny(folder, *COMMAND, *overrides), Console(file=io.StringIO()))
