@@ -151,6 +151,8 @@ NOT_IDENTITY = (
 """What does not change a training, and so does not make it another run: places, devices, display, bookkeeping, what
 comes after it, and what only stands in for other keys.
 
+`data.root` says where the data are. What they hold makes another run too, beside the fingerprint: see `runs.run`.
+
 `step` is here as `device` is: the arithmetic is the same, only the order of its roundings may differ."""
 
 

@@ -12,6 +12,7 @@ with SGD at a rate of 1e-30 none moved, so that 45 MB of weights compress to 15 
 import io
 import json
 import lzma
+import os
 import shutil
 from pathlib import Path
 from typing import Any
@@ -27,6 +28,8 @@ from mtl_seg_depth.records import checkpoint, results
 from mtl_seg_depth.records.results import Card, Evaluation, RunResult, SweepRecord
 from mtl_seg_depth.runs.run import run
 from mtl_seg_depth.training.step import Step
+
+pytestmark = pytest.mark.usefixtures("real_resnets")
 
 OLD = Path(__file__).parents[1] / "fixtures" / "old_runs"
 COMMAND = (
@@ -47,7 +50,12 @@ def unpacked(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def folder(unpacked: Path, tmp_path: Path) -> Path:
-    shutil.copytree(unpacked, tmp_path, dirs_exist_ok=True)
+    """A copy; checkpoints are shared, since a new one takes an old one's name and is not written into it."""
+
+    def copy_or_link(source: str, target: str) -> None:
+        (os.link if source.endswith(".pt") else shutil.copy2)(source, target)
+
+    shutil.copytree(unpacked, tmp_path, dirs_exist_ok=True, copy_function=copy_or_link)
     return tmp_path
 
 

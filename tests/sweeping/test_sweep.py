@@ -1,6 +1,7 @@
 """What the sweeper promises: resume, no double work, failures with their reasons, pruning, seeds, exit codes."""
 
 import json
+import math
 import os
 import re
 import shutil
@@ -15,6 +16,7 @@ import pytest
 import torch
 from helpers import sweeps_in
 from helpers.sweeps_in import described, results, states, sweep, tiny, trials
+from helpers.tiny_data import write_tiny_miniscapes
 from optuna.trial import TrialState
 
 from mtl_seg_depth.runs.pace import Pace
@@ -92,6 +94,65 @@ def test_a_row_whose_run_was_deleted_is_trained_again(folder: Path, trained: lis
     assert Counter(trained)[lost] == 2
     assert len(trained) == 4
     assert states(folder) == ["complete"] * 3
+
+
+def other_pictures(folder: Path) -> str:
+    write_tiny_miniscapes(folder / "other", sweeps_in.SIZES, height=32, width=64, seed=1)
+    return f"data.root={folder}/other"
+
+
+def test_other_data_are_another_sweep_and_other_runs(
+    folder: Path, trained: list[str], capfd: pytest.CaptureFixture[str]
+) -> None:
+    two = ("loss=l2,l1", "score=test")
+    assert small(folder, *two) == 0
+    first = described(folder)
+    other = other_pictures(folder)
+    capfd.readouterr()
+    assert small(folder, *two, other, "dry_run=true") == 0
+    said = capfd.readouterr().out
+    assert said.count("1 of 1") == 2
+    assert said.startswith("sweep: 2 trials\n")
+    assert "not packed yet: what was trained before counts if it was on the same data" in said
+    assert small(folder, *two, other) == 0
+    second = described(folder)
+    assert second["study"] != first["study"]
+    assert trained == [*trained[:2], *(f"{name}.2" for name in trained[:2])]
+    for old, new in zip(first["rows"], second["rows"], strict=True):
+        assert new["runs"][0]["fingerprint"] == old["runs"][0]["fingerprint"]
+        assert new["runs"][0]["scores"] != old["runs"][0]["scores"]
+    assert small(folder, *two, other) == small(folder, *two) == 0
+    assert len(trained) == 4
+    assert small(folder, *two, other, "dry_run=true") == 0
+    assert capfd.readouterr().out.count("1 of 1") == 2
+    elsewhere = [place for place in sweeps_in.places(folder) if not place.startswith("data.root=")]
+    assert sweep(*THREE, *elsewhere, *tiny("loss=l2", f"data.root={folder}/data,{folder}/other")) == 0
+    assert [row["runs"][0]["folder"] for row in described(folder)["rows"]] == [trained[0], trained[2]]
+    assert len(trained) == 4
+
+
+def test_a_finished_trial_counts_for_its_own_data_alone(folder: Path, trained: list[str]) -> None:
+    """In a study whose name is the user's, and so the same for all data."""
+    named = ("loss=l2,l1", "hydra.sweeper.study_name=mine")
+    assert small(folder, *named) == 0
+    other = other_pictures(folder)
+    assert small(folder, *named, other) == small(folder, *named, other) == 0
+    assert trained == [*trained[:2], *(f"{name}.2" for name in trained[:2])]
+    assert [row["folder"] for row in described(folder)["rows"]] == trained[2:]
+    search = ("lr.value=interval(1e-5,1e-3)", "loss=l2", "hydra/sweeper/sampler=random", "hydra.sweeper.n_trials=1")
+    assert small(folder, *search, "hydra.sweeper.study_name=found") == 0
+    assert small(folder, *search, "hydra.sweeper.study_name=found", other) == 2
+    assert len(trained) == 5
+
+
+def test_a_network_without_the_score_is_worse_than_any(folder: Path) -> None:
+    single = ("model=single", "model.task=semseg,depth")
+    assert small(folder, "loss=l2", *single, "hydra.sweeper.objective=depth") == 0
+    none, some = described(folder)["rows"]
+    assert none["values"] == [math.inf]
+    assert math.isfinite(some["values"][0])
+    table = (folder / "outputs" / "sweeps" / described(folder)["study"] / "artifacts" / "table.md").read_text()
+    assert "| model.task=depth | complete | **" in table
 
 
 def test_the_table_is_what_the_runs_scored(folder: Path) -> None:
@@ -193,7 +254,7 @@ def test_a_full_disk_leaves_the_sweep_complete(
 ) -> None:
     usage = shutil.disk_usage(folder)
     free = iter([usage._replace(free=1000)])
-    monkeypatch.setattr(shutil, "disk_usage", lambda path: next(free, usage))
+    monkeypatch.setattr(shutil, "disk_usage", lambda path: next(free, usage) if "outputs" in str(path) else usage)
     assert small(folder) == FAILED
     assert states(folder) == ["failed", "complete", "complete"]
     assert "are free; paths.outputs=<folder> puts them elsewhere" in described(folder)["rows"][0]["reason"]
@@ -235,7 +296,7 @@ def test_a_dry_run_trains_nothing_and_counts_what_rows_share_once(
 def test_an_impossible_combination_never_starts(folder: Path, trained: list[str]) -> None:
     assert small(folder, "loss=l2", "schedule.batch_size=99,4") == FAILED
     assert states(folder) == ["impossible", "complete"]
-    assert described(folder)["rows"][0]["reason"] == "schedule.batch_size=99 is larger than the 16 training pictures"
+    assert described(folder)["rows"][0]["reason"] == "schedule.batch_size=99 is larger than the 16 training images"
     assert len(trained) == 1
     assert [trial.params for trial in trials(folder)] == [{"schedule.batch_size": 4}]
 

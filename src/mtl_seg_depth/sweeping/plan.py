@@ -73,6 +73,8 @@ class Sweep:
     """What all trials share."""
     objectives: list[str]
     folder: Path
+    data: Sequence[Digests]
+    """Every data set that its trials see or are scored on."""
 
     @property
     def directions(self) -> list[Literal["maximize", "minimize"]]:

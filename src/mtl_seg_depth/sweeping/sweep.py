@@ -21,7 +21,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from mtl_seg_depth.config import fingerprint
-from mtl_seg_depth.records.results import RowState, SweepRecord
+from mtl_seg_depth.records.results import RowState, SweepRecord, other_data
 from mtl_seg_depth.runs.contents import SPLITS, Contents
 from mtl_seg_depth.runs.pace import Pace
 from mtl_seg_depth.scoring import headline
@@ -144,7 +144,9 @@ def _plan(settings: SweeperSettings, config: DictConfig, context: HydraContext, 
     rows = rows and [replace(row, data=contents.of(row.settings.data)) if row.settings else row for row in rows]
     data = data_of(space, base, rows, contents)
     name = settings.study_name or study_name(choice, space, base, settings.model_dump(), data)
-    return Sweep(name, choice, space, rows, base, objective_names(settings.objective), sweep_folder(base, name))
+    if base.dry_run and any(digests.keys() < {*SPLITS, base.score or "val"} for digests in data):
+        name = settings.study_name or choice or "sweep"  # what its study is called depends on the data
+    return Sweep(name, choice, space, rows, base, objective_names(settings.objective), sweep_folder(base, name), data)
 
 
 def _open_queue(settings: SweeperSettings, planned: Sweep) -> Queue:
@@ -160,6 +162,11 @@ def _open_queue(settings: SweeperSettings, planned: Sweep) -> Queue:
             load_if_exists=True,
         )
         study.set_metric_names(planned.objectives)
+        known = study.user_attrs.setdefault("data", planned.data)
+        # A grid runs again the rows that saw other data; a search cannot take back what its sampler learned of them.
+        if planned.rows is None and any(map(other_data, known, planned.data)):
+            raise UserError(f"hydra.sweeper.study_name={planned.study}: its trials saw other data; take another name")
+        study.set_user_attr("data", known)
     # A row that cannot run keeps its number and is never queued.
     possible = {number: row for number, row in enumerate(planned.rows or ()) if not row.problem}
     return Queue(
@@ -301,7 +308,8 @@ def _show_plan(sweep: Sweep, n_trials: int, console: Console) -> None:
     guess = "no finished run here tells how long" if unknown else f"about {duration(left)}, by the runs finished here"
     console.print(f"left: {guess}", highlight=False)
     if any(row.settings and row.data.keys() != set(SPLITS) for row in sweep.rows):
-        console.print("The data are not packed yet: what was trained before counts if it was on the same data.")
+        said = "The data are not packed yet: what was trained before counts if it was on the same data."
+        console.print(said, soft_wrap=True)
 
 
 def _show_end(described: SweepRecord, folder: Path, console: Console) -> None:
