@@ -149,7 +149,7 @@ def test_every_step_is_one_replay_after_one_warm_up() -> None:
 
 
 def test_random_numbers_are_put_back() -> None:
-    _, graphed = pair("equal", backend=Rerun())
+    """A captured step has drawn what an eager one has: the warm-up's draws are undone."""
 
     def draw(*_: Any) -> None:
         torch.rand(3)
