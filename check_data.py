@@ -29,5 +29,6 @@ def check_data(config: dict[str, Any]) -> int:
         draw_sheet(data, picture, leave_out={error.path for error in inspection.damaged})
     return 0 if packs_whole and not inspection.damaged else 1
 
+
 if __name__ == "__main__":
     cli.start(check_data, config="check_data", root=Path(__file__).parent)

@@ -52,7 +52,10 @@ def step_with(weighting: Weighting, device: str = "cpu", **arguments: Any) -> St
     torch.manual_seed(0)
     network = Tiny(weighting.tasks).to(device, memory_format=torch.channels_last)
     weighting.to(device)
-    every: dict[str, Any] = {"semseg": nn.CrossEntropyLoss(), "depth": lambda raw, depth: mse_loss(raw.squeeze(1), depth)}
+    every: dict[str, Any] = {
+        "semseg": nn.CrossEntropyLoss(),
+        "depth": lambda raw, depth: mse_loss(raw.squeeze(1), depth),
+    }
     losses = {task: every[task] for task in weighting.tasks}
     optimizer = optim.Adam(
         [{"params": list(network.parameters())}, {"params": list(weighting.parameters())}], lr=0.0, fused=True

@@ -103,7 +103,8 @@ def test_any_size_is_predicted_and_keeps_it(size: tuple[int, int]) -> None:
         assert seen == [size]
         rgb = picture(*size)
         np.testing.assert_allclose(result["depth"], rgb[..., 1] / 255 * 100 + 4, rtol=1e-5)
-    sheet = prediction_sheet(picture(*size), result, tasks(), "a name that is far too long for a picture as narrow as this")
+    name = "a name that is far too long for a picture as narrow as this"
+    sheet = prediction_sheet(picture(*size), result, tasks(), name)
     assert min(sheet.size) > 50
 
 

@@ -98,8 +98,10 @@ def test_images_without_a_valid_pixel_are_left_out():
     more = torch.cat([depth, torch.full_like(depth[:2], NAN)])
     assert errors(torch.cat([prediction, prediction[:2]]), more) == errors(prediction, depth)
 
+
 def test_with_no_valid_pixel_at_all_the_errors_are_nan():
     assert all(math.isnan(value) for value in errors(torch.ones(1, 2, 2), torch.full((1, 2, 2), NAN)).values())
+
 
 def test_what_is_predicted_where_there_is_no_depth_does_not_matter():
     prediction, depth = random_depths()
@@ -122,16 +124,19 @@ def test_si_log_is_exact_where_the_scale_is_far_off_and_the_rest_nearly_right(sc
     expected = reference(prediction[0].numpy(), depth[0].numpy())["si_log"]
     assert errors(prediction, depth)["si_log"] == pytest.approx(expected, rel=2e-4)
 
+
 def test_a_perfect_prediction_has_no_error():
     _, depth = random_depths()
     ours = errors(depth.nan_to_num(5), depth)
     assert all(ours[name] == (1 if name.startswith("delta") else 0) for name in DEPTH_ERRORS)
+
 
 def test_predictions_below_one_centimetre_count_as_one_centimetre_in_logarithms_and_quotients():
     ours = errors(torch.tensor([[[0.0]], [[-3.0]]]), torch.tensor([[[1.0]], [[1.0]]]))
     assert ours["log_mae"] == pytest.approx(math.log(100), rel=1e-6)
     assert ours["inverse_mae"] == pytest.approx(99, rel=1e-6)
     assert ours["mae"] == pytest.approx((1 + 4) / 2)
+
 
 def test_bfloat16_predictions_are_scored_in_float32():
     prediction, depth = random_depths()
@@ -186,8 +191,8 @@ def test_over_pixels_every_error_is_that_of_one_image_of_all_pixels():
     assert ours["mae"] != pytest.approx(errors(prediction, depth)["mae"], rel=1e-3)
 
 
-def measured(prediction, depth, rules=DepthRules(), by_distance=False):
-    meter = DepthMeter(CPU, rules, by_distance)
+def measured(prediction, depth, by_distance=False, **rules):
+    meter = DepthMeter(CPU, DepthRules(**rules), by_distance)
     meter.update(prediction, depth)
     return meter.compute()
 
@@ -206,8 +211,8 @@ def test_a_meter_gives_every_error_and_by_distance_where_that_is_asked_for():
 def test_rules_say_how_far_and_over_what_is_averaged():
     prediction, depth = random_depths()
     near = depth.where(depth <= 80, NAN)
-    assert measured(prediction, depth, DepthRules(cap=80)) == measured(prediction, near)
-    over_pixels = measured(prediction, depth, DepthRules(mean_over="pixels"))
+    assert measured(prediction, depth, cap=80) == measured(prediction, near)
+    over_pixels = measured(prediction, depth, mean_over="pixels")
     assert over_pixels.headline == errors(prediction, depth, over_pixels=True)["si_log"]
-    banded = measured(prediction, depth, DepthRules(cap=80), by_distance=True)
+    banded = measured(prediction, depth, cap=80, by_distance=True)
     assert banded.details["by_distance/80-up/pixels"] == 0
