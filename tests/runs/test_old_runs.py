@@ -66,6 +66,7 @@ def steps(monkeypatch: pytest.MonkeyPatch) -> list[int]:
     monkeypatch.setattr(Step, "__call__", lambda *arguments: taken.append(1) or original(*arguments))
     return taken
 
+
 pytestmark = pytest.mark.usefixtures("real_resnets")
 
 
