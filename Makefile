@@ -19,11 +19,11 @@ QUICK := encoder.name=resnet18 data.train=128 validation.every_epochs=4 precisio
 PRETRAINING := name=pretraining paths.outputs=outputs/pretraining data.seed=1 model=single model.task=semseg \
 	dilation=os32 model.aspp=false model.skip=false validation.every_epochs=4
 
-# A process a core, each with one thread; a file to a process, in the order of tests/conftest.py.
+# A process a core, each with one thread; a file to a process, the longest first (tests/conftest.py remembers which).
 PYTEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n auto --dist loadfile --no-loadscope-reorder
 
 OBSERVATIONS := $(CURDIR)/.venv/observations.jsonl
-ATTACKS := tests/faults tests/test_training.py tests/test_checkpoint.py tests/data/test_packed.py tests/test_soak.py \
+ATTACKS := tests/faults tests/training/test_training.py tests/records/test_checkpoint.py tests/data/test_packed.py tests/test_soak.py \
 	tests/test_any_config.py tests/data/test_damaged_pictures.py tests/test_nobody_let_in.py tests/test_honest_numbers.py \
 	tests/sweeping/test_kills.py tests/sweeping/test_sweep.py tests/sweeping/test_study_database.py
 

@@ -93,7 +93,9 @@ class Step:
                 [self.cross_entropy(p, batch.targets["semseg"]) for p in outputs["semseg"]]
             ).mean()
         if "depth" in outputs:
-            losses["depth"] = torch.stack([self._depth(p, batch.targets["depth"]) for p in outputs["depth"]]).mean()
+            losses["depth"] = torch.stack(
+                [self._depth(p.squeeze(1), batch.targets["depth"]) for p in outputs["depth"]]
+            ).mean()
         for group in self.optimizer.param_groups:
             group["lr"] = learning_rate
         self.optimizer.zero_grad()
@@ -123,7 +125,7 @@ def validate(step: Step, batches: DataLoader[Sample], device: torch.device) -> d
     for rgb, semseg, depth in batches:
         outputs = step.forward(rgb.to(device))
         confusion.update(outputs["semseg"][-1].argmax(1).cpu(), semseg)
-        metres = step.norm.to_metres(outputs["depth"][-1]).cpu().numpy()
+        metres = step.norm.to_metres(outputs["depth"][-1].squeeze(1)).cpu().numpy()
         for predicted, truth in zip(metres, depth.numpy(), strict=True):
             valid = ~np.isnan(truth)
             if valid.any():

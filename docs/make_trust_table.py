@@ -12,7 +12,7 @@ Number = float | int | str
 
 
 def table(lines: list[str]) -> str:
-    """One row for every promise: its tests, their cases, and their numbers, counts added up and the largest measured."""
+    """One row a promise: its tests, its cases, and their numbers, counts added up and measurements at their largest."""
     tests: dict[str, list[str]] = defaultdict(list)
     numbers: dict[str, dict[str, Number]] = defaultdict(dict)
     cases: Counter[str] = Counter()

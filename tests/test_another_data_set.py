@@ -76,7 +76,7 @@ def rooms(folder: Path, *overrides: str) -> Settings:
 def test_classes_codec_and_rules_go_where_they_are_needed(folder: Path) -> None:
     settings = rooms(folder, "name=rooms", "augment=full")
     result = running.run(settings, quiet())
-    assert {name for name in result["best"] if "/iou/" in name} <= {f"val/iou/{name}" for name in ROOMS.names}
+    assert {name for name in result.best if "/iou/" in name} <= {f"val/iou/{name}" for name in ROOMS.names}
     trained = load_trained("rooms", folder / "outputs", running.torch.device("cpu"))
     assert trained.tasks["semseg"].channels == 13
     prediction = trained.tasks["depth"].decode(running.torch.full((1, 1, 2, 2), 99.0))

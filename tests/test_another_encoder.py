@@ -70,7 +70,7 @@ def test_it_trains_from_a_config(tmp_path: Path) -> None:
     composed = tiny(tmp_path)
     settings = composed.model_copy(update={"encoder": {"_target_": "mtl_seg_depth.models.Pyramid", "width": 2}})
     result = run(settings, quiet())
-    assert result["status"] == "finished"
+    assert result.status == "finished"
     dilated = settings.model_copy(update={"dilation": tiny(tmp_path, "dilation=os8").dilation})
     with pytest.raises(UserError, match="this encoder has no stages that dilate"):
         run(dilated, quiet())

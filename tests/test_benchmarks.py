@@ -1,12 +1,16 @@
 """Every benchmark in its smoke mode: it runs, says what it measured on, and the page can be made of it."""
 
+import functools
 import json
+import subprocess
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 from helpers.commands import Commands
 from helpers.composing import ROOT
 
+Run = Callable[[str], "subprocess.CompletedProcess[str]"]
 BENCHMARKS = ROOT / "benchmarks"
 HELPERS = {"common", "classic", "page", "sweeping"}
 RUN_BY_GPU = ("step_time", "data_path", "whole_run")
@@ -18,9 +22,20 @@ def results(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return tmp_path_factory.mktemp("results")
 
 
+@pytest.fixture(scope="module")
+def run(command: Commands, results: Path) -> Run:
+    """Runs a benchmark in its smoke mode, once."""
+
+    @functools.cache
+    def run(question: str) -> "subprocess.CompletedProcess[str]":
+        return command(f"benchmarks/{question}.py", "--smoke", "--device", "cpu", "--out", str(results))
+
+    return run
+
+
 @pytest.mark.parametrize("question", QUESTIONS)
-def test_a_benchmark_works(question: str, results: Path, command: Commands) -> None:
-    done = command(f"benchmarks/{question}.py", "--smoke", "--device", "cpu", "--out", str(results))
+def test_a_benchmark_works(question: str, results: Path, run: Run) -> None:
+    done = run(question)
     assert done.returncode == 0, done.stderr[-3000:]
     for name in (question, *(RUN_BY_GPU if question == "gpu" else ())):
         report = json.loads(next(results.glob(f"*/{name}.json")).read_text())
@@ -30,10 +45,9 @@ def test_a_benchmark_works(question: str, results: Path, command: Commands) -> N
         assert str(Path.home()) not in json.dumps(report)
 
 
-def test_the_page_is_made_of_the_files_alone(results: Path, tmp_path: Path, command: Commands) -> None:
-    """After the benchmarks above, in this file's order."""
-    if not any(results.iterdir()):
-        pytest.skip("the benchmarks were not run")
+def test_the_page_is_made_of_the_files_alone(results: Path, tmp_path: Path, command: Commands, run: Run) -> None:
+    for question in QUESTIONS:
+        run(question)
     page = tmp_path / "docs" / "benchmarks.md"
     page.parent.mkdir()
     done = command("benchmarks/page.py", "--results", str(results), "--page", str(page))

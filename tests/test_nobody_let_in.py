@@ -119,21 +119,6 @@ def test_zips_hold_no_path_that_leaves_them(folder: Path, tmp_path: Path) -> Non
     assert all(re.fullmatch(r"test/(semseg|depth)/\d+\.png", name) for name in names)
 
 
-def test_zips_are_never_unpacked() -> None:
-    sources = "".join(path.read_text() for path in (ROOT / "src").rglob("*.py"))
-    assert "extractall" not in sources
-    assert "unpack_archive" not in sources
-    assert "tarfile" not in sources
-
-
-def test_pickles_are_never_loaded() -> None:
-    for path in (ROOT / "src").rglob("*.py"):
-        text = path.read_text()
-        assert not re.search(r"pickle\.loads?\(|allow_pickle=True|weights_only=False|yaml\.(unsafe_)?load\(", text), (
-            path
-        )
-
-
 def test_servers_listen_to_this_machine_alone(observed: Callable[..., None]) -> None:
     """MLflow's own default is 127.0.0.1; nothing of ours tells it another."""
     commands = [ROOT / "Makefile", ROOT / "README.md", *(ROOT / "src").rglob("*.py"), *(ROOT / "docs").rglob("*.md")]

@@ -30,7 +30,8 @@ def imports(path: Path) -> set[str]:
         if isinstance(node, ast.Import):
             found |= {alias.name for alias in node.names}
         elif isinstance(node, ast.ImportFrom) and node.module:
-            found |= {node.module, *(f"{node.module}.{alias.name}" for alias in node.names)}
+            names = {f"{node.module}.{alias.name}" for alias in node.names}
+            found |= names if all(map(file_of, names)) else {node.module, *names}
     return {name for name in found if name.startswith(f"{PACKAGE}.") and file_of(name) is not None}
 
 

@@ -88,6 +88,7 @@ def test_a_training_of_many_steps_holds_no_more_in_the_end_than_in_the_beginning
 
     training = Training(
         step,
+        step,
         Batches(),  # type: ignore[arg-type]
         lambda _: 1e-3,  # type: ignore[arg-type]
         lambda: Scores({"depth": Measured(50.0)}),

@@ -15,7 +15,6 @@ from pydantic import ConfigDict, Field, ValidationError, create_model
 
 from mtl_seg_depth.system.errors import UserError
 from mtl_seg_depth.system.wording import explain, nearest
-from mtl_seg_depth.tasks import HEADLINES
 
 PACKAGE = __name__.split(".")[0]
 
@@ -43,6 +42,9 @@ KINDS = {
     "tta": Kind("scoring", "scoring.tta.TestTimeAugmentation"),
 }
 """By the group's name."""
+
+TASK_NAMES: dict[str, Any] = {}
+"""The names of tasks, which arguments may have that are given task by task; the room of tasks fills it."""
 
 FIRST_NAMES = {
     "data.Augmentation": "data.augmentation.Augmentation",
@@ -156,7 +158,7 @@ def check(path: str, node: Mapping[str, Any], given: Iterable[str] = ()) -> dict
     named, free = _parameters(target)
     known = named
     if free is not None:
-        known = named | {task: (free, ...) for task in HEADLINES if task not in named}
+        known = named | {task: (free, ...) for task in TASK_NAMES if task not in named}
         named = {name: spec for name, spec in known.items() if name in named or name in arguments}
     parameters = {name: spec for name, spec in named.items() if name not in given}
     model = create_model(

@@ -1,14 +1,15 @@
 """Predicting people's own pictures: which files, in what shape they come, and what is written."""
 
 import json
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 import torch
-from helpers.commands import Commands
-from helpers.composing import compose
+from helpers.composing import ROOT, compose
 from helpers.facts import palette, tasks
 from helpers.photographs import picture, save
 from helpers.trained_runs import quiet
@@ -102,7 +103,8 @@ def test_any_size_is_predicted_and_keeps_it(size: tuple[int, int]) -> None:
         assert seen == [size]
         rgb = picture(*size)
         np.testing.assert_allclose(result["depth"], rgb[..., 1] / 255 * 100 + 4, rtol=1e-5)
-    sheet = prediction_sheet(picture(*size), result, tasks(), "a name that is far too long for an image so narrow")
+    name = "a name that is far too long for a picture as narrow as this"
+    sheet = prediction_sheet(picture(*size), result, tasks(), name)
     assert min(sheet.size) > 50
 
 
@@ -224,13 +226,13 @@ def test_lists_and_what_is_quoted_already_stay_as_they_are() -> None:
     assert compose(arguments[0], config="predict")["input"] == ["a.png", "b.png"]
 
 
-def test_from_the_command_line_damage_makes_the_exit_code_1(
-    trained_folder: Path, photos: Path, tmp_path: Path, command: Commands
-) -> None:
+def test_from_the_command_line_damage_makes_the_exit_code_1(trained_folder: Path, photos: Path, tmp_path: Path) -> None:
     (photos / "broken.png").write_bytes(b"no picture")
     arguments = ["run=first", "device=cpu", f"paths.outputs={trained_folder}/outputs", f"input={photos}/*"]
     arguments += [f"output={tmp_path}/où (1)", "write=[sheet]"]
-    done = command("predict.py", *arguments)
+    done = subprocess.run(
+        [sys.executable, str(ROOT / "predict.py"), *arguments], capture_output=True, text=True, check=False
+    )
     assert done.returncode == 1, done.stderr
     assert "1 pictures predicted" in done.stdout
     assert f"failed: {photos}/broken.png: is no picture that can be read" in done.stdout

@@ -64,13 +64,14 @@ def test_a_submission_that_cannot_be_finished_leaves_the_old_one(
     path = tmp_path / "out.zip"
     path.write_text("the one before")
 
-    def broken(_: object) -> bytes:
+    def broken(*_: object) -> None:
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr("mtl_seg_depth.inference.submission._png", broken)
+    write = zipfile.ZipFile.writestr
+    monkeypatch.setattr(zipfile.ZipFile, "writestr", broken)
     with pytest.raises(UserError, match="No space left on device; no submission was written"):
         evaluate(folder, "split=test", f"submission={path}")
-    monkeypatch.setattr("mtl_seg_depth.inference.submission._png", lambda pixels: _other_png())
+    monkeypatch.setattr(zipfile.ZipFile, "writestr", lambda archive, name, _: write(archive, name, _other_png()))
     with pytest.raises(UserError, match="reads back otherwise"):
         evaluate(folder, "split=test", f"submission={path}")
     assert path.read_text() == "the one before"

@@ -67,6 +67,9 @@ def steps(monkeypatch: pytest.MonkeyPatch) -> list[int]:
     return taken
 
 
+pytestmark = pytest.mark.usefixtures("real_resnets")
+
+
 def train(folder: Path, *overrides: str) -> RunResult:
     return run(tiny(folder, *COMMAND, *overrides), Console(file=io.StringIO()))
 

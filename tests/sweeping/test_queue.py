@@ -42,11 +42,12 @@ def test_several_are_claimed_at_once_with_consecutive_job_numbers(studies: Studi
 
 @pytest.mark.parametrize(("silent_for", "given_back"), [(BEATS_TO_DEATH - 1, False), (BEATS_TO_DEATH + 1, True)])
 def test_a_worker_on_another_machine_is_dead_once_its_heartbeat_stops(
-    studies: Studies, tmp_path: Path, silent_for: int, given_back: bool
+    studies: Studies, tmp_path: Path, silent_for: int, given_back: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    queue = open_queue(studies, tmp_path, ("a",))
-    (claim,) = queue.claim()
-    queue._set(claim.number, owner={**own_identity(), "machine": "another one"})
+    elsewhere = {**own_identity(), "machine": "another one"}
+    with monkeypatch.context() as patched:
+        patched.setattr("mtl_seg_depth.sweeping.queue.own_identity", lambda: elsewhere)
+        open_queue(studies, tmp_path, ("a",)).claim()
     with studies.storage.engine.begin() as connection:
         ago = f"-{silent_for * HEARTBEAT_SECONDS} seconds"
         connection.execute(text("UPDATE trial_heartbeats SET heartbeat = datetime('now', :ago)"), {"ago": ago})

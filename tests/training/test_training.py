@@ -373,14 +373,19 @@ import io, time
 from pathlib import Path
 from rich.console import Console
 from helpers.composing import tiny
-from mtl_seg_depth.runs import run as module
-original = module._train
-def slow(*arguments):
-    Path({str(folder)!r}, "inside").touch()
-    time.sleep(6)
-    return original(*arguments)
-module._train = slow
-module.run(tiny(Path({str(folder)!r})), Console(file=io.StringIO()))
+from helpers import small_resnets
+from mtl_seg_depth.runs.run import run
+from mtl_seg_depth.training.loop import Training
+small_resnets.install()
+folder = Path({str(folder)!r})
+original = Training.run
+def slow(training):
+    (folder / "inside").touch()
+    while not (folder / "go on").exists():
+        time.sleep(0.05)
+    return original(training)
+Training.run = slow
+run(tiny(folder), Console(file=io.StringIO()))
 """
     other = subprocess.Popen([sys.executable, "-c", script])
     while not (folder / "inside").exists():
@@ -388,6 +393,7 @@ module.run(tiny(Path({str(folder)!r})), Console(file=io.StringIO()))
         time.sleep(0.05)
     with pytest.raises(UserError, match="another process is training this very run"):
         run(settings, quiet())
+    (folder / "go on").touch()
     assert other.wait(timeout=60) == 0
     assert run(settings, quiet()).status == "finished"
 

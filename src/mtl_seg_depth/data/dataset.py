@@ -21,7 +21,7 @@ class DataSet(ABC):
         workers: threads that decode; None for one a core.
     """
 
-    NOT_CONTENT: ClassVar[frozenset[str]] = frozenset({"root", "cache", "workers", "crop_size"})
+    NOT_CONTENT: ClassVar[frozenset[str]] = frozenset({"cache", "workers", "crop_size"})
     """Arguments that do not say which images it has."""
 
     spec: DataSpec

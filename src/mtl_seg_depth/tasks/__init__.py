@@ -2,6 +2,7 @@
 
 from typing import TYPE_CHECKING
 
+from mtl_seg_depth.nodes import TASK_NAMES
 from mtl_seg_depth.system.lazy import lazily
 from mtl_seg_depth.tasks.depth.headline import SI_LOG
 from mtl_seg_depth.tasks.headline import Headline
@@ -16,5 +17,7 @@ __all__ = ["HEADLINES", "Depth", "Headline", "Semseg", "Task"]
 
 __getattr__ = lazily(__name__, {"Depth": "depth.task", "Semseg": "semseg.task", "Task": "task"})
 
-HEADLINES: dict[str, Headline] = {headline.key: headline for headline in (MEAN_IOU, SI_LOG)}
+HEADLINES: dict[str, Headline] = TASK_NAMES
 """Of every task there is, by the task's name; a task that is defined elsewhere adds its own."""
+
+HEADLINES.update({headline.key: headline for headline in (MEAN_IOU, SI_LOG)})

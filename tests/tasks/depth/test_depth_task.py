@@ -35,11 +35,11 @@ def test_targets_are_the_metres_of_the_codes():
 
 def test_a_camera_that_came_nearer_sees_nearer_depths_and_none_beyond_the_range():
     target = torch.tensor([[[8.0, 300.0, 7.0, NAN]], [[150.0, 4.0, 300.0, NAN]]])
-    view = ViewGeometry(flip=torch.zeros(2), zoom=torch.tensor([2.0, 0.5]))
+    view = ViewGeometry(flip=torch.zeros(2), zoom=torch.tensor([2.0, 0.5]), tilt=None)
     expected = torch.tensor([[[4.0, 150.0, NAN, NAN]], [[300.0, 8.0, NAN, NAN]]])
     seen = Depth(DEPTH_SPEC).seen(target, view)
     torch.testing.assert_close(seen, expected, rtol=0, atol=0, equal_nan=True)
-    unzoomed = Depth(DEPTH_SPEC).seen(target, ViewGeometry(flip=torch.zeros(2), zoom=None))
+    unzoomed = Depth(DEPTH_SPEC).seen(target, ViewGeometry(flip=torch.zeros(2), zoom=None, tilt=None))
     assert unzoomed is target
 
 
@@ -75,10 +75,10 @@ def test_the_data_s_rules_are_those_of_the_meter():
 
 @pytest.mark.parametrize(("spec", "code"), [(DEPTH_SPEC, 255), (NEAR, 1)])
 def test_the_mean_depth_is_the_best_guess(spec, code):
-    counts = np.zeros(spec.codec.largest + 1, np.int64)
-    counts[0], counts[code] = 1000, 7
-    assert Depth(spec).constant(counts) == pytest.approx(spec.codec.nearest)
-    assert Depth(spec).constant(counts * 0) == 0
+    codes = np.zeros((2, 10, 12), np.uint8 if spec.codec.bits == 8 else np.uint16)
+    codes[1, 3, :7] = code
+    assert Depth(spec).constant(codes).item() == pytest.approx(spec.codec.nearest)
+    assert Depth(spec).constant(codes * 0) == 0
 
 
 @pytest.mark.parametrize(

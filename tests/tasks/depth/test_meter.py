@@ -191,8 +191,8 @@ def test_over_pixels_every_error_is_that_of_one_image_of_all_pixels():
     assert ours["mae"] != pytest.approx(errors(prediction, depth)["mae"], rel=1e-3)
 
 
-def measured(prediction, depth, rules=None, by_distance=False):
-    meter = DepthMeter(CPU, rules or DepthRules(), by_distance)
+def measured(prediction, depth, by_distance=False, **rules):
+    meter = DepthMeter(CPU, DepthRules(**rules), by_distance)
     meter.update(prediction, depth)
     return meter.compute()
 
@@ -211,8 +211,8 @@ def test_a_meter_gives_every_error_and_by_distance_where_that_is_asked_for():
 def test_rules_say_how_far_and_over_what_is_averaged():
     prediction, depth = random_depths()
     near = depth.where(depth <= 80, NAN)
-    assert measured(prediction, depth, DepthRules(cap=80)) == measured(prediction, near)
-    over_pixels = measured(prediction, depth, DepthRules(mean_over="pixels"))
+    assert measured(prediction, depth, cap=80) == measured(prediction, near)
+    over_pixels = measured(prediction, depth, mean_over="pixels")
     assert over_pixels.headline == errors(prediction, depth, over_pixels=True)["si_log"]
-    banded = measured(prediction, depth, DepthRules(cap=80), by_distance=True)
+    banded = measured(prediction, depth, cap=80, by_distance=True)
     assert banded.details["by_distance/80-up/pixels"] == 0

@@ -33,7 +33,7 @@ def test_targets_are_the_stored_ids_and_follow_no_zoom():
     target = Semseg(THREE).target(codes)
     assert target.dtype == torch.int64
     assert target.tolist() == codes.tolist()
-    view = ViewGeometry(flip=torch.ones(1), zoom=torch.tensor([2.0]))
+    view = ViewGeometry(flip=torch.ones(1), zoom=torch.tensor([2.0]), tilt=None)
     assert Semseg(THREE).seen(target, view).equal(target)
 
 
@@ -49,9 +49,8 @@ def test_the_likeliest_class_is_predicted():
 
 
 def test_the_most_frequent_class_is_the_best_guess_and_ignored_pixels_do_not_count():
-    counts = np.zeros(256, np.int64)
-    counts[[0, 2, 7, 255]] = 3, 5, 100, 200
-    assert Semseg(THREE).constant(counts) == 2
+    codes = np.repeat(np.array([0, 2, 7, 255], np.uint8), [3, 5, 100, 200]).reshape(1, 4, -1)
+    assert Semseg(THREE).constant(codes) == 2
 
 
 def test_the_settings_say_how_absent_classes_count():
