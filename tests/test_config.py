@@ -148,6 +148,7 @@ def test_a_mistake_in_a_section_is_one_line_with_its_key(override: str, message:
         ("lr.value=-1", "lr: value, the learning rate, is above 0; not -1.0"),
         ("optimizer.betas=[0.9]", "optimizer: betas are two numbers"),
         ("task_weights.depth=-1", "task_weights: task weights are 0 or more"),
+        ("+task_weights.semsge=1", "task_weights.semsge: there is no such option; did you mean semseg?"),
         ("encoder.weights=/nowhere.pth", "there is no file /nowhere.pth"),
         ("schedule.batch_size=9", "schedule.batch_size=9 is larger than the 6 training images"),
         ("data.crop_size=[64,64]", "data.crop_size=[64, 64] (height, width) is larger than the training images"),

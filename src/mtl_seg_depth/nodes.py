@@ -124,7 +124,7 @@ def target_of(path: str, node: Mapping[str, Any]) -> Any:
     module, _, name = target.rpartition(".")
     names = public_names(path)
     if module != room or name not in names:
-        close = nearest(target, [f"{room}.{each}" for each in names])
+        close = [f"{room}.{each}" for each in nearest(name, names)]
         hint = f"did you mean {' or '.join(close)}?" if close else f"there are {', '.join(names)} in {room}."
         raise UserError(f"{path}._target_={target}: no {path} is called so; {hint}")
     return getattr(importlib.import_module(room), name)

@@ -48,9 +48,9 @@ class Deployed(nn.Module):
         self.tasks = dict(tasks)
         self.probabilities = probabilities
 
-    def forward(self, image: Tensor) -> dict[str, Tensor]:
-        """Predictions of a batch of images."""
-        outputs = self.network(image)
+    def forward(self, rgb: Tensor) -> dict[str, Tensor]:
+        """Predictions of a batch of images; exported files call them by the argument's name."""
+        outputs = self.network(rgb)
         answer = {name: task.decode(outputs[name][-1]) for name, task in self.tasks.items()}
         if self.probabilities:
             answer["probabilities"] = outputs["semseg"][-1].softmax(dim=1)
