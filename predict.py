@@ -1,4 +1,4 @@
-"""Labels and depths of one's own pictures: python predict.py run=<id> input=photos/."""
+"""Labels and depths of one's own images: python predict.py run=<id> input=photos/."""
 
 import sys
 from pathlib import Path
@@ -18,7 +18,7 @@ def predict(config: dict[str, Any]) -> int:
     console = Console(highlight=False, soft_wrap=True)
     settings = parse_as(prediction.PredictionSettings, config)
     summary = prediction.predict(settings, console)
-    console.print(f"{summary.done} pictures predicted into {settings.output}", markup=False)
+    console.print(f"{summary.done} images predicted into {settings.output}", markup=False)
     if summary.beyond:
         limit = prediction.LARGEST_VALUE / prediction.PER_METRE[settings.depth]
         console.print(

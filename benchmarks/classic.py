@@ -1,4 +1,4 @@
-"""The usual way to train: pictures decoded by Pillow in a DataLoader's workers, fp32, scores on the host.
+"""The usual way to train: images decoded by Pillow in a DataLoader's workers, fp32, scores on the host.
 
 What our runs are measured against: the same network, updates and crops, written as such loops are written.
 """
@@ -32,7 +32,7 @@ def interpolate(features: Tensor, size: tuple[int, int]) -> Tensor:
 
 
 class Pictures(Dataset[Sample]):
-    """Decodes a picture, its labels and its depth every time they are asked for, and crops them."""
+    """Decodes an image, its labels and its depth every time they are asked for, and crops them."""
 
     def __init__(self, files: SplitFiles, crop: tuple[int, int] | None) -> None:
         self.files, self.crop = files, crop

@@ -1,4 +1,4 @@
-"""How fast are training pictures? The packed cache against decoding with Pillow, torchvision and a DataLoader."""
+"""How fast are training images? The packed cache against decoding with Pillow, torchvision and a DataLoader."""
 
 import argparse
 import os

@@ -27,7 +27,7 @@ from mtl_seg_depth.training.loop import LossWindow
 
 BENCHMARKS = ("step_time", "data_path", "whole_run")
 REPORT_UPDATES = 80_000
-"""Of one run of the report: 20 000 pictures, batches of 4, 16 epochs."""
+"""Of one run of the report: 20 000 images, batches of 4, 16 epochs."""
 
 
 def cuda_tests() -> dict[str, Any]:

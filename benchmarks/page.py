@@ -59,7 +59,7 @@ def data_path(found: Results) -> str:
     name = "packed, ready for the network"
     batch = {key: 4 * found["seconds"][name][key] / found["taken"][name] for key in ("median", "low", "high")}
     text = (
-        f"Crops of {found['crop'][0]} x {found['crop'][1]} from {found['pictures']} pictures, which the packed ways "
+        f"Crops of {found['crop'][0]} x {found['crop'][1]} from {found['pictures']} images, which the packed ways "
         f"hold in memory. A batch of 4 is ready in {span(batch)} ms.\n\n"
     )
     return text + table(["way", "samples/s", "x Pillow"], rows)
@@ -72,7 +72,7 @@ def whole_run(found: Results) -> str:
             sum(s[task] for s in found["scores"][name]) / len(found["scores"][name]) for task in ("semseg", "depth")
         ]
         rows.append([name, span(seconds, 1), number(found["images_per_second"][name]), *(number(m) for m in means)])
-    head = f"{found['updates']} updates of {found['batch']}, {found['validation_pictures']} pictures a validation; "
+    head = f"{found['updates']} updates of {found['batch']}, {found['validation_pictures']} images a validation; "
     head += f"ours is {number(found['times_classic'])} times as fast. Packing, once, took "
     waiting = found["share_of_time_waiting_for_batches"]
     head += f"{number(found['packing_seconds'])} s; ours waits for batches {span(waiting, 100)} % of its time.\n\n"
@@ -103,11 +103,11 @@ def gpu(found: Results) -> str:
 
 def growth(found: Results) -> str:
     text = ""
-    for key, what in (("batch", "pictures a batch"), ("size", "pixels a side"), ("threads", "threads")):
+    for key, what in (("batch", "images a batch"), ("size", "pixels a side"), ("threads", "threads")):
         rows = [[str(n), span(one), number(one["images_per_second"])] for n, one in found[f"step_by_{key}"].items()]
         text += table([what, "ms a step", "images/s"], rows) + "\n" if rows else ""
     rows = [[count, span(one)] for count, one in found["validation_by_pictures"].items()]
-    return text + table(["pictures scored", "ms"], rows)
+    return text + table(["images scored", "ms"], rows)
 
 
 def precision(found: Results) -> str:
@@ -160,7 +160,7 @@ def parsed(text: str) -> float | str:
 
 SECTIONS = {
     "step_time": ("A step", step_time),
-    "data_path": ("Training pictures", data_path),
+    "data_path": ("Training images", data_path),
     "whole_run": ("A whole run", whole_run),
     "peers": ("Other people's networks", timings),
     "metrics_cost": ("Scores", timings),
@@ -193,7 +193,7 @@ def plot_steps(found: Results, path: Path) -> None:
 def plot_growth(found: Results, path: Path) -> None:
     """Images a second by batch and by crop."""
     figure, panels = plt.subplots(1, 2, figsize=(8, 3), layout="constrained")
-    for axes, key, label in zip(panels, ("batch", "size"), ("pictures a batch", "pixels a side"), strict=True):
+    for axes, key, label in zip(panels, ("batch", "size"), ("images a batch", "pixels a side"), strict=True):
         points = found[f"step_by_{key}"]
         axes.plot([int(n) for n in points], [one["images_per_second"] for one in points.values()], marker="o")
         axes.set(xlabel=label, ylabel="images a second", ylim=(0, None))

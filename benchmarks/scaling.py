@@ -1,4 +1,4 @@
-"""How does cost grow with the batch, the crop, the pictures of a validation and the threads?"""
+"""How does cost grow with the batch, the crop, the images of a validation and the threads?"""
 
 import argparse
 import os

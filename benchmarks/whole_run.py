@@ -1,6 +1,6 @@
 """How long is a whole training, data, updates, validation and logging? Ours against a classic loop, in turns.
 
-Both train the same network on the same pictures for as many updates, with the same rates; each round has a seed of its
+Both train the same network on the same images for as many updates, with the same rates; each round has a seed of its
 own. Preparing our packed cache is measured apart: it happens once for all runs.
 """
 

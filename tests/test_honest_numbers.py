@@ -28,7 +28,7 @@ CPU = torch.device("cpu")
 
 @pytest.fixture
 def scored(monkeypatch: pytest.MonkeyPatch) -> list[int]:
-    """The number of every picture that was scored."""
+    """The number of every image that was scored."""
     seen: list[int] = []
     original = ScoringBatches.__iter__
 
@@ -45,10 +45,10 @@ def scored(monkeypatch: pytest.MonkeyPatch) -> list[int]:
 def test_every_picture_of_a_split_is_scored_once(
     folder: Path, scored: list[int], batch_size: int, observed: Callable[..., None]
 ) -> None:
-    """Three pictures: a last batch that is partial, full, and the only one."""
+    """Three images: a last batch that is partial, full, and the only one."""
     evaluate(folder, "split=val", f"batch_size={batch_size}", "rerun=true")
     assert Counter(scored) == {0: 1, 1: 1, 2: 1}
-    observed("every picture of a split is scored exactly once", pictures=len(scored))
+    observed("every image of a split is scored exactly once", pictures=len(scored))
 
 
 def test_scores_are_the_same_twice_and_in_batches_of_1_or_16(folder: Path, observed: Callable[..., None]) -> None:

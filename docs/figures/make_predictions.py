@@ -1,4 +1,4 @@
-"""Draws predictions.png beside this file: what the default training sees on validation pictures it never learned from.
+"""Draws predictions.png beside this file: what the default training sees on validation images it never learned from.
 
 python docs/figures/make_predictions.py [run]        after `make train`, or for any other run
 """
@@ -21,7 +21,7 @@ ROWS = [3, 17, 21, 42, 63]
 
 
 def main() -> None:
-    """Predicts a few validation pictures with a run's best weights and saves the sheet."""
+    """Predicts a few validation images with a run's best weights and saves the sheet."""
     os.environ.setdefault(ROOT_VARIABLE, str(ROOT))
     reference = sys.argv[1] if len(sys.argv) > 1 else "streets-joint-resnet18-adam-l2"
     device = torch.device("cpu")

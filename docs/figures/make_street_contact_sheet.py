@@ -18,7 +18,7 @@ ROWS, COLUMNS, GAP = 8, 2, 6
 
 
 def triple(index: int) -> NDArray[np.uint8]:
-    """Picture, labels and depth of one validation scene, side by side."""
+    """Image, labels and depth of one validation scene, side by side."""
     scene = render_scene(0, "val", index)
     # The root of disparity tells far things apart; the sky counts as infinitely far.
     nearest = DEPTH_CODEC.nearest

@@ -87,7 +87,7 @@ class TestPlan:
 
     def test_zoomed_views_stay_within_the_picture(self):
         chosen = self.plan(zoom=(0.1, 3.0), count=4000)
-        assert chosen.zoom.min() == pytest.approx(32 / 48)  # zooming out ends where the picture does
+        assert chosen.zoom.min() == pytest.approx(32 / 48)  # zooming out ends where the image does
         for offset, whole, part in ((chosen.top, 48, 32), (chosen.left, 72, 40)):
             assert offset.min() >= 0
             assert (offset + part / chosen.zoom).max() <= whole + 1e-9
@@ -127,7 +127,7 @@ def tensors(arrays):
 
 
 def cropped(arrays, rows, chosen):
-    """One picture's arrays after another, as `crop` cuts each by itself."""
+    """One image's arrays after another, as `crop` cuts each by itself."""
     return [planes.squeeze(1) for planes in crop([array.unsqueeze(1) for array in tensors(arrays)], rows, chosen, SIZE)]
 
 
@@ -161,7 +161,7 @@ class TestCrop:
     )
     def test_a_view_beyond_its_picture_is_refused(self, row, top, left):
         arrays = pictures()  # 3 of 48 x 72
-        with pytest.raises(IndexError, match=r"views of \(32, 40\) reach beyond 3 pictures of 48 x 72"):
+        with pytest.raises(IndexError, match=r"views of \(32, 40\) reach beyond 3 images of 48 x 72"):
             cropped(arrays, [0, row], views(2, top=float(top), left=float(left)))
 
     def test_it_is_a_copy(self):

@@ -47,7 +47,7 @@ class TestOrder:
 
     def test_an_epoch_uses_every_picture_at_most_once_and_drops_the_last_partial_batch(self):
         batches = training(batch_size=3)
-        assert batches.steps_per_epoch == 2  # of 7 pictures
+        assert batches.steps_per_epoch == 2  # of 7 images
         orders = [tuple(batches[2 * epoch].ids + batches[2 * epoch + 1].ids) for epoch in range(20)]
         assert all(len(set(order)) == 6 for order in orders)
         assert len(set(orders)) == 20

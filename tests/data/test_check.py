@@ -149,7 +149,7 @@ def test_damaged_packs_are_found(root: Path, tmp_path: Path, capsys: pytest.Capt
     assert check(root) == 0
     capsys.readouterr()
     assert check(root, "verify=true") == 1
-    found = f"damaged: {split.folder}/rgb.npy is damaged within the pictures 0 to 2; the next run that reads them"
+    found = f"damaged: {split.folder}/rgb.npy is damaged within the images 0 to 2; the next run that reads them"
     assert found in capsys.readouterr().out
     assert split.folder.exists()
     with pytest.raises(UserError, match="The pack was removed"):

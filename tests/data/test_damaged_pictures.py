@@ -1,4 +1,4 @@
-"""Picture files of every kind of damage: read as they are, or refused by name; never a trace, never the memory."""
+"""Image files of every kind of damage: read as they are, or refused by name; never a trace, never the memory."""
 
 import io
 import os
@@ -80,7 +80,7 @@ def test_damaged_files_of_a_data_set_are_read_or_refused_by_name(
     assert tried(READERS[kind], path, whole)
     refused = sum(not tried(READERS[kind], path, damaged(whole, chance)) for _ in range(count))
     assert refused > count / 10
-    observed("damaged picture files are read or refused by name", tried=count, refused=refused)
+    observed("damaged image files are read or refused by name", tried=count, refused=refused)
 
 
 @pytest.mark.parametrize("format", ["JPEG", "PNG", "WEBP", "BMP", "TIFF", "GIF", "PPM"])
@@ -94,7 +94,7 @@ def test_damaged_photos_are_read_or_refused_by_name(
     path = tmp_path / f"photo.{format.lower()}"
     assert tried(read_photo, path, whole)
     refused = sum(not tried(read_photo, path, damaged(whole, chance)) for _ in range(count))
-    observed("damaged picture files are read or refused by name", tried=count, refused=refused)
+    observed("damaged image files are read or refused by name", tried=count, refused=refused)
 
 
 @pytest.mark.parametrize("kind", READERS)

@@ -171,7 +171,7 @@ def test_a_flipped_byte_is_found(root: Path, cache: Path, monkeypatch: pytest.Mo
     monkeypatch.setattr(packed, "_BLOCK_BYTES", 2 * 32 * 64 * 3)
     split = pack(root, cache)
     flip(split.folder / "depth.npy", -1)
-    with pytest.raises(UserError, match=r"depth\.npy is damaged within the pictures 4 to 4; the next run that reads"):
+    with pytest.raises(UserError, match=r"depth\.npy is damaged within the images 4 to 4; the next run that reads"):
         verify(split.folder)
 
 
@@ -188,7 +188,7 @@ def test_a_pack_with_a_flipped_byte_is_refused_before_it_is_read_and_built_again
     with pytest.raises(UserError) as error:
         split.check([1, 2, 4])
     assert str(error.value) == (
-        f"{first.folder}/depth.npy is damaged within the pictures 4 to 4. "
+        f"{first.folder}/depth.npy is damaged within the images 4 to 4. "
         "The pack was removed; the same command builds it again"
     )
     assert folders(cache) == [val.folder.name]
@@ -207,7 +207,7 @@ def test_a_pack_with_a_flipped_byte_is_refused_before_it_is_read_and_built_again
 def test_a_damaged_pack_is_refused_by_every_run_that_maps_it_and_built_again_once(root: Path, cache: Path) -> None:
     first, second = pack(root, cache), pack(root, cache)
     flip(first.folder / "rgb.npy", -1)
-    with pytest.raises(UserError, match=r"rgb\.npy is damaged within the pictures 0 to 4\. The pack was removed"):
+    with pytest.raises(UserError, match=r"rgb\.npy is damaged within the images 0 to 4\. The pack was removed"):
         first.check([4])
     third = pack(root, cache)
     for damaged in (second, first):
@@ -242,7 +242,7 @@ def test_whichever_bit_of_a_pack_flips_nothing_but_what_was_packed_is_read(
             split.check(range(5))
         except UserError as error:
             refused += 1
-            assert re.search(r"\.npy is damaged within the pictures \d to \d\. The pack was removed", str(error))
+            assert re.search(r"\.npy is damaged within the images \d to \d\. The pack was removed", str(error))
             assert folders(cache) == []
             split = pack(root, cache)
             split.check(range(5))
@@ -378,7 +378,7 @@ print(decoded)
 
 
 def start(root: Path, cache: Path, pause: float) -> subprocess.Popen[str]:
-    """A process that packs the training split, sleeping `pause` seconds before each picture."""
+    """A process that packs the training split, sleeping `pause` seconds before each image."""
     command = [sys.executable, "-c", CHILD, str(root), str(cache), str(pause)]
     return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
 

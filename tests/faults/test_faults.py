@@ -201,7 +201,7 @@ def test_flipped_bytes_in_the_packed_cache_are_refused_and_change_nothing(
     damaged = {path.parent for path in arrays}
     assert (len(damaged), len(arrays)) == (2, 6)
     for _ in range(2):
-        named = (".npy is damaged within the pictures", "The pack was removed; the same command builds it again")
+        named = (".npy is damaged within the images", "The pack was removed; the same command builds it again")
         done = train(folder)
         assert_message(done, *named)
         (removed,) = [pack for pack in damaged if f"{pack}/" in done.stderr]

@@ -24,7 +24,7 @@ from mtl_seg_depth.runs.run import run
 CPU = torch.device("cpu")
 FULL = ("model.aspp=true", "model.skip=true", "dilation=os16")
 NETWORKS = {
-    "baseline": (),  # output stride 32: of a picture of 32 x 32 one pixel is left
+    "baseline": (),  # output stride 32: of an image of 32 x 32 one pixel is left
     "joint": (*FULL, "depth_norm=log"),
     "branched": ("model=branched", *FULL),
     "distilled_se": (
@@ -41,7 +41,7 @@ Export = Callable[..., tuple[Path, str]]
 
 @contextlib.contextmanager
 def one_thread() -> Iterator[None]:
-    """Tiny pictures gain nothing from more threads, which get in each other's way on a busy machine."""
+    """Tiny images gain nothing from more threads, which get in each other's way on a busy machine."""
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
     yield
@@ -123,7 +123,7 @@ def truth(trained: Trained, rgb: Tensor) -> dict[str, Tensor]:
 def assert_same(got: Mapping[str, Any], expected: dict[str, Tensor], step: float = 0.0) -> None:
     assert got.keys() == expected.keys() - ({"probabilities"} - got.keys())
     for name, values in got.items():
-        if expected[name][0].numel() > 64**2:  # of smaller pictures the network sees a few pixels
+        if expected[name][0].numel() > 64**2:  # of smaller images the network sees a few pixels
             assert len(expected[name].unique()) > 1, f"a constant {name} agrees with anything"
         assert values.shape == expected[name].shape
         if name == "semseg":

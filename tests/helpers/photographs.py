@@ -1,4 +1,4 @@
-"""Pictures on disk, for tests of what people bring along."""
+"""Images on disk, for tests of what people bring along."""
 
 from pathlib import Path
 from typing import Any

@@ -172,7 +172,7 @@ def report_rows(table: str, shift: float = 0.0, seeds: int = 1) -> list[Row]:
 
 
 def write_panel(path: Path, seed: int, rows: int = 4, height: int = 128) -> None:
-    """A panel as a training draws it; equal seeds share their pictures."""
+    """A panel as a training draws it; equal seeds share their images."""
     path.parent.mkdir(parents=True, exist_ok=True)
     shared, own = np.random.default_rng(0), np.random.default_rng(seed)
     found = []

@@ -17,9 +17,9 @@ COUNTS: Mapping[str, int] = {"train": 3, "val": 2, "test": 2}
 def write_tiny_miniscapes(
     root: Path, counts: Mapping[str, int] = COUNTS, height: int = 32, width: int = 64, seed: int = 0
 ) -> Path:
-    """Write a data set of blocky random pictures under `root`, and return `root`.
+    """Write a data set of blocky random images under `root`, and return `root`.
 
-    Every picture has ignored labels and invalid depth; pictures with one seed are the same wherever they lie.
+    Every image has ignored labels and invalid depth; images with one seed are the same wherever they lie.
     """
     generator = np.random.default_rng(seed)
     for split, count in counts.items():

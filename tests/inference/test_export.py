@@ -70,13 +70,13 @@ def test_onnx_says_what_the_network_says_at_any_size(
 
 LOADED_ELSEWHERE = """
 import sys, torch
-pictures = torch.load("pictures", weights_only=True)
+images = torch.load("images", weights_only=True)
 for number, path in enumerate(sys.argv[1:]):
     network = torch.export.load(path).module()
     torch.save([network(rgb) for rgb in pictures], f"answers{number}")
     try:
         network(torch.zeros(1, 3, 31, 64))
-        raise SystemExit("a picture of 31 pixels was taken")
+        raise SystemExit("an image of 31 pixels was taken")
     except AssertionError:
         pass
 assert not any(name.startswith(("mtl_seg_depth", "torchvision", "onnx", "mlflow")) for name in sys.modules)

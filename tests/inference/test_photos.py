@@ -1,4 +1,4 @@
-"""Which files a command means, and how one picture is read."""
+"""Which files a command means, and how one image is read."""
 
 from pathlib import Path
 

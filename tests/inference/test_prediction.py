@@ -1,4 +1,4 @@
-"""Predicting people's own pictures: which files, in what shape they come, and what is written."""
+"""Predicting people's own images: which files, in what shape they come, and what is written."""
 
 import json
 import subprocess
@@ -76,11 +76,11 @@ def test_predictions_are_the_same_every_time_and_follow_the_views(
 
 
 def test_damaged_files_are_reported_and_the_others_done(trained_folder: Path, photos: Path, tmp_path: Path) -> None:
-    (photos / "a broken.jpg").write_bytes(b"this is no picture")
+    (photos / "a broken.jpg").write_bytes(b"this is no image")
     whole = save(photos / "cut.jpg", picture(64, 64)).read_bytes()
     (photos / "cut.jpg").write_bytes(whole[: len(whole) // 2])
     (photos / "empty.png").touch()
-    (photos / "notes.txt").write_text("no picture, and not taken for one")
+    (photos / "notes.txt").write_text("no image, and not taken for one")
     summary = predict(trained_folder, input=str(photos), output=str(tmp_path / "out"))
     assert summary.done == 2
     assert [error.path.name for error in summary.failed] == ["a broken.jpg", "cut.jpg", "empty.png"]
@@ -103,7 +103,7 @@ def test_any_size_is_predicted_and_keeps_it(size: tuple[int, int]) -> None:
         assert seen == [size]
         rgb = picture(*size)
         np.testing.assert_allclose(result["depth"], rgb[..., 1] / 255 * 100 + 4, rtol=1e-5)
-    name = "a name that is far too long for a picture as narrow as this"
+    name = "a name that is far too long for an image as narrow as this"
     sheet = prediction_sheet(picture(*size), result, tasks(), name)
     assert min(sheet.size) > 50
 
@@ -154,14 +154,14 @@ def test_an_output_folder_among_the_pictures_is_not_predicted_again(trained_fold
     for _ in range(2):
         assert predict(trained_folder, "write=[labels]", input=str(photos), output=str(out)).done == 2
     assert len(list(out.rglob("*.png"))) == 2
-    with pytest.raises(UserError, match="is the folder of the pictures; give another"):
+    with pytest.raises(UserError, match="is the folder of the images; give another"):
         predict(trained_folder, input=str(photos), output=str(photos))
 
 
 def test_a_picture_is_never_overwritten(trained_folder: Path, tmp_path: Path) -> None:
     first = save(tmp_path / "a.png", picture(33, 33))
     other = save(tmp_path / "a_labels.png", picture(34, 34))
-    with pytest.raises(UserError, match=r"a_labels\.png is one of the pictures, and would be overwritten"):
+    with pytest.raises(UserError, match=r"a_labels\.png is one of the images, and would be overwritten"):
         predict(trained_folder, input=[str(first), str(other)], output=str(tmp_path))
     with Image.open(other) as image:
         assert image.size == (34, 34)
@@ -170,12 +170,12 @@ def test_a_picture_is_never_overwritten(trained_folder: Path, tmp_path: Path) ->
 @pytest.mark.parametrize(
     ("given", "message"),
     [
-        (None, "input=<a picture, a folder, or a pattern"),
+        (None, "input=<an image, a folder, or a pattern"),
         ("{}/nothing", r"there is no such file or folder; did you mean nothing_here\?"),
-        ("{}/nothing_here", r"no picture there \(\.bmp, "),
-        ("{}/*.jpeg", "no picture there"),
+        ("{}/nothing_here", r"no image there \(\.bmp, "),
+        ("{}/*.jpeg", "no image there"),
         ("{}/*/../*.png", "after the first wildcard a pattern cannot go up again"),
-        (["{}/x/a.png", "{}/y/a.png"], "several pictures are called a.png"),
+        (["{}/x/a.png", "{}/y/a.png"], "several images are called a.png"),
     ],
 )
 def test_a_mistake_in_the_input_is_a_message(
@@ -227,13 +227,13 @@ def test_lists_and_what_is_quoted_already_stay_as_they_are() -> None:
 
 
 def test_from_the_command_line_damage_makes_the_exit_code_1(trained_folder: Path, photos: Path, tmp_path: Path) -> None:
-    (photos / "broken.png").write_bytes(b"no picture")
+    (photos / "broken.png").write_bytes(b"no image")
     arguments = ["run=first", "device=cpu", f"paths.outputs={trained_folder}/outputs", f"input={photos}/*"]
     arguments += [f"output={tmp_path}/où (1)", "write=[sheet]"]
     done = subprocess.run(
         [sys.executable, str(ROOT / "predict.py"), *arguments], capture_output=True, text=True, check=False
     )
     assert done.returncode == 1, done.stderr
-    assert "1 pictures predicted" in done.stdout
-    assert f"failed: {photos}/broken.png: is no picture that can be read" in done.stdout
+    assert "1 images predicted" in done.stdout
+    assert f"failed: {photos}/broken.png: is no image that can be read" in done.stdout
     assert [path.name for path in (tmp_path / "où (1)").iterdir()] == ["b_sheet.png"]

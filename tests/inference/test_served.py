@@ -49,7 +49,7 @@ def served(runs: Make, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def encode(rgb: Tensor, format: str = "PNG", **options: Any) -> str:
-    """The picture [1, 3, H, W] as a base64 encoded file."""
+    """The image [1, 3, H, W] as a base64 encoded file."""
     file = io.BytesIO()
     pixels = (rgb[0] * 255).round().to(torch.uint8).permute(1, 2, 0).numpy()
     Image.fromarray(pixels).save(file, format, **options)
@@ -159,5 +159,5 @@ def test_mlflow_serves_it(server: str, runs: Make) -> None:
     rows = post(encode(rgb))
     assert_same(mlflow_model.decode_answer(rows), truth(load(runs("joint")), rgb), step=rows[0]["depth_scale"])
     with pytest.raises(urllib.error.HTTPError) as refused:
-        post("no picture")
+        post("no image")
     assert refused.value.code == 400

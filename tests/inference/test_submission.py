@@ -52,7 +52,7 @@ def test_an_unlabelled_split_can_be_predicted_and_not_scored(folder: Path, tmp_p
     root = tmp_path / "unlabelled"
     shutil.copytree(folder / "data" / "test" / "rgb", root / "test" / "rgb")
     places = ["split=test", f"data.root={root}", f"data.cache={tmp_path}/packed"]
-    with pytest.raises(UserError, match=r"the test pictures have no labels to score against; submission=<file\.zip>"):
+    with pytest.raises(UserError, match=r"the test images have no labels to score against; submission=<file\.zip>"):
         evaluate(folder, *places)
     assert evaluation.evaluate(settings_of(folder, *places, f"submission={tmp_path}/out.zip"), quiet()) is None
     assert zipfile.ZipFile(tmp_path / "out.zip").testzip() is None

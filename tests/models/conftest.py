@@ -8,7 +8,7 @@ import torch
 
 @pytest.fixture(autouse=True)
 def one_thread() -> Iterator[None]:
-    """These pictures are tiny: more threads cost more than they bring, above all where others want the cores too."""
+    """These images are tiny: more threads cost more than they bring, above all where others want the cores too."""
     before = torch.get_num_threads()
     torch.set_num_threads(1)
     yield

@@ -165,7 +165,7 @@ def test_street_scenes_are_never_the_reports_data(store: Store) -> None:
     assert not compared.is_comparable
     found = compared.circumstances[0][1]
     assert found.data == (
-        "embedded street scenes (64 training pictures of 256 x 128), not Miniscapes, crops of 128 x 128"
+        "embedded street scenes (64 training images of 256 x 128), not Miniscapes, crops of 128 x 128"
     )
     assert (found.encoder, found.steps, found.precision, found.device) == ("resnet34", 128, "fp32", "NVIDIA Test GPU")
 
@@ -187,7 +187,7 @@ def test_data_sets_that_nobody_knows_are_not_miniscapes(store: Store) -> None:
     write(folder / "run.json", {"name": "a", "params": {"data": "mine", "schedule.batch_size": "4"}})
     found = comparison(store, "dilation").circumstances[0][1]
     assert not found.is_miniscapes
-    assert found.data.startswith("the data set mine of about 64 training pictures, not the report's")
+    assert found.data.startswith("the data set mine of about 64 training images, not the report's")
 
 
 def test_one_row_of_other_data_makes_a_table_incomparable(store: Store) -> None:

@@ -151,7 +151,7 @@ def test_panels_before_and_after_stand_one_above_the_other(store: Store) -> None
     folders = sorted(store.outputs.glob("run-*"))
     before, after = (folder / "artifacts" / "panels" / "step_000128.png" for folder in folders)
     write_panel(before, seed=1)
-    assert drawings(store)[10].missing == "Not drawn: F, F, T has no panel of validation pictures yet."
+    assert drawings(store)[10].missing == "Not drawn: F, F, T has no panel of validation images yet."
     write_panel(after, seed=2, rows=2)
     drawing = drawings(store)[10]
     assert "Above: before (F, F, F); below: after (F, F, T)." in drawing.caption
@@ -171,7 +171,7 @@ def test_a_panel_that_cannot_be_read_is_told_and_a_large_one_made_smaller(store:
     image = drawings(store)[10].image
     assert image is not None
     assert picture_size(image)[1] <= 2 * 1200 + 16
-    paths[0].write_text("no picture")
+    paths[0].write_text("no image")
     assert "a panel cannot be read" in (drawings(store)[10].missing or "")
 
 

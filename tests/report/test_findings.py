@@ -7,10 +7,10 @@ import pytest
 from helpers.report_store import TABLES, Row, Store, report_rows
 
 from mtl_seg_depth.report.comparison import compare
-from mtl_seg_depth.report.findings import FINDINGS, Finding, Judgement, Step, Verdict, judge, summary
+from mtl_seg_depth.report.findings import FINDINGS, Finding, Judgement, Lead, Verdict, judge, summary
 from mtl_seg_depth.report.store import read_studies
 
-HELPS = Finding("dilation", "it helps", (Step(1, 0),))
+HELPS = Finding("dilation", "it helps", (Lead(1, 0),))
 
 
 def judged(tmp_path: Path, rows: Sequence[Row], finding: Finding = HELPS) -> Judgement:
@@ -74,18 +74,18 @@ def test_a_row_that_diverged_with_every_seed_is_worse_than_any_score(tmp_path: P
 
 
 def test_one_step_that_fails_decides_and_one_that_is_missing_leaves_it_open(tmp_path: Path) -> None:
-    best = Finding("loss", "berHu is best", (Step(2, 0), Step(2, 1)))
+    best = Finding("loss", "berHu is best", (Lead(2, 0), Lead(2, 1)))
     good, bad, better = [(60, 30), (61, 30)], [(50, 30), (51, 30)], [(70, 30), (71, 30)]
     assert judged(tmp_path, [Row(good), Row(bad), Row(better)], best).verdict is Verdict.HELD
     failed = judged(tmp_path, [Row(good), Row(), Row(bad)], best)
     assert failed.verdict is Verdict.FAILED
-    assert failed.decisive == Step(2, 0)
+    assert failed.decisive == Lead(2, 0)
     assert failed.our_gap == pytest.approx(-10)
     assert judged(tmp_path, [Row(good), Row(), Row(better)], best).verdict is Verdict.NOT_RUN
 
 
 def test_less_is_better_for_depth(tmp_path: Path) -> None:
-    finding = Finding("dilation", "depth", (Step(1, 0, "depth"),))
+    finding = Finding("dilation", "depth", (Lead(1, 0, "depth"),))
     assert judged(tmp_path, [Row([(60, 30)]), Row([(60, 20)])], finding).our_gap == 10
     assert judged(tmp_path, [Row([(60, 20)]), Row([(60, 30)])], finding).verdict is Verdict.OTHER_WAY
 

@@ -149,7 +149,7 @@ def test_the_embedded_data_give_places_and_a_banner_and_no_differences(tmp_path:
     found = section(document, "loss")
     assert found.data == "not Miniscapes"
     for table in found.tables:
-        assert "embedded street scenes (64 training pictures of 256 x 128), not Miniscapes" in table.caption
+        assert "embedded street scenes (64 training images of 256 x 128), not Miniscapes" in table.caption
     caption = found.tables[0].caption
     assert "encoder resnet18 (report: resnet50)" in caption
     assert "initial weights none (report: imagenet)" in caption
@@ -395,7 +395,7 @@ def test_real_runs_from_the_command_line(folder: Path, command: Commands) -> Non
     for run, result in zip(runs, results, strict=True):
         assert f"{run['scores']['depth']:.2f} (1)" in text
         assert f"{100 * result['cost']['peak_memory_share']:.1f} %" in text
-    assert "data laid out like Miniscapes of about 4 training pictures, not the report&#39;s, crops of 32 x 32" in text
+    assert "data laid out like Miniscapes of about 4 training images, not the report&#39;s, crops of 32 x 32" in text
     assert "encoder resnet18 (report: resnet34)" in text
     assert "on CPU" in text
     assert 'src="data:image/jpeg;base64,' in text  # the panels that the two trainings drew
@@ -420,7 +420,7 @@ def test_a_real_sweep_fills_its_table(tmp_path: Path, command: Commands) -> None
         assert cells["learning rate"] == in_words(float(row["params"]["lr.value"]))
         assert cells["ours SI-log ↓"].strip("*") == f"{row['runs'][0]['scores']['depth']:.2f} (1)"
     caption = section(document, "adam_lr").tables[0].caption
-    assert "data laid out like Miniscapes of about 8 training pictures, not the report's, crops of 32 x 32" in caption
+    assert "data laid out like Miniscapes of about 8 training images, not the report's, crops of 32 x 32" in caption
     assert "encoder resnet18 (report: resnet34); initial weights none; steps 2 (report: 80 000)" in caption
     assert f"{tmp_path}" not in caption
     assert section(document, "adam_lr").command is None

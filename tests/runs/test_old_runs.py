@@ -3,7 +3,7 @@
 tests/fixtures/old_runs/ was written by that code itself, with two things around it: every parameter began as 0.01, and
 with SGD at a rate of 1e-30 none moved, so that 45 MB of weights compress to 15 kB. Its files:
 
-    data/                four training and two validation pictures
+    data/                four training and two validation images
     outputs/...76d1...   a finished run, `name=old`, with an evaluation of its validation split
     outputs/...c3f0...   `name=stopped seed=1`, stopped after step 3 of 4
     outputs/sweeps/      the account of a sweep with two seeds and an evaluation of the test split

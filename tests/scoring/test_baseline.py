@@ -34,7 +34,7 @@ def test_only_the_tasks_asked_for_are_predicted():
 def test_large_splits_are_sampled_evenly():
     count = 2 * SAMPLE + 1
     depth = np.ones((count, 1, 1), np.uint8)
-    depth[::3] = 255  # every third picture is counted
+    depth[::3] = 255  # every third image is counted
     split = split_of(np.zeros((count, 1, 1, 3), np.uint8), depth * 0, depth)
     assert Constant(split, tasks("depth")).values["depth"] == 4
 

@@ -28,7 +28,7 @@ NORM = MinMax(STATISTICS)
 
 
 class Fake(torch.nn.Module):
-    """A network that answers what a function of the picture says, metres and logits."""
+    """A network that answers what a function of the image says, metres and logits."""
 
     tasks: tuple[str, ...] = ("semseg", "depth")
 

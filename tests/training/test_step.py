@@ -56,7 +56,7 @@ class WeightedSum:
 
 
 def batch(depth):
-    """One picture of ones with these depths, normalised."""
+    """One image of ones with these depths, normalised."""
     depth = NORM.decode(torch.tensor([[depth]]))
     labels = torch.zeros(depth.shape, dtype=torch.int64)
     return Batch(torch.ones(1, 3, 1, depth.shape[2]), {"semseg": labels, "depth": depth}, [0])

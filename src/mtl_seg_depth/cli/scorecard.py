@@ -33,7 +33,7 @@ def show_evaluation(console: Console, result: Evaluation) -> None:
     scores = result.scores
     console.print(
         f"[bold]{escape(result.name)}[/] ({result.fingerprint}), step {result.step}, "
-        f"on {result.pictures} pictures of {result.split}; views: {result.tta_name}; {result.precision}",
+        f"on {result.pictures} images of {result.split}; views: {result.tta_name}; {result.precision}",
         highlight=False,
         soft_wrap=True,
     )

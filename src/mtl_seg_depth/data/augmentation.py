@@ -1,4 +1,4 @@
-"""Random views of pictures, in batches on the device, with depth that stays true to what the view shows."""
+"""Random views of images, in batches on the device, with depth that stays true to what the view shows."""
 
 import functools
 import math
@@ -19,10 +19,10 @@ def _column(number: int) -> property:
 
 @dataclass(frozen=True)
 class Views:
-    """How each of N pictures is looked at. One table, so that an epoch of them crosses to a device in one copy.
+    """How each of N images is looked at. One table, so that an epoch of them crosses to a device in one copy.
 
     Attributes:
-        table: float64 [N, 8], a row a picture; its columns are attributes too.
+        table: float64 [N, 8], a row an image; its columns are attributes too.
         top, left: where the view begins, in source pixels.
         flip: 1 for a mirror image.
         zoom, tilt: factor, and radians.
@@ -49,7 +49,7 @@ class Views:
         return Views(torch.stack([column.double() for column in columns], dim=1))
 
     def __getitem__(self, rows: slice) -> "Views":
-        """The views of some of the pictures."""
+        """The views of some of the images."""
         return Views(self.table[rows])
 
     def to(self, device: torch.device) -> "Views":
@@ -61,13 +61,13 @@ class Augmentation:
     """A random crop, and on request flip, zoom, tilt and colour jitter.
 
     Zooming by s shows what a camera s times nearer would see, so metric depth is divided by s; a depth that leaves
-    the valid range by that becomes invalid. Tilt turns the picture about its axis and leaves planar depth as it is.
+    the valid range by that becomes invalid. Tilt turns the image about its axis and leaves planar depth as it is.
     Labels and depth are taken from the nearest pixel: nothing bleeds across an edge. What a tilted view shows beyond
-    the picture's border is ignored, and has no depth.
+    the image's border is ignored, and has no depth.
 
     Args:
         flip: probability of a left-right mirror image.
-        zoom: lowest and highest zoom, drawn evenly on a log scale. Zooming out ends where the picture does.
+        zoom: lowest and highest zoom, drawn evenly on a log scale. Zooming out ends where the image does.
         tilt: largest turn to either side, in degrees.
         brightness, contrast, saturation: largest change of each as a share, 0.2 for a factor of 0.8 to 1.2.
         rescale_depth: divide depth by the zoom. False repeats an error of the template that the report started from.
@@ -100,7 +100,7 @@ class Augmentation:
 
     @property
     def resamples(self) -> bool:
-        """Whether views are resampled; otherwise they are slices of the picture, perhaps mirrored."""
+        """Whether views are resampled; otherwise they are slices of the image, perhaps mirrored."""
         return self.zoom != (1.0, 1.0) or self.tilt > 0
 
     @property
@@ -109,7 +109,7 @@ class Augmentation:
         return any(self.colour.values())
 
     def plan(self, count: int, picture: Size, crop: Size, seed: Sequence[int]) -> Views:
-        """Views for `count` pictures, a pure function of the arguments; each choice has random numbers of its own."""
+        """Views for `count` images, a pure function of the arguments; each choice has random numbers of its own."""
 
         def draw(name: str, low: float, high: float) -> Tensor:
             return low + (high - low) * torch.rand(count, generator=generator(*seed, name), dtype=torch.float64)
@@ -136,7 +136,7 @@ class Augmentation:
 def crop(planes: Sequence[Tensor], rows: Iterable[int], views: Views, size: Size) -> list[Tensor]:
     """What unzoomed views show of every [N, P, H, W, ...] on the host: [len(rows), P, *size, ...], copied.
 
-    Raises IndexError for a view that reaches beyond its picture.
+    Raises IndexError for a view that reaches beyond its image.
     """
     corners = [
         (row, int(top), int(left), flip > 0)
@@ -145,14 +145,14 @@ def crop(planes: Sequence[Tensor], rows: Iterable[int], views: Views, size: Size
     count, _, height, width = planes[0].shape[:4]
     for row, top, left, _ in corners:
         if not (0 <= row < count and 0 <= top <= height - size[0] and 0 <= left <= width - size[1]):
-            raise IndexError(f"views of {size} reach beyond {count} pictures of {height} x {width}")
+            raise IndexError(f"views of {size} reach beyond {count} images of {height} x {width}")
 
     def shown(array: Tensor) -> Iterator[Tensor]:
         shape = (array.shape[1], *size, *array.shape[4:])
         by_row, *strides = array.stride()
         origin = array.storage_offset()
         for row, top, left, flip in corners:
-            # In half the time of slicing by three indices, which shows where pictures are small.
+            # In half the time of slicing by three indices, which shows where images are small.
             part = array.as_strided(shape, strides, origin + row * by_row + top * strides[1] + left * strides[2])
             yield part.flip(2) if flip else part
 
@@ -209,7 +209,7 @@ def _source_positions(views: Views, size: Size, device: torch.device) -> tuple[T
 def jitter(rgb: Tensor, views: Views) -> Tensor:
     """Change brightness, then contrast, then saturation of rgb [B, 3, H, W] in 0..1, each by its view's factor.
 
-    Contrast moves colours away from the picture's mean luma (ITU-R BT.601), saturation away from each pixel's.
+    Contrast moves colours away from the image's mean luma (ITU-R BT.601), saturation away from each pixel's.
     """
     weights = _luma_weights(rgb.device)
 

@@ -72,7 +72,7 @@ def scan_split(
 ) -> tuple[SplitFiles, list[DamagedFileError]]:
     """The complete images of one split in this layout, and every file that is none or lacks its counterpart.
 
-    Raises DamagedFileError where a folder is missing; the test split may lack all of its label folders.
+    Raises DamagedFileError if a folder is missing; the test split may lack all of its label folders.
     """
     if split not in SPLITS:
         raise UserError(f"there is no split {split!r}; there are {', '.join(SPLITS)}")

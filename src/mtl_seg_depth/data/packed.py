@@ -51,7 +51,7 @@ _DISCARDED: Final = ".discarded"
 
 
 class _Index(TypedDict):
-    """What `index.json` holds: `blocks` are the SHA-256 digests of `block_pictures` pictures each, by array."""
+    """What `index.json` holds: `blocks` are the SHA-256 digests of `block_pictures` images each, by array."""
 
     root: str
     split: str
@@ -84,11 +84,11 @@ class PackedSplit:
     """What is known of the arrays on disk; None for arrays in memory."""
 
     def __len__(self) -> int:
-        """The number of pictures."""
+        """The number of images."""
         return len(self.ids)
 
     def check(self, rows: Iterable[int]) -> None:
-        """To be called before the pictures in these rows are read: see that they are what was packed.
+        """To be called before the images in these rows are read: see that they are what was packed.
 
         Reads only blocks that this object has not looked at yet. UserError for a damaged one, whose pack is removed.
         """
@@ -143,7 +143,7 @@ class Blocks:
     def describe(self, kind: str, block: int) -> str:
         """Where the damage is, in words."""
         rows, ids = self._rows(block), self._index["ids"]
-        return f"{self._folder / kind}.npy is damaged within the pictures {ids[rows.start]} to {ids[rows.stop - 1]}"
+        return f"{self._folder / kind}.npy is damaged within the images {ids[rows.start]} to {ids[rows.stop - 1]}"
 
     def _rows(self, block: int) -> range:
         step = self._index["block_pictures"]
@@ -156,7 +156,7 @@ def pack(files: SplitFiles, cache: Path, *, workers: int | None = None, progress
     `workers` threads decode, by default one for every CPU core that this process may use (Pillow decodes outside
     the interpreter's lock: threads were as fast as processes). `progress` shows a bar and the speed on stderr.
 
-    Raises UserError for a damaged file, pictures of unequal sizes, files that change meanwhile, and a cache
+    Raises UserError for a damaged file, images of unequal sizes, files that change meanwhile, and a cache
     folder that is too small or cannot be written to. Complete packs survive every failure.
     """
     digest = source_digest(files)
@@ -247,7 +247,7 @@ def _belongs_to(folder: Path, root: Path, split: str | None = None) -> bool:
 def verify(folder: Path) -> None:
     """Read a whole pack and compare it with the digests that were taken while it was built.
 
-    Raises UserError that names the first array, and the pictures in it, where bytes differ.
+    Raises UserError that names the first array, and the images in it, where bytes differ.
     """
     split = open_pack(folder)
     assert split.blocks is not None
@@ -293,7 +293,7 @@ def _build(files: SplitFiles, digest: str, folder: Path, workers: int, console: 
         if other != folder and _belongs_to(other, files.root, files.split):
             _discard(other)
     seconds, count = time.perf_counter() - started, len(files.ids)
-    console.print(f"packed {count} pictures of {files.split} in {seconds:.1f} s ({count / seconds:.0f} a second)")
+    console.print(f"packed {count} images of {files.split} in {seconds:.1f} s ({count / seconds:.0f} a second)")
 
 
 def _common_size(files: SplitFiles, workers: int, bar: Progress) -> tuple[int, int]:
@@ -317,7 +317,7 @@ def _write_arrays(
     workers: int,
     bar: Progress,
 ) -> dict[str, list[str]]:
-    """Write one array for each kind of file, synced to disk; the digests of its blocks of `step` pictures.
+    """Write one array for each kind of file, synced to disk; the digests of its blocks of `step` images.
 
     Ordinary writes fail with an error on a full disk; a write through a memory map would kill the process.
     """

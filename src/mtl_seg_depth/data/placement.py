@@ -54,7 +54,7 @@ class Pixels(Protocol):
         """What unzoomed views show, [B, *size, ...] of every array."""
 
     def whole(self, rows: Tensor | slice | list[int], size: Size) -> list[Tensor]:
-        """The top-left corners of that size of some pictures, [B, *size, ...] of every array."""
+        """The top-left corners of that size of some images, [B, *size, ...] of every array."""
 
 
 class HostPixels:

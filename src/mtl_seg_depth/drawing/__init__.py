@@ -1,1 +1,1 @@
-"""Pictures of labels, depths and predictions."""
+"""Images of labels, depths and predictions."""

@@ -1,4 +1,4 @@
-"""A trained network as other programs use it: a picture in, classes and metres out; what is said of it, and checked."""
+"""A trained network as other programs use it: an image in, classes and metres out; what is said of it, and checked."""
 
 import importlib.metadata
 import json
@@ -25,7 +25,7 @@ Two runtimes add up a convolution in different orders; a hundred times that is a
 """
 
 CHECKED_SIZES = ((1, 32, 32), (2, 65, 97), (1, 127, 61))
-"""Batch, height and width of the pictures on which a copy is compared: the smallest, and odd ones both ways."""
+"""Batch, height and width of the images on which a copy is compared: the smallest, and odd ones both ways."""
 
 
 class Deployed(nn.Module):
@@ -98,7 +98,7 @@ def as_text(description: Mapping[str, Any]) -> dict[str, str]:
 
 @dataclass(frozen=True)
 class Agreement:
-    """How far a copy was from the network, at most, over all checked pictures."""
+    """How far a copy was from the network, at most, over all checked images."""
 
     pixels: int
     labels: int | None
@@ -118,12 +118,12 @@ class Agreement:
             parts.append(f"depth differs by at most {self.metres:.2g} m")
         if self.probability is not None:
             parts.append(f"probabilities by at most {self.probability:.2g}")
-        return f"against the network, on pictures of {sizes}: {', '.join(parts)}"
+        return f"against the network, on images of {sizes}: {', '.join(parts)}"
 
 
 @torch.no_grad()
 def compare(deployed: Deployed, copy: Callable[[Tensor], Mapping[str, Tensor]], resolution: float = 0.0) -> Agreement:
-    """Compare a copy with the network it was made of, on pictures of several sizes.
+    """Compare a copy with the network it was made of, on images of several sizes.
 
     Args:
         deployed: the network, in evaluation mode on the CPU.
@@ -169,6 +169,6 @@ def _require(what: str, of: str, off: Tensor, size: tuple[int, int]) -> None:
     largest = off.max().item()
     if not largest <= TOLERANCE:  # nan is refused as well
         raise UserError(
-            f"the exported network is not the trained one: on a picture of {size[1]} x {size[0]} its {what} is off by "
+            f"the exported network is not the trained one: on an image of {size[1]} x {size[0]} its {what} is off by "
             f"{largest:.2g} {of}, more than {TOLERANCE:g}; nothing was written"
         )

@@ -159,11 +159,11 @@ def evaluate(settings: EvaluationSettings, console: Console) -> Evaluation | Non
         result = result.model_copy(update={"plain": plain and plain.scores})
     elif submission is None:
         raise UserError(
-            f"the {settings.split} pictures have no labels to score against; submission=<file.zip> writes predictions"
+            f"the {settings.split} images have no labels to score against; submission=<file.zip> writes predictions"
         )
     if submission is not None:
         write_submission(submission, predict, split, trained.tasks, settings.batch_size, device, console)
-        console.print(f"Labels and disparities of {len(split)} pictures, read back: {submission}", soft_wrap=True)
+        console.print(f"Labels and disparities of {len(split)} images, read back: {submission}", soft_wrap=True)
     return result
 
 
@@ -251,7 +251,7 @@ def _answer(question: Question, predict: Predict, batches: ScoringBatches, conso
 
 
 def _store(folder: Path, path: Path, trained: Trained, result: Evaluation, scores: Scores) -> None:
-    """Write an evaluation into its run folder; UserError where that cannot be written to."""
+    """Write an evaluation into its run folder; UserError if that cannot be written to."""
     try:
         with _locked(folder):
             path.parent.mkdir(exist_ok=True)

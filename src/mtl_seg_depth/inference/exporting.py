@@ -31,7 +31,7 @@ from mtl_seg_depth.system.errors import UserError
 from mtl_seg_depth.tracking import model as mlflow_model
 
 EXAMPLE_SIZE = (70, 100)
-"""Height and width of the picture that a network is traced with; they leave no trace in the result."""
+"""Height and width of the image that a network is traced with; they leave no trace in the result."""
 
 
 class ExportSettings(Section):
@@ -105,7 +105,7 @@ def export(settings: ExportSettings) -> Exported:
 def write_onnx(path: Path, deployed: Deployed, description: Mapping[str, Any]) -> Agreement:
     """Write an ONNX file: batch, height and width are free, the description is in `metadata_props`.
 
-    ONNX cannot say that pictures have at least 32 pixels a side: below that the answer is worth nothing.
+    ONNX cannot say that images have at least 32 pixels a side: below that the answer is worth nothing.
     """
     import onnxruntime
 
@@ -138,7 +138,7 @@ def write_onnx(path: Path, deployed: Deployed, description: Mapping[str, Any]) -
 def write_torch_export(path: Path, deployed: Deployed, description: Mapping[str, Any]) -> Agreement:
     """Write a torch.export file, which torch alone loads; the description is its extra file metadata.json.
 
-    Loaded, it refuses pictures below 32 pixels a side. Nothing in it is pickled but the example picture, which torch
+    Loaded, it refuses images below 32 pixels a side. Nothing in it is pickled but the example image, which torch
     reads as weights only; other people's files of this kind can hold code all the same.
     """
     with _tracing():
@@ -221,7 +221,7 @@ def _free_sizes() -> dict[str, dict[int, Any]]:
 def _tracing() -> Iterator[None]:
     """Tracing without its chatter, and without the assumption that no size is ever 1.
 
-    The deepest features of a picture of 32 x 32 are one pixel, and a batch may be one picture; torch's default would
+    The deepest features of an image of 32 x 32 are one pixel, and a batch may be one image; torch's default would
     make both impossible.
     """
     sizes_may_be_1 = shapes.patch(backed_size_oblivious=True)  # type: ignore[attr-defined]

@@ -1,4 +1,4 @@
-"""People's own pictures: which files a command means, what their predictions are called, and how one is read."""
+"""People's own images: which files a command means, what their predictions are called, and how one is read."""
 
 import glob
 from collections import Counter
@@ -15,31 +15,31 @@ from mtl_seg_depth.system.errors import UserError
 from mtl_seg_depth.system.wording import nearest
 
 SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".webp", ".bmp", ".tif", ".tiff", ".gif", ".ppm", ".pgm"})
-"""What counts as a picture in a folder; a file that is named itself may end in anything that Pillow reads."""
+"""What counts as an image in a folder; a file that is named itself may end in anything that Pillow reads."""
 
 _SIXTEEN_BIT = frozenset({"I", "I;16", "I;16L", "I;16B", "I;16N"})
 
 
 @dataclass(frozen=True)
 class Photo:
-    """A picture to predict; `name` is where its predictions go below the output folder, without an ending."""
+    """An image to predict; `name` is where its predictions go below the output folder, without an ending."""
 
     path: Path
     name: Path
 
 
 def find_photos(inputs: str | Sequence[str], output: Path) -> list[Photo]:
-    """The pictures that `inputs` mean: files, folders with all below them, or patterns such as `frames/*.png`.
+    """The images that `inputs` mean: files, folders with all below them, or patterns such as `frames/*.png`.
 
     Sorted by path; files in an output folder that lies inside an input folder are left out. A name keeps sub-folders
-    and stem, and the ending too where two pictures would share it. Raises UserError where nothing is found, and
-    where predictions would land among the pictures of an input folder.
+    and stem, and the ending too where two images would share it. Raises UserError if nothing is found, and
+    where predictions would land among the images of an input folder.
     """
     found: dict[Path, Path] = {}
     for given in [inputs] if isinstance(inputs, str) else inputs:
         base, files, many = _meant(given)
         if many and output.resolve() == base.resolve():
-            raise UserError(f"output={output} is the folder of the pictures; give another, or one inside it")
+            raise UserError(f"output={output} is the folder of the images; give another, or one inside it")
         inside = output.resolve().is_relative_to(base.resolve()) and many
         for path in files:
             if inside and path.resolve().is_relative_to(output.resolve()):
@@ -49,7 +49,7 @@ def find_photos(inputs: str | Sequence[str], output: Path) -> list[Photo]:
                 raise UserError(f"input={given}: after the first wildcard a pattern cannot go up again")
             found.setdefault(path, relative)
     if not found:
-        raise UserError(f"input={inputs}: no picture there ({', '.join(sorted(SUFFIXES))})")
+        raise UserError(f"input={inputs}: no image there ({', '.join(sorted(SUFFIXES))})")
     stems = Counter(relative.with_suffix("") for relative in found.values())
     photos = [
         Photo(path, relative if stems[relative.with_suffix("")] > 1 else relative.with_suffix(""))
@@ -57,7 +57,7 @@ def find_photos(inputs: str | Sequence[str], output: Path) -> list[Photo]:
     ]
     names = Counter(photo.name for photo in photos)
     if twice := [str(name) for name, count in names.items() if count > 1]:
-        raise UserError(f"input={inputs}: several pictures are called {twice[0]}; predict their folders one by one")
+        raise UserError(f"input={inputs}: several images are called {twice[0]}; predict their folders one by one")
     return photos
 
 
@@ -87,7 +87,7 @@ def _pictures(paths: Iterator[Path], base: Path) -> Iterator[Path]:
 
 
 def read_photo(path: Path) -> NDArray[np.uint8]:
-    """Red, green, blue of a picture as a person sees it, uint8 [H, W, 3].
+    """Red, green, blue of an image as a person sees it, uint8 [H, W, 3].
 
     An EXIF rotation is applied, grey is spread over the colours, 16 bits become 8, transparency is left out, and of
     several frames the first is taken. Raises DamagedFileError for a file that cannot be read or is too large.
@@ -105,7 +105,7 @@ def read_photo(path: Path) -> NDArray[np.uint8]:
                 raise DamagedFileError(path, "holds floating-point values; store it with 8 or 16 bits")
             return np.array(upright.convert("RGB"))
     except UnidentifiedImageError:
-        raise DamagedFileError(path, "is no picture that can be read") from None
+        raise DamagedFileError(path, "is no image that can be read") from None
     except DamagedFileError:
         raise
     except Exception as error:  # what Pillow and the libraries below it raise on damaged files is not to be listed

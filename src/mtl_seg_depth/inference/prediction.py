@@ -1,14 +1,14 @@
-"""Labels and depths of people's own pictures, of any size and without any truth to compare with.
+"""Labels and depths of people's own images, of any size and without any truth to compare with.
 
-For a picture `<name>` the output folder gets, as far as `write` says so:
+For an image `<name>` the output folder gets, as far as `write` says so:
 
     <name>_labels.png        train ids, 8-bit, with the colours of Cityscapes as palette
     <name>_depth.png|.npy    depth, see `DepthFormat`
     <name>_depth_colour.png  depth on a logarithmic scale, near is bright
-    <name>_overlay.png       the picture under its labels
+    <name>_overlay.png       the image under its labels
     <name>_sheet.png         all of it side by side, with a legend
 
-All have the picture's own size, the sheet aside.
+All have the image's own size, the sheet aside.
 """
 
 from collections import deque
@@ -66,8 +66,8 @@ TASK_OF = {"labels": "semseg", "overlay": "semseg", "depth": "depth", "depth_col
 class PredictionSettings(Section):
     """What `predict.py` composes.
 
-    `max_side` is the longest side, in pixels, at which the network looks at a picture. `focal_ratio` multiplies
-    depths: the focal length of the pictures in pixels, as the network looks at them, over the training camera's.
+    `max_side` is the longest side, in pixels, at which the network looks at an image. `focal_ratio` multiplies
+    depths: the focal length of the images in pixels, as the network looks at them, over the training camera's.
     """
 
     run: Reference
@@ -85,9 +85,9 @@ class PredictionSettings(Section):
 
 @dataclass(frozen=True)
 class Summary:
-    """What came of a prediction: how many pictures, those that failed with the reason, and how much depth was cut.
+    """What came of a prediction: how many images, those that failed with the reason, and how much depth was cut.
 
-    `beyond` counts the pictures with depths beyond what the 16-bit file holds.
+    `beyond` counts the images with depths beyond what the 16-bit file holds.
     """
 
     done: int
@@ -96,12 +96,12 @@ class Summary:
 
 
 def predict(settings: PredictionSettings, console: Console) -> Summary:
-    """Predict every picture that the settings mean; a file that cannot be read is reported, and the others done.
+    """Predict every image that the settings mean; a file that cannot be read is reported, and the others done.
 
     Raises UserError for a mistake in the settings, and where the output cannot be written.
     """
     if settings.input is None:
-        raise UserError("input=<a picture, a folder, or a pattern such as 'frames/*.png'>: which pictures?")
+        raise UserError("input=<an image, a folder, or a pattern such as 'frames/*.png'>: which images?")
     output = Path(settings.output).expanduser()
     device = find_device(settings.device)
     views: TestTimeAugmentation = build("tta", settings.tta)
@@ -119,7 +119,7 @@ def predict(settings: PredictionSettings, console: Console) -> Summary:
     pending: deque[Future[bool]] = deque()
     beyond = 0
     try:
-        with ThreadPoolExecutor(2) as executor:  # PNGs are compressed while the network looks at the next picture
+        with ThreadPoolExecutor(2) as executor:  # PNGs are compressed while the network looks at the next image
             shown = track(photos, "predicting", console=console, transient=True, disable=not console.is_terminal)
             for photo in shown:
                 try:
@@ -196,7 +196,7 @@ def save_depth(depth: NDArray[np.float32], path: Path, form: DepthFormat) -> boo
 
 
 def product_path(target: Path, product: str, form: DepthFormat) -> Path:
-    """Where a product of a picture goes; `target` is its name in the output folder."""
+    """Where a product of an image goes; `target` is its name in the output folder."""
     ending = ".npy" if product == "depth" and form == "npy" else ".png"
     return target.with_name(f"{target.name}_{product}{ending}")
 
@@ -209,7 +209,7 @@ def _write(
     write: Sequence[str],
     form: DepthFormat,
 ) -> bool:
-    """Write the products of one picture; whether depth was cut."""
+    """Write the products of one image; whether depth was cut."""
     target.parent.mkdir(parents=True, exist_ok=True)
     beyond = False
     for product in write:
@@ -230,10 +230,10 @@ def _write(
 
 
 def _refuse_overwriting(photos: Sequence[Photo], output: Path, form: DepthFormat) -> None:
-    """UserError where a product would take the place of an input."""
+    """UserError if a product would take the place of an input."""
     inputs = {photo.path.resolve() for photo in photos}
     for photo in photos:
         for product in (*TASK_OF, "sheet"):
             path = product_path(output / photo.name, product, form)
             if path.resolve() in inputs:
-                raise UserError(f"output={output}: {path} is one of the pictures, and would be overwritten")
+                raise UserError(f"output={output}: {path} is one of the images, and would be overwritten")

@@ -1,9 +1,9 @@
-"""Predictions of a split as a file to hand in: a zip in the Miniscapes layout, label and disparity pictures.
+"""Predictions of a split as a file to hand in: a zip in the Miniscapes layout, label and disparity images.
 
     <split>/semseg/<i>.png      train ids, 8-bit grey
     <split>/depth/<i>.png       disparity codes, 8-bit grey
 
-The pictures have the full size of the split's: the network takes any, though scoring crops to multiples of 32. Equal
+The images have the full size of the split's: the network takes any, though scoring crops to multiples of 32. Equal
 predictions give equal bytes. The file is whole or absent, and read back before it takes its name.
 """
 
@@ -48,7 +48,7 @@ def write_submission(
     device: torch.device,
     console: Console,
 ) -> None:
-    """Predict every picture of a split in full size and write the zip.
+    """Predict every image of a split in full size and write the zip.
 
     Raises UserError for a network that lacks a task, a file that cannot be written, or one that reads back otherwise.
     """
@@ -100,7 +100,7 @@ def _digest(pixels: NDArray[Any]) -> str:
 
 
 def _verify(path: Path, digests: dict[str, str]) -> None:
-    """Read a submission as its receiver will; UserError where a picture is missing or another than was predicted."""
+    """Read a submission as its receiver will; UserError if an image is missing or another than was predicted."""
     with zipfile.ZipFile(path) as archive:
         if archive.namelist() != list(digests):
             raise UserError(f"{path} holds other files than were written")

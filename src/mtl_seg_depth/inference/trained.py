@@ -34,7 +34,7 @@ def _as_written(value: Any) -> Any:
 
 
 Reference = Annotated[str | None, BeforeValidator(_as_written)]
-"""How people name a run in a command; None where they did not."""
+"""How people name a run in a command; None if they did not."""
 
 
 @dataclass(frozen=True)
@@ -64,7 +64,7 @@ def find_checkpoint(reference: str | None, outputs: Path) -> Path:
     """The best weights of a run that `reference` names.
 
     A reference is a checkpoint's path, a run folder or its name, a run's name, or the beginning of its fingerprint or
-    of its MLflow run id; of several runs of one config on the same data it is the newest. Raises UserError where none
+    of its MLflow run id; of several runs of one config on the same data it is the newest. Raises UserError if none
     fits, or more than one config, or runs on different data.
     """
     runs = dict(_runs(outputs))

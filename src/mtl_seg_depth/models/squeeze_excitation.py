@@ -1,4 +1,4 @@
-"""Squeeze-and-excitation: scale every channel by what the whole picture says of it."""
+"""Squeeze-and-excitation: scale every channel by what the whole image says of it."""
 
 from torch import Tensor, nn
 

@@ -34,7 +34,7 @@ def save(path: Path, state: dict[str, Any], previous: Path | None = None) -> Non
         state: what to keep.
         previous: where to keep the file that `path` was before.
 
-    Raises OSError where the disk is full, or gives back something else than was written.
+    Raises OSError if the disk is full, or gives back something else than was written.
     """
     with atomic.replacing(path) as temporary:
         with temporary.open("wb") as file:
@@ -64,7 +64,7 @@ def load(path: Path, device: torch.device) -> dict[str, Any]:
 
 
 def identity(path: Path) -> dict[str, Any]:
-    """Whose checkpoint it is, read without its tensors and without its checksum; empty where that cannot be read."""
+    """Whose checkpoint it is, read without its tensors and without its checksum; empty if that cannot be read."""
     try:
         state = tensors.read(path, mapped=True)
     except UserError:

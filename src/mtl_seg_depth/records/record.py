@@ -2,7 +2,7 @@
 
     run.json        who the run is: name, fingerprint, experiment, start, the sweep it began in, data, parameters, tags
     metrics.jsonl   one line per logged point: {"step": int, "time": unix ms, "metrics": {name: float}}
-    artifacts/      pictures, tables and whatever else is worth looking at
+    artifacts/      images, tables and whatever else is worth looking at
 
 Non-finite values are kept; they stand in the file as NaN, Infinity and -Infinity, as Python's json has it.
 """
@@ -172,7 +172,7 @@ def read_points(path: Path) -> Iterator[Point]:
 
 
 def parse_point(line: bytes, place: str) -> Point:
-    """One line as a point; `place` tells the reader of the UserError where a damaged line stands."""
+    """One line as a point; `place` tells the reader of the UserError if a damaged line stands."""
     try:
         return Point(**json.loads(line))
     except (ValueError, TypeError) as error:

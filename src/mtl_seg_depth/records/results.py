@@ -98,7 +98,7 @@ class RunResult(Ending):
 
     @property
     def best_weights(self) -> Path | None:
-        """The checkpoint with the best scores; None where nothing was validated."""
+        """The checkpoint with the best scores; None if nothing was validated."""
         return None if self.checkpoint is None else self.folder / "best.pt"
 
 
@@ -204,7 +204,7 @@ def read(path: Path, model: type[Model]) -> Model:
 
 
 def parse(text: str, model: type[Model], place: str) -> Model:
-    """The content of one of these files; `place` tells the reader of the UserError where it stands."""
+    """The content of one of these files; `place` tells the reader of the UserError if it stands."""
     try:
         return model.model_validate(json.loads(text))
     except ValidationError as error:

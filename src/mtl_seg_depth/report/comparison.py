@@ -66,11 +66,11 @@ def circumstances(params: Mapping[str, str], store: RunStore) -> Circumstances:
     complete = False
     if "data.width" in params:
         size = f"{params['data.width']} x {params.get('data.height', '?')}"
-        data = f"embedded street scenes ({params.get('data.train', '?')} training pictures of {size}), not Miniscapes"
+        data = f"embedded street scenes ({params.get('data.train', '?')} training images of {size}), not Miniscapes"
     else:
         pictures = _training_pictures(params, store)
         complete = kind == "miniscapes" and pictures in (None, TRAINING_PICTURES)
-        about = "" if pictures is None else f" of about {pictures} training pictures"
+        about = "" if pictures is None else f" of about {pictures} training images"
         other = "data laid out like Miniscapes" if kind == "miniscapes" else f"the data set {kind}"
         data = "Miniscapes" if complete else f"{other}{about}, not the report's"
     weights = params.get("encoder.weights", "unknown")
@@ -86,7 +86,7 @@ def circumstances(params: Mapping[str, str], store: RunStore) -> Circumstances:
 
 
 def _training_pictures(params: Mapping[str, str], store: RunStore) -> int | None:
-    """How many pictures an epoch has, to within a batch; None before anything is logged.
+    """How many images an epoch has, to within a batch; None before anything is logged.
 
     The report's number where its own number of batches fits.
     """
@@ -127,7 +127,7 @@ class Row:
         return [seed.scores[measure] for seed in self.seeds if measure in seed.scores]
 
     def mean(self, measure: str) -> float | None:
-        """Over the seeds; None where there is no score."""
+        """Over the seeds; None if there is no score."""
         values = self.values(measure)
         return statistics.fmean(values) if values else None
 
@@ -190,7 +190,7 @@ class Row:
 
     @property
     def state(self) -> str:
-        """What a reader has to know before believing the numbers; empty where they are complete."""
+        """What a reader has to know before believing the numbers; empty if they are complete."""
         if self.ours is None:
             return "not run yet"
         over = sum(bool(seed.scores) or seed.diverged for seed in self.seeds)
@@ -237,7 +237,7 @@ class Comparison:
 
     Attributes:
         table: of the report; None for a sweep of our own.
-        study: the sweep; None where it was not started.
+        study: the sweep; None if it was not started.
         rows: the report's rows beside ours, or ours alone where they do not match.
         mismatch: how many rows the report has and how many the sweep, where these are not as many.
         others: names of the sweep's studies that are not shown.
@@ -320,7 +320,7 @@ class Comparison:
         return dict(zip(self.compared, zip(report, ours, strict=True), strict=True))
 
     def tau(self) -> float | None:
-        """Kendall's tau-b between the report's order of the compared rows and ours; None where there is no order."""
+        """Kendall's tau-b between the report's order of the compared rows and ours; None if there is no order."""
         from scipy.stats import kendalltau
 
         places = list(self.places().values())

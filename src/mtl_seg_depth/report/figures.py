@@ -144,11 +144,11 @@ def device_memory(comparison: Comparison, name: str, title: str) -> Drawing:
 
 
 def before_and_after(comparison: Comparison, name: str, title: str) -> Drawing:
-    """The panels of validation pictures of the table's two rows, one above the other."""
+    """The panels of validation images of the table's two rows, one above the other."""
     before, after = comparison.rows[:2]
     image = _stacked([_panel(before), _panel(after)])
     shows = f"Above: before ({before.label}); below: after ({after.label})"
-    told = f"Validation pictures of {'; '.join(comparison.data)}. {shows}."
+    told = f"Validation images of {'; '.join(comparison.data)}. {shows}."
     return Drawing(name, title, told, image=image, suffix=".jpg")
 
 
@@ -156,11 +156,11 @@ def _panel(row: Row) -> Path:
     for seed in row.seeds:
         if (panel := seed.store.panel()) is not None:
             return panel
-    raise MissingFigureError(f"{row.label} has no panel of validation pictures yet")
+    raise MissingFigureError(f"{row.label} has no panel of validation images yet")
 
 
 def _stacked(paths: Sequence[Path]) -> bytes:
-    """Pictures one above the other as one JPEG."""
+    """Images one above the other as one JPEG."""
     from PIL import Image
 
     try:

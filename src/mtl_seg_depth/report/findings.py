@@ -16,7 +16,7 @@ from mtl_seg_depth.scoring.headline import MULTITASK, gain, margin
 
 
 @dataclass(frozen=True)
-class Step:
+class Lead:
     """Row `better` beats row `worse` (indices in the table) by `measure`."""
 
     better: int
@@ -30,16 +30,16 @@ class Finding:
 
     table: str
     statement: str
-    steps: tuple[Step, ...]
+    steps: tuple[Lead, ...]
 
 
-def _best(best: int, others: Sequence[int], measure: str = MULTITASK.key) -> tuple[Step, ...]:
-    return tuple(Step(best, other, measure) for other in others)
+def _best(best: int, others: Sequence[int], measure: str = MULTITASK.key) -> tuple[Lead, ...]:
+    return tuple(Lead(best, other, measure) for other in others)
 
 
-def _chain(*rows: int, measure: str = MULTITASK.key) -> tuple[Step, ...]:
+def _chain(*rows: int, measure: str = MULTITASK.key) -> tuple[Lead, ...]:
     """Rows from the best to the worst."""
-    return tuple(Step(better, worse, measure) for better, worse in pairwise(rows))
+    return tuple(Lead(better, worse, measure) for better, worse in pairwise(rows))
 
 
 FINDINGS = (
@@ -47,7 +47,7 @@ FINDINGS = (
     Finding("sgd_lr", "With SGD every smaller learning rate is worse than the one above it", _chain(0, 1, 2, 3, 4)),
     Finding("adam_lr", "Adam is best at a learning rate of 1e-4", _best(4, (0, 1, 2, 3, 5))),
     Finding("adam_lr", "Adam learns next to nothing at 1e-1 and above", tuple(
-        Step(better, worse) for better in (2, 3, 4, 5) for worse in (0, 1)
+        Lead(better, worse) for better in (2, 3, 4, 5) for worse in (0, 1)
     )),
     Finding("epochs_batch", "More epochs of larger batches are better at equal steps", _chain(3, 2, 1, 0)),
     Finding("task_weights", "Weights of 0.6 – 0.4 are best for both tasks together", _best(3, (0, 1, 2, 4))),
@@ -88,7 +88,7 @@ class Judgement:
 
     finding: Finding
     verdict: Verdict
-    decisive: Step
+    decisive: Lead
     """The step that decided: of those with this verdict, the one that our numbers support least."""
     report_gap: float
     """By how much its better row leads in the report, positive as it was found."""
@@ -109,7 +109,7 @@ def judge(finding: Finding, comparison: Comparison) -> Judgement:
     return Judgement(finding, order[severity], step, report_gap, None if math.isinf(gap) else gap)
 
 
-def _judge_step(step: Step, comparison: Comparison) -> tuple[Verdict, float | None]:
+def _judge_step(step: Lead, comparison: Comparison) -> tuple[Verdict, float | None]:
     """The verdict on one step, and our lead of its better row if there are numbers.
 
     A difference counts if it exceeds the spread of the difference of two single trainings, the root of the sum of
@@ -137,7 +137,7 @@ def _judge_step(step: Step, comparison: Comparison) -> tuple[Verdict, float | No
     return Verdict.HELD if gap > 0 else Verdict.FAILED, gap
 
 
-def _gains(step: Step, comparison: Comparison) -> list[list[float]]:
+def _gains(step: Lead, comparison: Comparison) -> list[list[float]]:
     """The scores of both rows, seed by seed, higher is better; their margins if both stand at the multitask floor."""
     rows = [comparison.rows[step.better], comparison.rows[step.worse]]
     if step.measure == MULTITASK.key and all(row.mean(MULTITASK.key) == 0 for row in rows):

@@ -91,7 +91,7 @@ def search_notes(study: Study) -> list[str]:
 
 
 def search_data(study: Study) -> str | None:
-    """Short for the data it searched on; None where that is not known."""
+    """Short for the data it searched on; None if that is not known."""
     found = _circumstances(study)
     return None if found is None else "Miniscapes" if found.is_miniscapes else "not Miniscapes"
 

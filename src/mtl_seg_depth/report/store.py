@@ -32,7 +32,7 @@ class Study(SweepRecord):
 
     @property
     def scored_split(self) -> str | None:
-        """The split that the best weights are scored on after training; None where validation's scores count."""
+        """The split that the best weights are scored on after training; None if validation's scores count."""
         split: str | None = self.config.get("score")
         return split
 
@@ -104,7 +104,7 @@ class RunStore:
     """A run folder as far as it is there.
 
     Attributes:
-        path: None where there is no folder yet.
+        path: None if there is no folder yet.
         card: the run's identity card, run.json; None if there is none yet, and so are the others.
         result: result.json, which a training writes when it is over.
         evaluation: the stored evaluation that the sweep names.

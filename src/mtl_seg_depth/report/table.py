@@ -41,7 +41,7 @@ class Table:
 
     @property
     def groups(self) -> list[tuple[str, int]]:
-        """Adjacent columns of one group, with how many they are; empty where no column is in a group."""
+        """Adjacent columns of one group, with how many they are; empty if no column is in a group."""
         if not any(column.group for column in self.columns):
             return []
         return [(name, len(list(columns))) for name, columns in groupby(column.group for column in self.columns)]

@@ -43,7 +43,7 @@ def resolve(settings: Settings) -> tuple[Settings, torch.device]:
 
 
 def find_device(name: str) -> torch.device:
-    """The device of a name such as `auto`, `cpu` or `cuda:1`; UserError where it is not there."""
+    """The device of a name such as `auto`, `cpu` or `cuda:1`; UserError if it is not there."""
     device = torch.device(("cuda" if torch.cuda.is_available() else "cpu") if name == "auto" else name)
     if device.type == "cuda" and (device.index or 0) >= torch.cuda.device_count():
         raise UserError(f"device={name}: this machine has {torch.cuda.device_count()} CUDA devices")

@@ -66,7 +66,7 @@ class LiveLine:
         return f"{self.headline}epoch {step // self.steps_per_epoch + 1:>2}/{self.epochs}"
 
 
-class Pictures:
+class Panels:
     """Observer that draws: a panel of fixed validation images every time, the confusion matrix of the best."""
 
     def __init__(self, record: Record, predictor: Predictor, val: ScoringBatches, count: int) -> None:

@@ -14,7 +14,7 @@ from mtl_seg_depth.system.errors import UserError
 
 
 class Pace:
-    """Seconds a trained picture takes, from the runs that are finished."""
+    """Seconds a trained image takes, from the runs that are finished."""
 
     def __init__(self, outputs: Path) -> None:
         self._seconds: dict[str, list[float]] = {}
@@ -30,7 +30,7 @@ class Pace:
                     self._seconds.setdefault(key, []).append(result.cost.seconds / pictures)
 
     def seconds(self, settings: Settings, steps: int) -> float | None:
-        """For one training: by runs of the same network, or of any; None where none is finished."""
+        """For one training: by runs of the same network, or of any; None if none is finished."""
         pictures = steps * settings.schedule.batch_size
         for key in _kinds(settings.model_dump(mode="json")):
             if known := self._seconds.get(key):

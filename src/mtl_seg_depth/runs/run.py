@@ -32,7 +32,7 @@ from mtl_seg_depth.runs.assembly import (
     training_batches,
 )
 from mtl_seg_depth.runs.contents import SPLITS
-from mtl_seg_depth.runs.observers import LiveLine, Pictures
+from mtl_seg_depth.runs.observers import LiveLine, Panels
 from mtl_seg_depth.scoring.baseline import Constant
 from mtl_seg_depth.scoring.scores import score
 from mtl_seg_depth.system import atomic, git, memory
@@ -176,8 +176,8 @@ def _train(
         headline = sweep.headline if sweep else ""
         line = LiveLine(console, parts.plan.steps, batches.steps_per_epoch, training.state.step, headline)
         stack.enter_context(line)
-        pictures = Pictures(record, parts.predictor, val, settings.tracking.panels)
-        training.observers = (line, pictures, *(sweep.observe(folder.path) if sweep else ()))
+        panels = Panels(record, parts.predictor, val, settings.tracking.panels)
+        training.observers = (line, panels, *(sweep.observe(folder.path) if sweep else ()))
         status = training.run()
         state = training.state
         result = RunResult(

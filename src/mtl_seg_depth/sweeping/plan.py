@@ -22,7 +22,7 @@ from mtl_seg_depth.sweeping.space import Space, Values, label
 from mtl_seg_depth.system.errors import UserError
 
 Compose = Callable[[Iterable[str]], Settings]
-"""From a trial's overrides to its settings; raises UserError where they do not fit together."""
+"""From a trial's overrides to its settings; raises UserError if they do not fit together."""
 
 
 @dataclass(frozen=True)
@@ -31,7 +31,7 @@ class Row:
 
     values: dict[str, Any]
     problem: str | None
-    """Why it cannot run; None where it can."""
+    """Why it cannot run; None if it can."""
     settings: Settings | None
     """With `precision` resolved; None for a row that cannot run."""
     steps: int

@@ -127,7 +127,7 @@ def _run(settings: SweeperSettings, planned: Sweep, launcher: Launcher, console:
 
 
 def _plan(settings: SweeperSettings, config: DictConfig, context: HydraContext, arguments: list[str]) -> Sweep:
-    """Everything that the sweep is to do, composed, built and checked; UserError where nothing of it can run."""
+    """Everything that the sweep is to do, composed, built and checked; UserError if nothing of it can run."""
     loader = context.config_loader
     compose = composer(config, loader.load_sweep_config)
     space = Space.parse(settings.params, settings.linked, arguments, loader.get_group_options)
@@ -216,7 +216,7 @@ def _with_study(config: DictConfig, name: str) -> DictConfig:
 
 
 def _ending(described: SweepRecord) -> Ending | None:
-    """How the sweep ended; None where other workers still run trials, the last of which closes it."""
+    """How the sweep ended; None if other workers still run trials, the last of which closes it."""
     states = {row.state for row in described.rows}
     if "running" in states:
         return None

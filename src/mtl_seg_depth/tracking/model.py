@@ -1,4 +1,4 @@
-"""MLflow models: a folder that `mlflow models serve` answers pictures from, and its place in a run."""
+"""MLflow models: a folder that `mlflow models serve` answers images from, and its place in a run."""
 
 import base64
 import io
@@ -32,7 +32,7 @@ def save_model(folder: Path, program: Path, metadata: Mapping[str, Any], example
         folder: to write to.
         program: the network as a torch.export file.
         metadata: plain values to keep with the model.
-        example: a picture, uint8 [H, W, 3], that becomes the model's input example.
+        example: an image, uint8 [H, W, 3], that becomes the model's input example.
     """
     import mlflow
     import pandas as pd
@@ -58,7 +58,7 @@ def save_model(folder: Path, program: Path, metadata: Mapping[str, Any], example
 
 
 def ask(folder: Path, pictures: NDArray[np.uint8]) -> dict[str, NDArray[Any]]:
-    """Load a saved model as a server would, and have it answer pictures, uint8 [B, H, W, 3].
+    """Load a saved model as a server would, and have it answer images, uint8 [B, H, W, 3].
 
     Returns what the network predicts, by output [B, H, W]: class ids int64, and measured values float32.
     """
@@ -72,14 +72,14 @@ def ask(folder: Path, pictures: NDArray[np.uint8]) -> dict[str, NDArray[Any]]:
 
 
 def encode(picture: NDArray[np.uint8]) -> str:
-    """A picture, uint8 [H, W, 3], as the model takes it."""
+    """An image, uint8 [H, W, 3], as the model takes it."""
     file = io.BytesIO()
     Image.fromarray(picture).save(file, "PNG")
     return base64.b64encode(file.getvalue()).decode()
 
 
 def decode_answer(rows: list[dict[str, Any]]) -> dict[str, NDArray[Any]]:
-    """What the rows of an answer mean, for pictures of one size; as `ask` returns it."""
+    """What the rows of an answer mean, for images of one size; as `ask` returns it."""
 
     def values(name: str) -> NDArray[Any]:
         return np.stack([np.array(Image.open(io.BytesIO(base64.b64decode(row[name])))) for row in rows])
@@ -94,7 +94,7 @@ def decode_answer(rows: list[dict[str, Any]]) -> dict[str, NDArray[Any]]:
 def find_run(run_folder: Path | None, tracking_uri: str | None) -> tuple[str, str]:
     """The tracking URI and the id of the MLflow run that a run folder was mirrored to.
 
-    Raises UserError where it was not, and where the password of the server is needed to reach it.
+    Raises UserError if it was not, and where the password of the server is needed to reach it.
     """
     path = run_folder / "mlflow.json" if run_folder else None
     if path is None or not path.exists():

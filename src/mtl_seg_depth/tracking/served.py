@@ -1,4 +1,4 @@
-"""The model that MLflow serves: pictures in, classes and metres out.
+"""The model that MLflow serves: images in, classes and metres out.
 
 This file travels inside every exported model and is run there (MLflow's "models from code"): it imports nothing of the
 package, so that a server needs only torch, numpy, pandas, pillow and mlflow. The network is a torch.export program.
@@ -9,7 +9,7 @@ A request's column `image` holds base64 encoded JPEG or PNG files, of any sizes.
                     bits a measured value, such as metres: value * <output>_scale
     <output>_scale  the largest value of the network's range divided by 65535
 
-for every output that the network has. A picture with an EXIF orientation is turned upright first.
+for every output that the network has. An image with an EXIF orientation is turned upright first.
 """
 
 import base64
@@ -27,12 +27,12 @@ from PIL import Image, ImageOps
 
 SMALLEST_SIDE = 32
 LARGEST_PICTURE = 2**25
-"""Pixels; a picture of this size takes several GiB of memory, and a small file can claim to be much larger."""
+"""Pixels; an image of this size takes several GiB of memory, and a small file can claim to be much larger."""
 LEVELS = 2**16 - 1
 
 
 class Served(PythonModel):
-    """Decodes pictures, asks the network, encodes its answer."""
+    """Decodes images, asks the network, encodes its answer."""
 
     def load_context(self, context: PythonModelContext) -> None:
         """Load the network; MLflow calls it once, before the first request."""
@@ -47,11 +47,11 @@ class Served(PythonModel):
         model_input: pd.DataFrame,
         params: dict[str, Any] | None = None,  # noqa: ARG002
     ) -> pd.DataFrame:
-        """One row of answers for each picture; MlflowException (HTTP 400) for what is not a picture."""
+        """One row of answers for each image; MlflowException (HTTP 400) for what is not an image."""
         return pd.DataFrame([self.answer(picture) for picture in model_input["image"]])
 
     def answer(self, picture: str) -> dict[str, Any]:
-        """The answer's row for one base64 encoded picture."""
+        """The answer's row for one base64 encoded image."""
         rgb = torch.from_numpy(np.array(decode(picture), np.float32) / 255).permute(2, 0, 1)
         with torch.inference_mode():
             prediction = self.network(rgb.unsqueeze(0).contiguous())
@@ -66,7 +66,7 @@ class Served(PythonModel):
 
 
 def decode(picture: str) -> Image.Image:
-    """The upright rgb picture in a base64 encoded file."""
+    """The upright rgb image in a base64 encoded file."""
     try:
         image = Image.open(io.BytesIO(base64.b64decode(picture, validate=True)), formats=("JPEG", "PNG"))
         width, height = image.size

@@ -48,7 +48,7 @@ def prepare_store(tracking_uri: str) -> str:
     """Create the tracking database if it is an SQLite file that is not there yet; returns the absolute URI.
 
     MLflow builds its tables on first use, and dies when several processes do so at once: this takes a lock beside
-    the file, and may be called from any number of processes. Raises UserError where no database can be.
+    the file, and may be called from any number of processes. Raises UserError if no database can be.
     """
     uri = absolute_uri(tracking_uri)
     database = sqlite_file(uri)

@@ -47,7 +47,7 @@ class CudaGraphs:
 
 
 def obstacle(device: torch.device, optimizer: optim.Optimizer, weighting: Weighting) -> str | None:
-    """Why a step of these parts cannot be captured as a CUDA graph; None where it can."""
+    """Why a step of these parts cannot be captured as a CUDA graph; None if it can."""
     if device.type != "cuda":
         return f"CUDA graphs need a CUDA device, and this is {device}"
     if not all(group.get("fused") for group in optimizer.param_groups):

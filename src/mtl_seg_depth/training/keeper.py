@@ -65,9 +65,9 @@ class Keeper:
         checkpoint.save(self.last_path, content, previous=self.previous_path)
 
     def load(self, device: torch.device) -> tuple[State, dict[str, Any]] | None:
-        """What was saved last, or before that where `last` is damaged, which is logged; None where nothing ever was.
+        """What was saved last, or before that where `last` is damaged, which is logged; None if nothing ever was.
 
-        Raises UserError where it belongs to another run or other data, and where both or the best weights are damaged.
+        Raises UserError if it belongs to another run or other data, and where both or the best weights are damaged.
         """
         saved = self._newest(device)
         if saved is None:
@@ -106,7 +106,7 @@ class Keeper:
             self._ahead = None
 
     def _newest(self, device: torch.device) -> dict[str, Any] | None:
-        """The newest checkpoint that is whole; None where there never was one."""
+        """The newest checkpoint that is whole; None if there never was one."""
         if not self.last_path.exists() and not self.previous_path.exists():
             return None
         try:
@@ -126,7 +126,7 @@ class Keeper:
         return saved
 
     def _look_at_best(self, state: State) -> None:
-        """See that the best weights that the state tells of are there; UserError where they are lost."""
+        """See that the best weights that the state tells of are there; UserError if they are lost."""
         if not self.best_path.exists() and not state.best:
             return
         try:

@@ -82,7 +82,7 @@ class GradientWeighting(Weighting):
 
         Args:
             sharing: the k tasks that reach a shared parameter.
-            shared: of each shared parameter the k tasks' gradients, None where a task does not reach it.
+            shared: of each shared parameter the k tasks' gradients, None if a task does not reach it.
         """
         gram = gram_matrix(shared)
         squares = gram.diagonal()
