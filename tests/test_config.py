@@ -184,29 +184,29 @@ def test_a_function_with_defaults_is_checked_like_a_class() -> None:
         build("lr", {"_target_": "mtl_seg_depth.training.Constant"}, span=None)
 
 
-FREE = {"_target_": "mtl_seg_depth.weighting.fixed.Fixed"}
+FREE = {"_target_": "mtl_seg_depth.weighting.Fixed"}
 """A node whose target takes one number per task, by the task's name."""
 
 
-def test_arguments_of_any_name_are_checked_for_their_type() -> None:
+def test_arguments_by_task_are_checked_for_their_type() -> None:
     given = ["tasks", "steps_per_epoch", "noise_factors"]
-    assert check("task_weights", FREE | {"here": 1, "there": "0.5"}, given) == {"here": 1.0, "there": 0.5}
+    assert check("task_weights", FREE | {"semseg": 1, "depth": "0.5"}, given) == {"semseg": 1.0, "depth": 0.5}
     assert check("task_weights", FREE, given) == {}
     with pytest.raises(UserError) as error:
-        check("task_weights", FREE | {"here": "much", "there": None, "tasks": 1.0}, given)
+        check("task_weights", FREE | {"semseg": "much", "depth": None, "dpeth": 1.0}, given)
     assert str(error.value).splitlines() == [
-        "task_weights.here=much: should be a valid number, unable to parse string as a number",
-        "task_weights.there=None: should be a valid number",
-        "task_weights.tasks: there is no such option; there are here, there.",
+        "task_weights.semseg=much: should be a valid number, unable to parse string as a number",
+        "task_weights.depth=None: should be a valid number",
+        "task_weights.dpeth: there is no such option; did you mean depth?",
     ]
 
 
-def test_what_a_target_names_keeps_its_own_type_beside_arguments_of_any_name() -> None:
-    assert check("task_weights", FREE | {"tasks": ["a"], "steps_per_epoch": 3, "a": 1.0}) == {
+def test_what_a_target_names_keeps_its_own_type_beside_arguments_by_task() -> None:
+    assert check("task_weights", FREE | {"tasks": ["a"], "steps_per_epoch": 3, "depth": 1.0}) == {
         "tasks": ["a"],
         "steps_per_epoch": 3,
         "noise_factors": None,
-        "a": 1.0,
+        "depth": 1.0,
     }
 
 

@@ -73,7 +73,7 @@ import sys, torch
 images = torch.load("images", weights_only=True)
 for number, path in enumerate(sys.argv[1:]):
     network = torch.export.load(path).module()
-    torch.save([network(rgb) for rgb in pictures], f"answers{number}")
+    torch.save([network(rgb) for rgb in images], f"answers{number}")
     try:
         network(torch.zeros(1, 3, 31, 64))
         raise SystemExit("an image of 31 pixels was taken")
@@ -89,7 +89,7 @@ def test_torch_export_files_are_loaded_by_torch_alone(
     paths = {"branched": branched, "single": export("single", "format=torch_export")[0]}
     outputs = {"branched": ["semseg", "depth", "probabilities"], "single": ["depth"]}
     pictures = [random_rgb(*size) for size in SIZES]
-    torch.save(pictures, tmp_path / "pictures")
+    torch.save(pictures, tmp_path / "images")
     command = [sys.executable, "-c", LOADED_ELSEWHERE, *map(str, paths.values())]
     subprocess.run(command, cwd=tmp_path, check=True, timeout=120)
     for number, name in enumerate(paths):
@@ -110,11 +110,11 @@ def test_files_say_where_they_come_from_and_what_they_hold(runs: Make, export: E
         assert held["fingerprint"] == json.loads((runs(name) / "run.json").read_text())["fingerprint"]
         assert held["package"].startswith("mtl_seg_depth ")
         assert "0..1" in held["input"]
-    for key in ("classes", "colours", "depth_range_metres", "step"):
+    for key in ("classes", "colours", "ranges", "step"):
         assert json.loads(onnx[key]) == torch_export[key]
     assert torch_export["classes"] == list(CLASS_NAMES)
     assert len(torch_export["colours"]) == NUM_CLASSES
-    assert torch_export["depth_range_metres"] == [4, 300]
+    assert torch_export["ranges"] == {"depth": [4, 300]}
     assert list(torch_export["outputs"]) == ["semseg", "depth", "probabilities"]
     assert "val/multitask" in torch_export["scores"]
 

@@ -1,15 +1,14 @@
 """Predicting people's own images: which files, in what shape they come, and what is written."""
 
 import json
-import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 import torch
-from helpers.composing import ROOT, compose
+from helpers.commands import Commands
+from helpers.composing import compose
 from helpers.facts import palette, tasks
 from helpers.photographs import picture, save
 from helpers.trained_runs import quiet
@@ -96,7 +95,7 @@ def test_any_size_is_predicted_and_keeps_it(size: tuple[int, int]) -> None:
         assert min(seen[-1]) >= 32
         return {"semseg": rgb[:, 0].mul(18).long(), "depth": rgb[:, 1] * 100 + 4}
 
-    result = predict_photo(picture(*size), look, torch.device("cpu"))
+    result = predict_photo(picture(*size), look, tasks(), torch.device("cpu"))
     assert result["semseg"].shape == result["depth"].shape == size
     assert (result["semseg"].dtype, result["depth"].dtype) == (np.uint8, np.float32)
     if min(size) >= 32:
@@ -115,10 +114,10 @@ def test_max_side_limits_what_the_network_looks_at_and_focal_ratio_scales_metres
         seen.append((rgb.shape[-2], rgb.shape[-1]))
         return {"depth": torch.full((1, *rgb.shape[-2:]), 10.0)}
 
-    result = predict_photo(picture(100, 300), look, torch.device("cpu"), max_side=150, focal_ratio=1.5)
+    result = predict_photo(picture(100, 300), look, tasks(), torch.device("cpu"), max_side=150, focal_ratio=1.5)
     assert seen == [(50, 150)]
     np.testing.assert_allclose(result["depth"], np.full((100, 300), 15.0), rtol=1e-6)
-    predict_photo(picture(40, 60), look, torch.device("cpu"), max_side=150)
+    predict_photo(picture(40, 60), look, tasks(), torch.device("cpu"), max_side=150)
     assert seen[-1] == (40, 60)
 
 
@@ -226,13 +225,13 @@ def test_lists_and_what_is_quoted_already_stay_as_they_are() -> None:
     assert compose(arguments[0], config="predict")["input"] == ["a.png", "b.png"]
 
 
-def test_from_the_command_line_damage_makes_the_exit_code_1(trained_folder: Path, photos: Path, tmp_path: Path) -> None:
+def test_from_the_command_line_damage_makes_the_exit_code_1(
+    trained_folder: Path, photos: Path, tmp_path: Path, command: Commands
+) -> None:
     (photos / "broken.png").write_bytes(b"no image")
     arguments = ["run=first", "device=cpu", f"paths.outputs={trained_folder}/outputs", f"input={photos}/*"]
     arguments += [f"output={tmp_path}/où (1)", "write=[sheet]"]
-    done = subprocess.run(
-        [sys.executable, str(ROOT / "predict.py"), *arguments], capture_output=True, text=True, check=False
-    )
+    done = command("predict.py", *arguments)
     assert done.returncode == 1, done.stderr
     assert "1 images predicted" in done.stdout
     assert f"failed: {photos}/broken.png: is no image that can be read" in done.stdout

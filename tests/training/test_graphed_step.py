@@ -11,10 +11,10 @@ import pytest
 import torch
 from helpers.composing import compose, options, tiny
 from helpers.facts import DEPTH_SPEC, OUTPUTS
+from helpers.from_the_host import NothingFromTheHost
 from helpers.tiny_data import write_tiny_miniscapes
 from helpers.two_tasks import batch, configured, state_of, step_with
 from torch._subclasses.fake_tensor import FakeTensorMode
-from torch.utils._python_dispatch import TorchDispatchMode
 
 from mtl_seg_depth.config import parse
 from mtl_seg_depth.data.batches import Batch
@@ -224,14 +224,6 @@ class TestChoice:
         compiled: Any = parts.step.forward
         own = {id(parameter) for parameter in parts.network.parameters()}
         assert {id(parameter) for parameter in compiled.parameters()} == own
-
-
-class NothingFromTheHost(TorchDispatchMode):
-    """Refuses tensors made of host values in the middle of a step: on a GPU each is a copy that the host waits for."""
-
-    def __torch_dispatch__(self, function: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
-        assert "lift_fresh" not in str(function), "a tensor was made of host values"
-        return function(*args, **(kwargs or {}))
 
 
 ARCHITECTURES: dict[str, Callable[[ResNetEncoder], Any]] = {

@@ -83,7 +83,7 @@ class SweeperConf:
     pruner: Any = MISSING
     """none, median, halving, hyperband: by validation, on the first objective."""
     objective: Any = "multitask"
-    """What is compared: multitask, semseg, depth or margin (semseg - depth); a list of them for a Pareto front."""
+    """What is compared: multitask, margin, or a task by its name; a list of them for a Pareto front."""
     params: dict[str, Any] | None = None
     """What varies, in Hydra's sweep syntax: key -> `a,b`, `range(...)`, `interval(...)`."""
     linked: dict[str, Any] | None = None

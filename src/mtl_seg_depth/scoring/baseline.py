@@ -12,7 +12,7 @@ SAMPLE = 512
 
 
 class Constant:
-    """Predicts one value a task for every pixel, in the form of a `Predictor`: one class, one depth in metres."""
+    """Predicts one value a task for every pixel, in the form of a `Predictor`."""
 
     def __init__(self, train: PackedSplit, tasks: Mapping[str, Task]) -> None:
         """Count the codes of the training split."""

@@ -1,7 +1,7 @@
 """Test-time augmentation: one image predicted in several views, the predictions brought together again.
 
 A view is the image at another scale, or mirrored. Seen at scale s an object has s times as many pixels, as if it stood
-s times nearer; so the depth that the network finds there, times s, is the depth in the image.
+s times nearer: what a task finds at a distance there is s times as far in the image.
 """
 
 import math
@@ -46,16 +46,15 @@ class TestTimeAugmentation(ABC):
 class AveragedViews(TestTimeAugmentation):
     """Every scale, mirrored as well if `flip` says so, each with the same weight.
 
-    Segmentation is the class of the highest mean probability, or the class that most views vote for; where votes are
-    even, that of the first view. Depth is the geometric mean: averaged as a logarithm, its zoom undone, within the
-    valid range. With scale 1 alone this is plain prediction, to the bit and at no cost.
+    How views become one prediction is each task's own (`Task.pool`). With scale 1 alone this is plain prediction, to
+    the bit and at no cost.
 
     Args:
         scales: of the image's sides, above 0, each once. A scale that would make a side shorter than the network takes
             counts as the smallest one that does not.
         flip: predict each scale mirrored too.
-        undo_zoom: false averages depths as they were seen. Right for a network that goes by the place of things in the
-            image, which a zoom leaves as it is, and not by their size.
+        undo_zoom: false averages distances as they were seen. Right for a network that goes by the place of things in
+            the image, which a zoom leaves as it is, and not by their size.
         ways: by task, how its views are brought together, one of `Way`.
     """
 
@@ -107,10 +106,10 @@ class AveragedViews(TestTimeAugmentation):
 
 
 class ReportViews(TestTimeAugmentation):
-    """The report's own variant (section 4.4), faults included: depth alone is augmented, segmentation is plain.
+    """The report's own variant (section 4.4), faults included: one task alone is augmented, the others are plain.
 
-    The image itself and every scale are predicted, the depth maps resized back and summed in metres without undoing
-    the zoom, and the sum is divided by `divisor`: the report's listing divides four maps by three.
+    The image itself and every scale are predicted, the maps resized back and summed in metres without undoing the zoom,
+    and the sum is divided by `divisor`: the report's listing divides four maps by three.
     """
 
     name = "report"
