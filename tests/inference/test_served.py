@@ -36,7 +36,7 @@ def quick() -> Iterator[None]:
 
 
 @pytest.fixture(scope="module")
-def runs(tmp_path_factory: pytest.TempPathFactory) -> Make:
+def runs(real_resnets: None, tmp_path_factory: pytest.TempPathFactory) -> Make:
     return trainer(tmp_path_factory.mktemp("runs"))
 
 
