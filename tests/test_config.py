@@ -105,6 +105,11 @@ def test_every_leaf_of_the_config_is_either_identity_or_listed_as_not() -> None:
     }
 
 
+def test_a_seed_counts_once() -> None:
+    with pytest.raises(UserError, match=r"seeds=.*each seed once"):
+        parse(compose("seeds=[1,2,1]"))
+
+
 def test_the_fingerprint_wants_a_decided_precision() -> None:
     with pytest.raises(ValueError, match="precision"):
         fingerprint(parse(compose("precision=auto")))

@@ -7,6 +7,7 @@ from collections.abc import Iterator, Mapping
 from typing import Annotated, Any, Literal
 
 from pydantic import (
+    AfterValidator,
     BaseModel,
     ConfigDict,
     Field,
@@ -25,6 +26,13 @@ Device = Annotated[str, Field(pattern=r"^(auto|cpu|cuda(:\d+)?)$")]
 
 StepMode = Literal["auto", "eager", "graph", "compile"]
 """How a step is carried out: launched operation by operation, replayed as one CUDA graph, or compiled by Inductor."""
+
+
+def _each_once(seeds: tuple[int, ...]) -> tuple[int, ...]:
+    """Refuse a seed that would count twice."""
+    if len(set(seeds)) < len(seeds):
+        raise ValueError("each seed once: a training that counts twice has no spread")
+    return seeds
 
 
 class Section(BaseModel):
@@ -113,7 +121,7 @@ class Settings(Section):
     tracking: Tracking
     paths: Paths
     seed: NonNegativeInt
-    seeds: Annotated[tuple[NonNegativeInt, ...], Field(min_length=1)] | None
+    seeds: Annotated[tuple[NonNegativeInt, ...], Field(min_length=1), AfterValidator(_each_once)] | None
     score: Literal["train", "val", "test"] | None
     tta: Node
     pretrained: str

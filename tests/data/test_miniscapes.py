@@ -92,7 +92,7 @@ def test_other_names_are_refused(root: Path, name: str) -> None:
 
 
 def test_hidden_files_are_passed_over(root: Path) -> None:
-    for name in (".DS_Store", "._0.jpg"):
+    for name in (".DS_Store", "._0.jpg", "Thumbs.db", "desktop.ini", "@eaDir"):
         (root / "train" / "rgb" / name).touch()
     assert list_split(root, "train").ids == (0, 1, 2)
 

@@ -77,3 +77,10 @@ def test_folders_files_patterns_and_lists(photos: Path, tmp_path: Path, monkeypa
     assert found("b.png", Path()) == {"b.png": "b"}
     frames = [save(tmp_path / "frames" / f"{i:04}.png", picture(4, 4)) for i in (2, 10, 1)]
     assert [photo.path for photo in find_photos(str(tmp_path / "frames"), out)] == sorted(frames)
+
+
+def test_what_another_program_would_have_to_read_is_refused_whatever_it_is_called(tmp_path: Path) -> None:
+    postscript = b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 64 64\n%%EndComments\nshowpage\n%%EOF\n"
+    (tmp_path / "photo.jpg").write_bytes(postscript)
+    with pytest.raises(DamagedFileError, match="no image that can be read"):
+        read_photo(tmp_path / "photo.jpg")

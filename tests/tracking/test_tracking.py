@@ -145,6 +145,23 @@ def test_values_that_are_not_finite_arrive_once(record, uri):
     assert history(uri, "d")[0][1] == 0.1
 
 
+def test_points_are_there_when_they_are_noted_as_sent_whatever_the_environment_says(record, uri, monkeypatch):
+    monkeypatch.setenv("MLFLOW_ENABLE_ASYNC_LOGGING", "true")
+    asked = []
+    log_batch = MlflowClient.log_batch
+
+    def watched(*args, **kwargs):
+        asked.append(kwargs.get("synchronous"))
+        return log_batch(*args, **kwargs)
+
+    monkeypatch.setattr(MlflowClient, "log_batch", watched)
+    record.log(1, {"a": 0.5})
+    mirror_once(record.folder, uri)
+    assert rows(uri) == 1
+    assert asked
+    assert all(asked)
+
+
 def forget(record: Record) -> None:
     """As after a kill between sending and noting it."""
     path = record.folder / "mlflow.json"

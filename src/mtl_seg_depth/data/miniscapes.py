@@ -25,6 +25,9 @@ READERS: Final = {
 }
 """The reader of every kind of file."""
 
+LEFT_BY_OTHERS: Final = frozenset({"Thumbs.db", "desktop.ini", "@eaDir"})
+"""What Windows and network drives leave in folders of images."""
+
 _LAYOUT: Final = "{train,val,test}/{rgb/<i>.jpg, semseg/<i>.png, depth/<i>.png} with <i> = 0, 1, 2, ..."
 _NUMBER: Final = re.compile("0|[1-9][0-9]{0,17}")
 
@@ -110,6 +113,6 @@ def _numbered(folder: Path, suffix: str) -> tuple[dict[int, Path], list[DamagedF
     for path in folder.iterdir():
         if path.suffix == suffix and _NUMBER.fullmatch(path.stem):
             numbered[int(path.stem)] = path
-        elif not path.name.startswith("."):  # such as .DS_Store
+        elif not path.name.startswith(".") and path.name not in LEFT_BY_OTHERS:  # such as .DS_Store
             misnamed.append(DamagedFileError(path, f"is not named <number>{suffix}"))
     return numbered, sorted(misnamed, key=lambda problem: problem.path)

@@ -15,7 +15,10 @@ from mtl_seg_depth.system.errors import UserError
 from mtl_seg_depth.system.wording import nearest
 
 SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".webp", ".bmp", ".tif", ".tiff", ".gif", ".ppm", ".pgm"})
-"""What counts as an image in a folder; a file that is named itself may end in anything that Pillow reads."""
+"""What counts as an image in a folder; a file that is named itself may end in anything, if it is of `FORMATS`."""
+
+FORMATS = ("JPEG", "PNG", "WEBP", "BMP", "DIB", "TIFF", "GIF", "PPM")
+"""What is read, whatever a file is called: Pillow would hand PostScript to another program."""
 
 _SIXTEEN_BIT = frozenset({"I", "I;16", "I;16L", "I;16B", "I;16N"})
 
@@ -93,7 +96,7 @@ def read_photo(path: Path) -> NDArray[np.uint8]:
     several frames the first is taken. Raises DamagedFileError for a file that cannot be read or is too large.
     """
     try:
-        with Image.open(path) as image:
+        with Image.open(path, formats=FORMATS) as image:
             if image.width * image.height > MAX_PIXELS:
                 size = f"{image.width} x {image.height}"
                 raise DamagedFileError(path, f"is {size} pixels; over {MAX_PIXELS // 1_000_000} million are refused")

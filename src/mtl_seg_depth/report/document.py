@@ -136,7 +136,7 @@ def _section(comparison: Comparison, drawings: dict[str, list[Drawing]]) -> Sect
     sweep = table.id if table is not None else study.sweep if study is not None else None
     command = None
     if sweep and any(row.is_open for row in comparison.rows):
-        command = f"python train.py sweeps={sweep} {shlex.join(study.overrides if study else ())}".rstrip()
+        command = shlex.join(["python", "train.py", f"sweeps={sweep}", *(study.overrides if study else ())])
     tables = [_scores_table(comparison)]
     if any(row.costs.seconds is not None or (row.report and row.report.costs) for row in comparison.rows):
         tables.append(_costs_table(comparison))

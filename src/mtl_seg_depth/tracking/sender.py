@@ -74,7 +74,7 @@ class Sender:
         self._client = None  # after an error the next call attaches anew: the server may be another by then
         for name in ("metrics.jsonl", "system.jsonl"):
             for batch, end in self._unsent(name):
-                client.log_batch(self.state.run_id, metrics=batch)
+                client.log_batch(self.state.run_id, metrics=batch, synchronous=True)
                 self.state.sent[name] = end
                 self._save()
         root = self._folder / "artifacts"
@@ -127,6 +127,7 @@ class Sender:
                 run.info.run_id,
                 params=[Param(key, _shortened(value)) for key, value in params.items()],
                 tags=[RunTag(key, value) for key, value in self._card.tags.items()],
+                synchronous=True,  # whatever MLFLOW_ENABLE_ASYNC_LOGGING says: what is noted as sent has to be there
             )
             client.update_run(run.info.run_id, "RUNNING")
         return client
