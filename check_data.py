@@ -31,4 +31,4 @@ def check_data(config: dict[str, Any]) -> int:
 
 
 if __name__ == "__main__":
-    cli.start(check_data, config="check_data", root=Path(__file__).parent)
+    cli.start(check_data, config="check_data", root=Path(__file__).resolve().parent)

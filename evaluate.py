@@ -25,4 +25,4 @@ def evaluate(config: dict[str, Any]) -> float | int:
 
 if __name__ == "__main__":
     sys.argv[1:] = quote_names(sys.argv[1:], {"submission", "data.root"})
-    cli.start(evaluate, config="evaluate", root=Path(__file__).parent)
+    cli.start(evaluate, config="evaluate", root=Path(__file__).resolve().parent)

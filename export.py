@@ -33,4 +33,4 @@ def export(config: dict[str, Any]) -> int:
 
 if __name__ == "__main__":
     sys.argv[1:] = quote_names(sys.argv[1:], {"run", "output", "tracking_uri"})
-    cli.start(export, config="export", root=Path(__file__).parent)
+    cli.start(export, config="export", root=Path(__file__).resolve().parent)

@@ -32,4 +32,4 @@ def predict(config: dict[str, Any]) -> int:
 
 if __name__ == "__main__":
     sys.argv[1:] = quote_names(sys.argv[1:], {"input", "output"})
-    cli.start(predict, config="predict", root=Path(__file__).parent)
+    cli.start(predict, config="predict", root=Path(__file__).resolve().parent)

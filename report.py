@@ -27,4 +27,4 @@ def report(config: dict[str, Any]) -> int:
 
 if __name__ == "__main__":
     sys.argv[1:] = quote_names(sys.argv[1:], {"out", "paths.outputs"})
-    cli.start(report, config="report", root=Path(__file__).parent)
+    cli.start(report, config="report", root=Path(__file__).resolve().parent)

@@ -47,4 +47,4 @@ def train(config: dict[str, Any]) -> float | list[float] | int:
 
 
 if __name__ == "__main__":
-    cli.start(train, config="train", root=Path(__file__).parent)
+    cli.start(train, config="train", root=Path(__file__).resolve().parent)

@@ -214,3 +214,11 @@ def test_asked_to_stop_it_exits_with_a_code_that_means_again(tmp_path: Path) -> 
         rest = process.stdout.read()
         assert process.wait(timeout=60) == AGAIN
     assert "the same command continues it" in rest
+
+
+def test_a_command_works_through_a_link_to_it(tmp_path: Path) -> None:
+    link = tmp_path / "train.py"
+    link.symlink_to(ROOT / "train.py")
+    done = subprocess.run([sys.executable, str(link), "--cfg", "job"], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    assert "task_weights:" in done.stdout

@@ -129,6 +129,14 @@ def test_wrong_statistics_are_answered_with_the_right_ones(root: Path) -> None:
         assert (override in text) == warned
 
 
+def test_labels_that_are_all_ignored_are_worth_a_warning(root: Path) -> None:
+    for path in (root / "val" / "semseg").iterdir():
+        Image.fromarray(np.full((32, 64), 255, np.uint8)).save(path)
+    warnings = inspected(root).warnings()
+    assert "val: every pixel is ignored; are its labels train ids?" in warnings
+    assert not any(warning.startswith("val: no pixel of") for warning in warnings)
+
+
 def test_absent_classes_and_mostly_invalid_depth_are_worth_a_warning(root: Path) -> None:
     for path in (root / "val" / "semseg").iterdir():
         Image.fromarray(np.tile(np.arange(64, dtype=np.uint8) % 17, (32, 1))).save(path)

@@ -97,7 +97,9 @@ class Inspection:
         for name, split in self.splits.items():
             for target in self.of_type(Classes):
                 names = self.spec.targets[target].names
-                if missing := [names[label] for label in np.flatnonzero(split.class_shares(target) == 0)]:
+                if split.ignored_share(target) == 1:
+                    found.append(f"{name}: every pixel is ignored; are its labels train ids?")
+                elif missing := [names[label] for label in np.flatnonzero(split.class_shares(target) == 0)]:
                     found.append(f"{name}: no pixel of {', '.join(missing)}")
             for target in self.of_type(DepthSpec):
                 if split.ignored_share(target) > 0.5:
