@@ -20,7 +20,7 @@ import numpy as np
 import pytest
 from helpers.commands import Commands
 from helpers.comparing import assert_same_run, damage, scores
-from helpers.composing import ROOT, TINY, places
+from helpers.composing import HELPERS, ROOT, TINY, places
 from helpers.lengths import only_long, quick_or_long
 from helpers.tiny_data import write_tiny_miniscapes
 from PIL import Image
@@ -404,7 +404,7 @@ def test_pictures_without_any_label_or_depth_train_on(
 @only_long  # the quick form is in test_training.py
 def test_identical_commands_at_once_train_once(folder: Path, undisturbed: Path, observed: Callable[..., None]) -> None:
     count = 5
-    command = [sys.executable, str(ROOT / "train.py"), *arguments(folder)]
+    command = [sys.executable, str(HELPERS / "small_train.py"), *arguments(folder)]
     processes = [
         subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) for _ in range(count)
     ]

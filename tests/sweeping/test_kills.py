@@ -15,7 +15,7 @@ from typing import Any
 import optuna
 import pytest
 from helpers import sweeps_in
-from helpers.composing import HELPERS, ROOT
+from helpers.composing import HELPERS
 from helpers.lengths import LONG, only_long
 from mlflow import MlflowClient
 from optuna.trial import TrialState
@@ -149,7 +149,15 @@ def test_a_machine_that_dies_is_known_by_its_heartbeat(tmp_path: Path, observed:
     sweeps_in.prepare(tmp_path)
     steps = sweeps_in.tiny("hydra.sweeper.heartbeat_seconds=2", "checkpoint.every_minutes=0.0005", steps=60)
     arguments = [*GRID, *sweeps_in.places(tmp_path, tracked=True), *steps]
-    command = [*elsewhere, "sh", "-c", 'hostname elsewhere && exec "$@"', "sh", sys.executable, str(ROOT / "train.py")]
+    command = [
+        *elsewhere,
+        "sh",
+        "-c",
+        'hostname elsewhere && exec "$@"',
+        "sh",
+        sys.executable,
+        str(HELPERS / "small_train.py"),
+    ]
     with (tmp_path / "elsewhere.log").open("w") as log:
         machine = subprocess.Popen([*command, *arguments], stdout=log, stderr=log, cwd=tmp_path)
     deadline = time.monotonic() + 300

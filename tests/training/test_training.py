@@ -22,6 +22,7 @@ import torch
 from helpers.comparing import assert_same_run, damage, scores, weights
 from helpers.composing import HELPERS, TINY, places, tiny
 from helpers.tiny_data import write_tiny_miniscapes
+from mlflow import MlflowClient
 from PIL import Image
 from rich.console import Console
 
@@ -421,3 +422,20 @@ def test_scores_do_not_depend_on_the_size_of_validation_batches(folder: Path) ->
     many = train(folder, "validation.batch_size=3", "rerun=true").best
     assert one.keys() == many.keys()
     np.testing.assert_allclose(list(one.values()), list(many.values()), rtol=1e-6)
+
+
+def test_a_run_killed_while_the_last_of_it_was_sent_is_completed_by_the_same_command(
+    folder: Path, fresh_database: Path
+) -> None:
+    """Between the result and the end of its sending: the server still has it as running."""
+    shutil.copy(fresh_database, folder / "mlflow.db")
+    uri = f"sqlite:///{folder}/mlflow.db"
+    overrides = (f"tracking.uri={uri}", "tracking.system_metrics=false")
+    state = train(folder, *overrides).folder / "mlflow.json"
+    sent = json.loads(state.read_text())
+    state.write_text(json.dumps({**sent, "finished": False}))
+    client = MlflowClient(uri)
+    client.update_run(sent["run_id"], "RUNNING")
+    train(folder, *overrides)
+    assert client.get_run(sent["run_id"]).info.status == "FINISHED"
+    assert json.loads(state.read_text())["finished"]

@@ -37,7 +37,7 @@ from mtl_seg_depth.scoring.baseline import Constant
 from mtl_seg_depth.scoring.scores import score
 from mtl_seg_depth.system import atomic, git, memory
 from mtl_seg_depth.system.errors import UserError
-from mtl_seg_depth.tracking import Mirror, redact
+from mtl_seg_depth.tracking import Mirror, mirror_rest, redact
 from mtl_seg_depth.training.keeper import Keeper, State
 from mtl_seg_depth.training.loop import Observer, Training
 
@@ -100,6 +100,8 @@ def run(
         folder = folder_of(settings, data)
         if result := folder.result:
             console.print("This very config was trained before" + ("." if sweep else "; rerun=true trains it again."))
+            if settings.tracking.uri is not None:  # it may have been killed while the last of it was sent
+                mirror_rest(folder.path, settings.tracking.uri, checkpoint=settings.tracking.checkpoint)
             return result
         parts = parts or assemble(settings, device)
         sizes = f"schedule.batch_size={settings.schedule.batch_size} with data.crop_size={settings.data['crop_size']}"

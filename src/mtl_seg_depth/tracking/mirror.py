@@ -153,6 +153,16 @@ def mirror_once(folder: str | os.PathLike[str], tracking_uri: str | None = None,
         raise UserError(f"{folder}: {redact(sender.uri)} did not take it: {_reason(error)}") from error
 
 
+def mirror_rest(folder: Path, tracking_uri: str, *, checkpoint: bool) -> None:
+    """Send what a run that was killed after its result could not; a server that is away is reported."""
+    if Sender(folder, absolute_uri(tracking_uri), checkpoint).state.finished:
+        return
+    try:
+        mirror_once(folder, tracking_uri, checkpoint=checkpoint)
+    except UserError as error:
+        log.warning("%s", error)
+
+
 def mirror_sweep(folder: Path, tracking_uri: str, *, over: bool) -> None:
     """Send what is new of a sweep's own record, and its final status when it is over.
 
