@@ -7,6 +7,7 @@ s times nearer: what a task finds at a distance there is s times as far in the i
 import math
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
+from itertools import chain
 from typing import Any, Literal, get_args
 
 import torch
@@ -14,8 +15,6 @@ from torch import Tensor
 
 from mtl_seg_depth.models.network import Network
 from mtl_seg_depth.scoring.predictor import Predict, Predictor
-from mtl_seg_depth.tasks.depth.headline import SI_LOG
-from mtl_seg_depth.tasks.depth.task import Depth
 from mtl_seg_depth.tasks.resize import Size, resize
 
 MULTISCALE = (0.75, 1.0, 1.5)
@@ -106,14 +105,14 @@ class AveragedViews(TestTimeAugmentation):
 
 
 class ReportViews(TestTimeAugmentation):
-    """The report's own variant (section 4.4), faults included: one task alone is augmented, the others are plain.
+    """The report's own variant (section 4.4), faults included: the image itself and every scale are predicted.
 
-    The image itself and every scale are predicted, the maps resized back and summed in metres without undoing the zoom,
-    and the sum is divided by `divisor`: the report's listing divides four maps by three.
+    How views become one prediction is each task's own (`Task.report_pool`): of those the report left alone, the image
+    itself is the only view. No zoom is undone, and a sum is divided by `divisor`: the report's listing divides four
+    maps by three.
     """
 
     name = "report"
-    augmented = SI_LOG.key
 
     def __init__(self, scales: Sequence[float] = (0.5, 2.0, 3.0), divisor: float = 3.0) -> None:
         self.scales = _checked(scales)
@@ -132,17 +131,18 @@ class ReportViews(TestTimeAugmentation):
 
     @torch.inference_mode()
     def _predict(self, predictor: Predictor, image: Tensor) -> dict[str, Tensor]:
-        prediction = predictor(image)
-        if self.augmented not in prediction:
-            return prediction
-        task = predictor.tasks[self.augmented]
-        assert isinstance(task, Depth)
         size = (image.shape[-2], image.shape[-1])
-        total = prediction[self.augmented]
-        for scale in self.scales:
-            outputs = predictor.outputs(resize(image, workable_size(size, scale)))
-            total = total + resize(task.decode(outputs[self.augmented]).unsqueeze(1), size).squeeze(1)
-        return {**prediction, self.augmented: task.norm.limited(total / self.divisor)}
+        itself = predictor.outputs(image)
+        plain = {name: task.decode(itself[name]) for name, task in predictor.tasks.items()}
+        pools = {name: task.report_pool(size, self.divisor) for name, task in predictor.tasks.items()}
+        augmented = {name: pool for name, pool in pools.items() if pool is not None}
+        if not augmented:
+            return plain
+        scaled = (predictor.outputs(resize(image, workable_size(size, scale))) for scale in self.scales)
+        for outputs in chain([itself], scaled):
+            for name, pool in augmented.items():
+                pool.add(outputs[name].float(), 1.0, mirrored=False)
+        return plain | {name: pool.result() for name, pool in augmented.items()}
 
 
 def workable_size(size: Size, scale: float) -> Size:

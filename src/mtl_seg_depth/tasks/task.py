@@ -142,6 +142,10 @@ class Task(ABC):
     def pool(self, size: Size, how: str | None = None) -> Pool:
         """A new pool for test-time augmentation of images of this size; `how` chooses if a task has several ways."""
 
+    def report_pool(self, size: Size, divisor: float) -> Pool | None:  # noqa: ARG002
+        """A new pool that brings views together as the report did (section 4.4); None if it left this task alone."""
+        return None
+
     @abstractmethod
     def constant(self, codes: NDArray[Any]) -> Tensor:
         """One pixel's prediction that looks at nothing, [...], from many images' stored codes [N, H, W, ...]."""

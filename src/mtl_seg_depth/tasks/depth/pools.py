@@ -23,3 +23,21 @@ class GeometricMean:
     def result(self) -> Tensor:
         """Metres [B, H, W]."""
         return self.norm.limited(torch.stack(self.logarithms).mean(dim=0).exp()).squeeze(1)
+
+
+class SummedMetres:
+    """The sum of the views' metres over a divisor, within the valid range; no zoom is undone."""
+
+    def __init__(self, size: Size, norm: DepthNorm, divisor: float) -> None:
+        self.size = size
+        self.norm = norm
+        self.divisor = divisor
+        self.metres: list[Tensor] = []
+
+    def add(self, raw: Tensor, zoom: float, mirrored: bool) -> None:  # noqa: ARG002
+        """Add a view's normalised depth [B, 1, h, w]."""
+        self.metres.append(resize(self.norm.to_metres(raw), self.size))
+
+    def result(self) -> Tensor:
+        """Metres [B, H, W]."""
+        return self.norm.limited(sum(self.metres[1:], self.metres[0]) / self.divisor).squeeze(1)

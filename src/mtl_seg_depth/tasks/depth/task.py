@@ -17,7 +17,7 @@ from mtl_seg_depth.tasks.depth.losses.l2 import L2
 from mtl_seg_depth.tasks.depth.meter import DepthMeter
 from mtl_seg_depth.tasks.depth.norms import DepthNorm, Standard
 from mtl_seg_depth.tasks.depth.painting import paint_depth, paint_error
-from mtl_seg_depth.tasks.depth.pools import GeometricMean
+from mtl_seg_depth.tasks.depth.pools import GeometricMean, SummedMetres
 from mtl_seg_depth.tasks.resize import Size, resize
 from mtl_seg_depth.tasks.task import Image, Pool, Task, ViewGeometry
 
@@ -78,6 +78,10 @@ class Depth(Task):
     def pool(self, size: Size, how: str | None = None) -> Pool:  # noqa: ARG002
         """The geometric mean."""
         return GeometricMean(size, self.norm)
+
+    def report_pool(self, size: Size, divisor: float) -> Pool:
+        """The sum of metres over `divisor`."""
+        return SummedMetres(size, self.norm, divisor)
 
     def constant(self, codes: NDArray[Any]) -> Tensor:
         """The mean depth."""
