@@ -2,12 +2,21 @@
 
 import signal
 import threading
+from collections.abc import Iterator
 
 import pytest
 
 from mtl_seg_depth.system.interruption import Interruption, interruptible, uninterrupted
 
 SIGNALS = pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+
+
+@pytest.fixture(autouse=True)
+def _ctrl_c_is_heard() -> Iterator[None]:
+    """Shells let what they start in the background ignore SIGINT; pytest may be such a thing."""
+    previous = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, previous)
 
 
 @SIGNALS
