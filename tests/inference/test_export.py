@@ -5,7 +5,7 @@ import json
 import subprocess
 import sys
 import zipfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +13,7 @@ import onnxruntime
 import pytest
 import torch
 from helpers.composing import ROOT, compose
-from helpers.exported import SIZES, Export, Make, assert_same, exporter, load, one_thread, random_rgb, trainer, truth
+from helpers.exported import SIZES, Export, Make, assert_same, exporter, load, random_rgb, truth
 from helpers.facts import CLASS_NAMES, NUM_CLASSES
 from torch import Tensor
 
@@ -22,17 +22,6 @@ from mtl_seg_depth.inference import deployed, exporting
 from mtl_seg_depth.inference.deployed import Deployed, compare
 from mtl_seg_depth.inference.exporting import ExportSettings
 from mtl_seg_depth.system.errors import UserError
-
-
-@pytest.fixture(scope="module", autouse=True)
-def quick() -> Iterator[None]:
-    with one_thread():
-        yield
-
-
-@pytest.fixture(scope="module")
-def runs(real_resnets: None, tmp_path_factory: pytest.TempPathFactory) -> Make:
-    return trainer(tmp_path_factory.mktemp("runs"))
 
 
 @pytest.fixture(scope="module")

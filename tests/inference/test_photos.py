@@ -11,14 +11,6 @@ from mtl_seg_depth.data.files import DamagedFileError
 from mtl_seg_depth.inference.photos import find_photos, read_photo
 
 
-@pytest.fixture
-def photos(tmp_path: Path) -> Path:
-    folder = tmp_path / "my photos"
-    save(folder / "b.png", picture(33, 51))
-    save(folder / "été" / "a street (1).JPG", picture(48, 40))
-    return folder
-
-
 def test_every_kind_of_picture_becomes_red_green_blue(tmp_path: Path) -> None:
     rgb = picture(20, 30)
     assert (read_photo(save(tmp_path / "rgb.png", rgb)) == rgb).all()

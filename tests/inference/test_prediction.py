@@ -30,14 +30,6 @@ def predict(folder: Path, *overrides: str, console: Console | None = None, **val
     return prediction.predict(parse_as(PredictionSettings, tree | values), console or quiet())
 
 
-@pytest.fixture
-def photos(tmp_path: Path) -> Path:
-    folder = tmp_path / "my photos"
-    save(folder / "b.png", picture(33, 51))
-    save(folder / "été" / "a street (1).JPG", picture(48, 40))
-    return folder
-
-
 def test_every_product_of_every_picture_in_its_own_size(trained_folder: Path, photos: Path, tmp_path: Path) -> None:
     out = tmp_path / "out"
     summary = predict(trained_folder, input=str(photos), output=str(out))

@@ -20,24 +20,13 @@ import mlflow
 import pandas as pd
 import pytest
 import torch
-from helpers.exported import Make, assert_same, exporter, load, one_thread, random_rgb, trainer, truth
+from helpers.exported import Make, assert_same, exporter, load, random_rgb, truth
 from PIL import Image
 from torch import Tensor
 
 from mtl_seg_depth.system.errors import UserError
 from mtl_seg_depth.tracking import mirror_once
 from mtl_seg_depth.tracking import model as mlflow_model
-
-
-@pytest.fixture(scope="module", autouse=True)
-def quick() -> Iterator[None]:
-    with one_thread():
-        yield
-
-
-@pytest.fixture(scope="module")
-def runs(real_resnets: None, tmp_path_factory: pytest.TempPathFactory) -> Make:
-    return trainer(tmp_path_factory.mktemp("runs"))
 
 
 @pytest.fixture(scope="module")

@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from rich import box
+from rich.columns import Columns
 from rich.console import Console, Group
 from rich.table import Table
 from rich.text import Text
@@ -21,9 +22,7 @@ def show_result(console: Console, result: RunResult, ui_command: str | None) -> 
         console.print(f"[bold red]Diverged[/] at step {result.steps}: the loss is no longer finite.")
     if best:
         console.print(_scores(best, baseline, result.best_step))
-        classes = {key.rpartition("/")[2]: value for key, value in best.items() if key.startswith("val/iou/")}
-        if classes:
-            console.print(_classes(classes))
+        show_classes(console, best, "val/iou/")
     cost = result.cost
     facts = {
         "time": f"{duration(cost.seconds)}, {cost.data_share:.1%} of it waiting for data",
@@ -54,13 +53,13 @@ def _scores(best: Mapping[str, float], baseline: Mapping[str, float], step: int)
     return table
 
 
-def _classes(iou: Mapping[str, float]) -> Group:
-    """IoU of the classes from worst to best, in as many columns as fit."""
-    from rich.columns import Columns
-
-    ordered = sorted(iou.items(), key=lambda item: item[1])
-    cells = [Text(f"{name} {value:.1f}") for name, value in ordered]
-    return Group(Text("IoU by class, from worst to best, %", style="bold"), Columns(cells, padding=(0, 3)), Text())
+def show_classes(console: Console, scores: Mapping[str, float], prefix: str) -> None:
+    """Print IoU in % by class, those scores whose names begin with `prefix`, in as many columns as fit, if any."""
+    iou = {key.removeprefix(prefix): value for key, value in scores.items() if key.startswith(prefix)}
+    cells = [Text(f"{name} {value:.1f}") for name, value in sorted(iou.items(), key=lambda item: item[1])]
+    if cells:
+        title = Text("IoU by class, from worst to best, %", style="bold")
+        console.print(Group(title, Columns(cells, padding=(0, 3)), Text()))
 
 
 def _near(path: Path) -> str:

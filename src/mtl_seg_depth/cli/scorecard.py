@@ -9,6 +9,7 @@ from rich.markup import escape
 from rich.table import Table
 from rich.text import Text
 
+from mtl_seg_depth.cli.console import show_classes
 from mtl_seg_depth.records.results import Evaluation
 from mtl_seg_depth.scoring.headline import shown
 from mtl_seg_depth.tasks.depth.meter import distance_names
@@ -41,9 +42,7 @@ def show_evaluation(console: Console, result: Evaluation) -> None:
     if "depth_errors/mae" in scores:
         console.print(_depth_errors(scores))
         console.print(_distances(scores))
-    classes = {key.removeprefix("iou/"): value for key, value in scores.items() if key.startswith("iou/")}
-    if classes:
-        console.print(_classes(classes))
+    show_classes(console, scores, "iou/")
     console.print(f"In the record as {result.key}/...", highlight=False)
 
 
@@ -79,9 +78,3 @@ def _distances(scores: Mapping[str, float]) -> Table:
         name = band.replace("-up", " and more").replace("-", " to ")
         table.add_row(name, *cells, f"{scores.get(f'by_distance/{band}/pixels', 0.0):.1f}")
     return table
-
-
-def _classes(iou: Mapping[str, float]) -> Group:
-    cells = [Text(f"{name} {value:.1f}") for name, value in sorted(iou.items(), key=lambda item: item[1])]
-    title = Text("IoU by class, from worst to best, %", style="bold")
-    return Group(title, Columns(cells, padding=(0, 3)), Text())

@@ -161,11 +161,10 @@ def plain(composed: DictConfig) -> dict[str, Any]:
 
 def _valid_keys(conf: Path, config: str) -> dict[str, str]:
     """Every group and every key of every option, each with a note of the option it needs where not all have it."""
-    own = yaml.safe_load((conf / f"{config}.yaml").read_text())
-    base = yaml.safe_load((conf / "base.yaml").read_text())
-    keys = {key: "" for key, _ in flatten({**own, **base}) if not key.startswith(("defaults", "hydra"))}
-    chosen = {group for entry in own["defaults"] if isinstance(entry, dict) for group in entry}
-    for group in sorted(conf / name for name in chosen if not name.startswith("override")):
+    from mtl_seg_depth.cli.help_text import groups_of, keys_of
+
+    keys = {key.name: "" for key in keys_of(conf, config)}
+    for group in sorted(conf / entry.name for entry in groups_of(conf, config)):
         keys[group.name] = ""
         texts = {path.stem: path.read_text() for path in sorted(group.glob("*.yaml"))}
         # What is merged into the whole config, such as a row of the report, has no keys of its own.

@@ -166,15 +166,11 @@ def _train(
         torch.cuda.reset_peak_memory_stats(device)
     with ExitStack() as stack:
         stack.callback(record.close)
-        if settings.tracking.uri is not None:
-            tracking = settings.tracking
-            mirror = Mirror(
-                folder.path,
-                settings.tracking.uri,
-                system_metrics=tracking.system_metrics,
-                checkpoint=tracking.checkpoint,
+        if (uri := settings.tracking.uri) is not None:
+            wanted = settings.tracking
+            stack.enter_context(
+                Mirror(folder.path, uri, system_metrics=wanted.system_metrics, checkpoint=wanted.checkpoint)
             )
-            stack.enter_context(mirror)
         headline = sweep.headline if sweep else ""
         line = LiveLine(console, parts.plan.steps, batches.steps_per_epoch, training.state.step, headline)
         stack.enter_context(line)
@@ -195,7 +191,7 @@ def _train(
             data=data,
             spec=parts.source.spec.as_dict(),
         )
-        record.log(state.step, {f"cost/{key}": value for key, value in result.cost if not isinstance(value, str)})
+        record.log(state.step, {f"cost/{name}": value for name, value in result.cost if not isinstance(value, str)})
         results.write(folder.path / "result.json", result)
     return result.model_copy(update={"folder": folder.path})
 
