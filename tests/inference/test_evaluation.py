@@ -17,7 +17,8 @@ from mtl_seg_depth.inference import evaluation
 from mtl_seg_depth.inference.trained import load_trained
 from mtl_seg_depth.records.record import read_points
 from mtl_seg_depth.runs.run import run
-from mtl_seg_depth.system.errors import UserError
+from mtl_seg_depth.scoring.predictor import Predictor
+from mtl_seg_depth.system.errors import OutOfMemoryError, UserError
 
 
 def test_the_validation_split_scores_what_it_scored_in_training(folder: Path) -> None:
@@ -169,6 +170,15 @@ def test_a_checkpoint_elsewhere_is_scored_and_nothing_stored(folder: Path, tmp_p
 def test_a_mistake_is_a_message(folder: Path, override: str, message: str) -> None:
     with pytest.raises(UserError, match=message):
         evaluate(folder, override)
+
+
+def test_scales_that_are_too_large_for_the_memory_are_named(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def outputs(*_: object) -> None:
+        raise RuntimeError("DefaultCPUAllocator: can't allocate memory: you tried to allocate 15728640000 bytes")
+
+    monkeypatch.setattr(Predictor, "outputs", outputs)
+    with pytest.raises(OutOfMemoryError, match=r"batch_size=8 with tta.scales=\[24(\.0)?\]: cpu is out of memory"):
+        evaluate(folder, "tta=multiscale", "tta.scales=[24]")
 
 
 def test_a_single_task_network_is_scored_on_its_task_and_hands_in_nothing(folder: Path, tmp_path: Path) -> None:

@@ -241,6 +241,8 @@ def test_names_follow_the_values_not_the_file(overrides: str, name: str) -> None
         ("tta.scales=[1,0]", "tta: scales are one or more numbers above 0"),
         ("tta.scales=[1,1]", "each once"),
         ("tta.scales=[inf]", "tta: scales"),
+        ("tta.scales=[1,1001]", "tta: scales are one or more numbers above 0 and up to 1000"),
+        ("tta.scales=[1e17]", "tta: scales are one or more numbers above 0 and up to 1000"),
         ("tta.scales=[1,x]", "tta.scales.1=x: should be a valid number"),
         ("tta.semseg=mean", "tta.semseg=mean: should be 'probabilities' or 'votes'"),
         ("+tta.semsge=votes", "tta.semsge: there is no such option; did you mean semseg?"),

@@ -224,9 +224,11 @@ def open_pack(folder: Path) -> PackedSplit:
             content_digest=index["content_digest"],
             blocks=Blocks(folder, index, arrays),
         )
-    except PermissionError:
-        raise
     except Exception as error:  # numpy raises nearly anything of a damaged header, and so does a damaged index
+        from mtl_seg_depth.system.memory import is_shortage  # takes torch, which nothing else here does
+
+        if isinstance(error, PermissionError) or is_shortage(error):
+            raise
         raise UserError(f"the pack {folder} is damaged or incomplete; the next run builds it again") from error
 
 

@@ -16,6 +16,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
 
+import torch
 from filelock import FileLock, Timeout
 from pydantic import PositiveInt
 from rich.console import Console
@@ -38,6 +39,7 @@ from mtl_seg_depth.runs.assembly import find_device
 from mtl_seg_depth.scoring.predictor import Predict, Predictor
 from mtl_seg_depth.scoring.scores import Scores, score
 from mtl_seg_depth.scoring.tta import AveragedViews, TestTimeAugmentation
+from mtl_seg_depth.system import memory
 from mtl_seg_depth.system.errors import UserError
 from mtl_seg_depth.system.precision import Precision
 from mtl_seg_depth.tasks.configured import configured_tasks
@@ -132,6 +134,14 @@ def evaluate(settings: EvaluationSettings, console: Console) -> Evaluation | Non
     """
     device = find_device(settings.device)
     views: TestTimeAugmentation = build("tta", settings.tta)
+    sizes = f"batch_size={settings.batch_size} with tta.scales={settings.tta.get('scales')}"
+    with memory.shortage_told(sizes, device):
+        return _evaluate(settings, device, views, console)
+
+
+def _evaluate(
+    settings: EvaluationSettings, device: torch.device, views: TestTimeAugmentation, console: Console
+) -> Evaluation | None:
     submission = None if settings.submission is None else check_target(settings.submission)
     trained = load_trained(settings.run, Path(settings.paths.outputs), device)
     own = trained.settings

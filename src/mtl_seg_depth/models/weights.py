@@ -17,6 +17,7 @@ from torchvision.models import WeightsEnum, get_model_weights, resnet
 
 from mtl_seg_depth.system import tensors
 from mtl_seg_depth.system.errors import UserError
+from mtl_seg_depth.system.memory import is_shortage
 
 log = logging.getLogger(__name__)
 
@@ -100,6 +101,8 @@ def _imagenet(name: str, weights: str) -> tuple[dict[str, Tensor], str]:
             "or start from random weights: encoder.weights=none"
         ) from error
     except Exception as error:  # a damaged file can make torch raise nearly anything
+        if is_shortage(error):
+            raise
         raise UserError(
             f"encoder.weights={weights}: {cached} cannot be written, or is damaged ({tensors.reason(error)}); "
             "delete it, and it is downloaded again"

@@ -91,24 +91,29 @@ def run(
     """
     settings, device = resolve(settings)
     settle_torch(settings)
-    finished = any(folder.result for folder in folders_of(_first_folder(settings)))
-    parts = None if finished else assemble(settings, device)  # finds mistakes before anything is packed or written
-    source: DataSet = build("data", settings.data)
-    splits = {split: source.open(split) for split in SPLITS}
-    data = {name: split.content_digest for name, split in splits.items()}
-    while True:
-        folder = folder_of(settings, data)
-        if result := folder.result:
-            console.print("This very config was trained before" + ("." if sweep else "; rerun=true trains it again."))
-            if settings.tracking.uri is not None:  # it may have been killed while the last of it was sent
-                mirror_rest(folder.path, settings.tracking.uri, checkpoint=settings.tracking.checkpoint)
-            return result
-        parts = parts or assemble(settings, device)
-        sizes = f"schedule.batch_size={settings.schedule.batch_size} with data.crop_size={settings.data['crop_size']}"
-        with _file_errors_told(folder.path), memory.shortage_told(sizes, device), folder.locked(sweep is not None):
-            # While this one waited, another may have begun a run on other data in the folder, or ended this very one.
-            if folder_of(settings, data) == folder:
-                return folder.result or _train(settings, device, folder, parts, splits, data, console, choices, sweep)
+    sizes = f"schedule.batch_size={settings.schedule.batch_size} with data.crop_size={settings.data['crop_size']}"
+    with memory.shortage_told(sizes, device):
+        finished = any(folder.result for folder in folders_of(_first_folder(settings)))
+        parts = None if finished else assemble(settings, device)  # finds mistakes before anything is packed or written
+        source: DataSet = build("data", settings.data)
+        splits = {split: source.open(split) for split in SPLITS}
+        data = {name: split.content_digest for name, split in splits.items()}
+        while True:
+            folder = folder_of(settings, data)
+            if result := folder.result:
+                console.print(
+                    "This very config was trained before" + ("." if sweep else "; rerun=true trains it again.")
+                )
+                if settings.tracking.uri is not None:  # it may have been killed while the last of it was sent
+                    mirror_rest(folder.path, settings.tracking.uri, checkpoint=settings.tracking.checkpoint)
+                return result
+            parts = parts or assemble(settings, device)
+            with _file_errors_told(folder.path), folder.locked(sweep is not None):
+                # While this one waited, another may have begun a run on other data in the folder, or ended this one.
+                if folder_of(settings, data) == folder:
+                    return folder.result or _train(
+                        settings, device, folder, parts, splits, data, console, choices, sweep
+                    )
 
 
 def _train(
@@ -223,5 +228,7 @@ def _file_errors_told(folder: Path) -> Iterator[None]:
     try:
         yield
     except OSError as error:
+        if memory.is_shortage(error):
+            raise
         where = error.filename or folder
         raise UserError(f"{where}: {error.strerror or error}; what was saved before is untouched") from error

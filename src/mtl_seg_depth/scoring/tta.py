@@ -20,6 +20,9 @@ from mtl_seg_depth.tasks.resize import Size, resize
 MULTISCALE = (0.75, 1.0, 1.5)
 """The scales of the option `multiscale`."""
 
+LARGEST_SCALE = 1000
+"""Beyond it, no machine holds the image, and its size is soon no number that torch can count to."""
+
 Way = Literal["probabilities", "votes"]
 """How a task's views can be brought together, if it has a choice."""
 
@@ -152,6 +155,8 @@ def workable_size(size: Size, scale: float) -> Size:
 
 
 def _checked(scales: Sequence[float]) -> tuple[float, ...]:
-    if not scales or len(set(scales)) < len(scales) or not all(0 < scale < math.inf for scale in scales):
-        raise ValueError(f"scales are one or more numbers above 0, each once; not {list(scales)}")
+    if not scales or len(set(scales)) < len(scales) or not all(0 < scale <= LARGEST_SCALE for scale in scales):
+        raise ValueError(
+            f"scales are one or more numbers above 0 and up to {LARGEST_SCALE}, each once; not {list(scales)}"
+        )
     return tuple(float(scale) for scale in scales)

@@ -34,13 +34,31 @@ def peak(device: torch.device) -> Peak:
     return Peak(most, most / psutil.virtual_memory().total, "CPU")
 
 
+SHORTAGES = (
+    "can't allocate memory",
+    "Cannot allocate memory",
+    "error: out of memory",
+    "_STATUS_ALLOC_FAILED",
+    "bad_alloc",
+)
+"""What says so in an error that is of no class of its own: of torch's CPU allocator, the system, CUDA, the libraries
+beside it (cuDNN, cuBLAS, ...), and C++."""
+
+
+def is_shortage(error: BaseException) -> bool:
+    """Whether an error says that there is too little memory, and nothing else: CUDA's other errors look much alike."""
+    if isinstance(error, torch.OutOfMemoryError | MemoryError):
+        return True
+    return isinstance(error, RuntimeError | OSError) and any(words in str(error) for words in SHORTAGES)
+
+
 @contextmanager
 def shortage_told(what: str, device: torch.device) -> Iterator[None]:
     """Turn memory that is used up into a message: `what` was too large, how much there was, and what takes less."""
     try:
         yield
-    except (torch.OutOfMemoryError, MemoryError, RuntimeError) as error:
-        if type(error) is RuntimeError and "can't allocate memory" not in str(error):  # torch's word for it on a CPU
+    except Exception as error:
+        if not is_shortage(error):
             raise
         raise OutOfMemoryError(
             f"{what}: {device} is out of memory ({peak(device)}); take smaller ones, or precision=bf16. "

@@ -6,6 +6,7 @@ from pathlib import Path
 import torch
 
 from mtl_seg_depth.system.errors import UserError
+from mtl_seg_depth.system.memory import is_shortage
 
 
 def read(path: Path, device: torch.device | str = "cpu", mapped: bool = False) -> object:
@@ -17,9 +18,9 @@ def read(path: Path, device: torch.device | str = "cpu", mapped: bool = False) -
     """
     try:
         return torch.load(path, map_location=device, weights_only=True, mmap=mapped)
-    except torch.OutOfMemoryError:
-        raise
     except Exception as error:
+        if is_shortage(error):
+            raise
         raise UserError(f"{path} is damaged or no file of tensors ({reason(error)})") from error
 
 
