@@ -1,5 +1,6 @@
 """Train one network, or many: python train.py model=branched loss=berhu."""
 
+import math
 from pathlib import Path
 from typing import Any
 
@@ -39,7 +40,7 @@ def train(config: dict[str, Any]) -> float | list[float] | int:
         console.print(f"[yellow]{stop}[/]")
         return AGAIN
     if cli.in_sweep():
-        return float(result.best.get("val/multitask", 0.0))
+        return float(result.best.get("val/multitask", math.nan))
     show_result(console, result, ui_command="make ui" if settings.tracking.uri else None)
     if settings.score is not None and result.checkpoint:
         show_evaluation(console, evaluate_run(settings, result.folder, console))

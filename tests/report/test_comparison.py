@@ -56,6 +56,15 @@ def test_what_still_trains_and_what_is_not_a_number_does_not_count(store: Store)
     assert broken.values("depth") == [30]
 
 
+def test_a_row_with_a_score_that_is_not_finite_is_neither_placed_nor_the_best(store: Store) -> None:
+    rows = [Row([(90, math.inf), (90, 5)]), Row([(60, 30), (60, 30)]), Row([(55, 30), (55, 30)])]
+    store.study("depth_norm", rows)
+    compared = comparison(store, "depth_norm")
+    assert compared.rows[0].diverged
+    assert sorted(compared.places()) == [1, 2]
+    assert [best(key, compared.ours) for key in ("multitask", "semseg", "depth")] == [{1}, {1}, {1, 2}]
+
+
 def test_states_tell_what_to_believe(store: Store) -> None:
     rows = [
         Row([None], state="failed", statuses=["diverged"], reason="diverged at step 120"),

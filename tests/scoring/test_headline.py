@@ -94,17 +94,18 @@ def test_the_rank_is_the_multitask_score_and_then_the_margin(semseg, depth, othe
     one, other = {"semseg": semseg, "depth": depth}, {"semseg": other_semseg, "depth": other_depth}
     first, second = headline.rank(one), headline.rank(other)
     assert not any(math.isnan(part) for part in (*first, *second))  # any two can be compared
-    if headline.multitask(one) != headline.multitask(other):
+    if headline.WORST in (first, second):
+        assert (first == headline.WORST) == math.isnan(headline.margin(one))
+    elif headline.multitask(one) != headline.multitask(other):
         assert (first > second) == (headline.multitask(one) > headline.multitask(other))
-    elif not math.isnan(headline.margin(one)) and not math.isnan(headline.margin(other)):
+    else:
         assert (first > second) == (headline.margin(one) > headline.margin(other))
 
 
 @pytest.mark.parametrize("missing", [{}, {"depth": None}, {"depth": NAN}])
 def test_whoever_lacks_a_task_ranks_behind_whoever_has_it(missing):
-    assert headline.rank({"semseg": 60.0, **missing}) < headline.rank({"semseg": 60.0, "depth": 1e6})
-    assert headline.rank({"semseg": 60.0, **missing}) > headline.rank({"semseg": 59.0, "depth": 60.0})
-    assert headline.rank({}) == headline.rank({"semseg": NAN, "depth": NAN}) == (0.0, -math.inf)
+    assert headline.rank({"semseg": 99.0, **missing}) == headline.WORST < headline.rank({"semseg": 0.0, "depth": 1e6})
+    assert headline.rank({}) == headline.rank({"semseg": NAN, "depth": NAN}) == headline.WORST
 
 
 @pytest.mark.parametrize(

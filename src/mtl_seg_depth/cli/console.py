@@ -19,7 +19,7 @@ def show_result(console: Console, result: RunResult, ui_command: str | None) -> 
     """Print a run's result: scores beside the baseline, classes from worst to best, cost, where things are."""
     best, baseline = result.best, result.baseline
     if result.status == "diverged":
-        console.print(f"[bold red]Diverged[/] at step {result.steps}: the loss is no longer finite.")
+        console.print(f"[bold red]Diverged[/] at step {result.steps}: its loss or predictions are not finite.")
     if best:
         console.print(_scores(best, baseline, result.best_step))
         show_classes(console, best, "val/iou/")

@@ -52,8 +52,9 @@ class Seed:
 
     @property
     def diverged(self) -> bool:
-        """Whether its loss was no longer finite."""
-        return self.run.status == "diverged"
+        """Whether its loss was no longer finite, or a score is not."""
+        scores = (self.run.scores or {}).values()
+        return self.run.status == "diverged" or not all(math.isfinite(value) for value in scores if value is not None)
 
 
 def circumstances(params: Mapping[str, str], store: RunStore) -> Circumstances:

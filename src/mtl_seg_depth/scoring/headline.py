@@ -2,7 +2,7 @@
 
 `multitask` is the report's grade of all tasks together: what each headline score has beyond its pivot, added up. Short
 trainings often stand at its floor of 0, where `margin` still tells two of them apart: the headline scores added up,
-each turned so that higher is better (mean IoU less SI-log). A score that is missing or nan is worse than any.
+each turned so that higher is better (mean IoU less SI-log). A score that is missing or not finite is worse than any.
 """
 
 import math
@@ -16,7 +16,10 @@ MULTITASK = Headline("multitask", "multitask", "multitask", "", higher_is_better
 MARGIN = Headline("margin", "margin", "margin", "", higher_is_better=True)
 
 Rank = tuple[float, float]
-"""The multitask score, then the margin; higher is better, -inf for what is missing."""
+"""The multitask score, then the margin; higher is better."""
+
+WORST: Rank = (-math.inf, -math.inf)
+"""Of what is never the best."""
 
 
 def shown(tasks: Collection[str] | None = None) -> list[Headline]:
@@ -40,12 +43,15 @@ def picked(metrics: Mapping[str, float], prefix: str = "") -> dict[str, float]:
 
 
 def multitask(scores: Mapping[str, float | None]) -> float:
-    """The multitask score of the tasks' headline scores; one that is missing or nan adds nothing."""
+    """The multitask score of the tasks' headline scores: one that is missing or nan adds nothing, none makes up for an
+    infinite one."""
+    if any(score is not None and math.isinf(score) for key, score in scores.items() if key in HEADLINES):
+        return -math.inf
     return sum((HEADLINES[key].points(value) for key, value in _finite(scores).items()), 0.0)
 
 
 def margin(scores: Mapping[str, float | None], tasks: Iterable[str] | None = None) -> float:
-    """The margin of some tasks' headline scores, of all by default; nan if any of them is missing."""
+    """The margin of some tasks' headline scores, of all by default; nan if any of them is missing or infinite."""
     known = _finite(scores)
     wanted = list(HEADLINES if tasks is None else tasks)
     if not wanted or any(task not in known for task in wanted):
@@ -54,29 +60,30 @@ def margin(scores: Mapping[str, float | None], tasks: Iterable[str] | None = Non
 
 
 def value(key: str, scores: Mapping[str, float | None]) -> float:
-    """One objective, of scores as `picked` returns them; nan where it does not exist."""
+    """One objective, of scores as `picked` returns them; nan where it does not exist or is infinite."""
     if key == MARGIN.key:
         return margin(scores)
     found = scores.get(key)
-    return math.nan if found is None else found
+    return found if found is not None and math.isfinite(found) else math.nan
 
 
 def gain(key: str, found: float | None) -> float:
-    """A value of an objective turned so that higher is better; -inf for one that is missing or nan."""
-    return -math.inf if found is None or math.isnan(found) else objectives()[key].gain(found)
+    """A value of an objective turned so that higher is better; -inf for one that is missing or not finite."""
+    return objectives()[key].gain(found) if found is not None and math.isfinite(found) else -math.inf
 
 
 def rank(scores: Mapping[str, float | None], tasks: Iterable[str] | None = None) -> Rank:
     """For choosing the best of several trainings or validations of the same tasks (of all by default)."""
-    return multitask(scores), gain(MARGIN.key, margin(scores, tasks))
+    of_all = margin(scores, tasks)
+    return (multitask(scores), of_all) if math.isfinite(of_all) else WORST
 
 
 def pareto_front(points: Sequence[Sequence[float]]) -> list[int]:
     """Indices of the points that no other beats, which is as good in everything and better in something.
 
-    Higher is better; a point with a nan is never on the front.
+    Higher is better; a point with a value that is not finite is never on the front.
     """
-    known = [index for index, point in enumerate(points) if not any(map(math.isnan, point))]
+    known = [index for index, point in enumerate(points) if all(map(math.isfinite, point))]
 
     def beats(one: Sequence[float], other: Sequence[float]) -> bool:
         pairs = list(zip(one, other, strict=True))
@@ -86,5 +93,5 @@ def pareto_front(points: Sequence[Sequence[float]]) -> list[int]:
 
 
 def _finite(scores: Mapping[str, float | None]) -> dict[str, float]:
-    """The tasks' scores that exist."""
-    return {key: v for key, v in scores.items() if key in HEADLINES and v is not None and not math.isnan(v)}
+    """The tasks' scores that are numbers."""
+    return {key: v for key, v in scores.items() if key in HEADLINES and v is not None and math.isfinite(v)}

@@ -1,5 +1,6 @@
 """From images to classes and metres: the one way to predict, for validation, evaluation and prediction alike."""
 
+import math
 from collections.abc import Callable, Mapping
 
 import torch
@@ -36,7 +37,8 @@ class Predictor:
     def outputs(self, image: Tensor) -> dict[str, Tensor]:
         """What the network itself says of a batch: raw predictions [B, C, H, W], in the format it computes in.
 
-        Leaves the network in the mode it was in.
+        What is infinite becomes nan, so that no limit makes a likely value of it. Leaves the network in the mode it
+        was in.
         """
         training = self.network.training
         self.network.eval()
@@ -44,7 +46,8 @@ class Predictor:
         with (Precision("fp32") if narrow else self.precision).autocast(image.device):
             outputs = self.network(image)
         self.network.train(training)
-        return {task: predictions[-1] for task, predictions in outputs.items()}
+        nan = math.nan
+        return {task: raw[-1].nan_to_num(nan, posinf=nan, neginf=nan) for task, raw in outputs.items()}
 
     @torch.inference_mode()
     def __call__(self, image: Tensor) -> dict[str, Tensor]:

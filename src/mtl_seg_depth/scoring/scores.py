@@ -26,8 +26,11 @@ class Scores:
 
     @property
     def rank(self) -> headline.Rank:
-        """For choosing the best validation of a training."""
-        return headline.rank(self.headlines, self.measured)
+        """For choosing the best validation of a training, by the tasks that the split can be scored on."""
+        if any(measured.broken for measured in self.measured.values()):
+            return headline.WORST
+        there = [task for task, measured in self.measured.items() if not math.isnan(measured.headline)]
+        return headline.rank(self.headlines, there) if there else (0.0, -math.inf)
 
     @property
     def confusion(self) -> Confusion | None:

@@ -73,7 +73,8 @@ def best_rows(described: SweepRecord) -> list[SweepRow]:
     def rank(row: SweepRow) -> tuple[float, float]:
         return gains[row.number][0], headline.gain("margin", headline.margin(scores[row.number], tasks))
 
-    return sorted(complete, key=rank, reverse=True)[:1]
+    scored = [row for row in complete if gains[row.number][0] > -math.inf]
+    return sorted(scored, key=rank, reverse=True)[:1]
 
 
 def publish(sweep: Sweep, trials: Sequence[FrozenTrial], *, over: Status | None = None) -> SweepRecord:

@@ -95,7 +95,7 @@ def run_trial(settings: Settings, console: Console, choices: Mapping[str, str]) 
             _note(trial, runs)
             if result.status == "diverged":
                 trial.set_user_attr("final", True)  # it would diverge again
-                raise Ended("failed", f"diverged by step {result.steps}: the loss is no longer finite")
+                raise Ended("failed", f"diverged by step {result.steps}: its loss or predictions are not finite")
             if result.status == "pruned":
                 raise Ended("pruned", f"pruned after step {result.steps}")
             if pruning:

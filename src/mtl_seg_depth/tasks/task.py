@@ -53,18 +53,23 @@ class Measured:
         headline: the value of the task's headline score; nan where no pixel counted.
         details: every other number by name; nan where it does not exist.
         confusion: of tasks that tell classes apart.
+        broken: whether a pixel that counted was predicted to be nan.
     """
 
     headline: float
     details: dict[str, float] = field(default_factory=dict)
     confusion: Confusion | None = None
+    broken: bool = False
 
 
 class Meter(Protocol):
     """Running sums over batches, on the device; nothing waits for it until `compute`."""
 
     def update(self, prediction: Tensor, target: Tensor) -> None:
-        """Add a batch: predictions as `Task.decode` gives them against targets as `Task.target` does."""
+        """Add a batch: predictions as `Task.decode` gives them against targets as `Task.target` does.
+
+        One that is not finite is wrong, as wrong as can be, and never left out.
+        """
 
     def compute(self) -> Measured:
         """The scores of everything seen; waits for the device."""
@@ -132,7 +137,7 @@ class Task(ABC):
 
     @abstractmethod
     def decode(self, raw: Tensor) -> Tensor:
-        """The prediction that a raw one [B, C, H, W] means: classes or metres [B, H, W], ..."""
+        """The prediction that a raw one [B, C, H, W] means: classes or metres [B, H, W], ...; none for nan."""
 
     @abstractmethod
     def meter(self, device: torch.device, detailed: bool = False) -> Meter:

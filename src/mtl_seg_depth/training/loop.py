@@ -85,7 +85,8 @@ class Training:
     def run(self) -> Status:
         """Train from where the folder's checkpoint stands to the last step; "finished", "diverged" or "pruned".
 
-        Diverged is a training whose loss is no longer finite; pruned one that an observer ended after a validation.
+        Diverged is a training whose loss is no longer finite, or that had no validation without nan; pruned one that
+        an observer ended after a validation.
         Raises Interrupted, with everything saved, when asked to stop.
         """
         plan, state = self.plan, self.state
@@ -113,7 +114,7 @@ class Training:
                     return "pruned"
                 if interruption.requested and state.step < plan.steps:
                     raise Interrupted(f"stopped at step {state.step} of {plan.steps}; the same command continues it")
-        return "finished"
+        return "finished" if state.best else "diverged"
 
     def save(self) -> None:
         """Keep all that continuing takes. Random numbers are functions of the step and need no state."""

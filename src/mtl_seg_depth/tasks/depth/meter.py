@@ -3,6 +3,8 @@
 The sums live on the device of what is measured; nothing waits for it until `compute`.
 """
 
+import math
+
 import torch
 from torch import Tensor
 
@@ -49,7 +51,7 @@ class DepthErrors:
         """Add predicted depths [B, H, W] against depths [B, H, W], both in metres, nan where there is no depth."""
         valid = ~torch.isnan(depth).flatten(1)
         target = torch.where(valid, depth.flatten(1), 1).clamp(min=self.SMALLEST_DEPTH)
-        predicted = torch.where(valid, prediction.float().flatten(1), 1)
+        predicted = torch.where(valid, _nan_if_infinite(prediction).flatten(1), 1)
         floored = predicted.clamp(min=self.SMALLEST_DEPTH)
         error = predicted - target
         # SI-log is a small difference of mean squares where the scale is wrong: float32 squares would be too coarse.
@@ -78,10 +80,16 @@ class DepthErrors:
             self.count += (pixels > 0).sum()
 
     def compute(self) -> dict[str, float]:
-        """Each error; nan where no image had a valid depth."""
+        """Each error; nan where no image had a valid depth, infinite where a prediction for one was not finite."""
         means = self.sums / self.count
         errors = _errors(means) if self.over_pixels else means
+        if self.count:
+            errors = errors.where(~errors.isnan(), math.inf)
         return dict(zip(DEPTH_ERRORS, errors.tolist(), strict=True))
+
+
+def _nan_if_infinite(prediction: Tensor) -> Tensor:
+    return prediction.float().nan_to_num(torch.nan, posinf=torch.nan, neginf=torch.nan)
 
 
 def _errors(means: Tensor) -> Tensor:
@@ -121,8 +129,9 @@ class DistanceErrors:
         band = torch.bucketize(depth, self.starts, right=True) - 1
         band = torch.where(torch.isnan(depth), -1, band)
         target = depth.clamp(min=DepthErrors.SMALLEST_DEPTH)
-        floored = prediction.float().clamp(min=DepthErrors.SMALLEST_DEPTH)
-        error = prediction.float() - target
+        predicted = _nan_if_infinite(prediction)
+        floored = predicted.clamp(min=DepthErrors.SMALLEST_DEPTH)
+        error = predicted - target
         close = torch.maximum(floored / target, target / floored) < 1.25
         terms = (error.abs(), error.square(), error.abs() / target, close.float(), torch.ones_like(error))
         for index in range(len(DISTANCES)):
@@ -133,6 +142,7 @@ class DistanceErrors:
         """For every band of `distance_names` its `DISTANCE_ERRORS`; nan where the band has no pixel."""
         sums = self.sums.cpu()
         means = sums / sums[:, -1:]
+        means[means.isnan() & (sums[:, -1:] > 0)] = math.inf
         means[:, 1].sqrt_()
         means[:, -1] = 100 * sums[:, -1] / sums[:, -1].sum()
         rows = (dict(zip(DISTANCE_ERRORS, row, strict=True)) for row in means.tolist())
@@ -161,4 +171,4 @@ class DepthMeter:
         details = {f"depth_errors/{name}": value for name, value in errors.items()}
         for band, of_band in ({} if self.distances is None else self.distances.compute()).items():
             details |= {f"by_distance/{band}/{name}": value for name, value in of_band.items()}
-        return Measured(errors["si_log"], details)
+        return Measured(errors["si_log"], details, broken=math.isinf(errors["si_log"]))

@@ -10,7 +10,7 @@ from mtl_seg_depth.tasks.task import Confusion, Measured
 
 
 class ConfusionMatrix:
-    """Pixels by label (rows) and prediction (columns), int64 [C, C], over everything seen so far.
+    """Pixels by label (rows) and prediction (columns) over everything seen so far; one predicted of no class is wrong.
 
     Args:
         classes: of the data set.
@@ -22,31 +22,38 @@ class ConfusionMatrix:
     def __init__(self, classes: Classes, device: torch.device, absent: Literal["exclude", "zero"] = "exclude") -> None:
         self.classes = classes
         self.absent = absent
-        self.matrix = torch.zeros(len(classes), len(classes), dtype=torch.int64, device=device)
+        self.counts = torch.zeros(len(classes), len(classes) + 1, dtype=torch.int64, device=device)
+        """The matrix, and a last column of pixels that were predicted to be of no class."""
+
+    @property
+    def matrix(self) -> Tensor:
+        """Pixels by label and predicted class, int64 [C, C]."""
+        return self.counts[:, :-1]
 
     def update(self, prediction: Tensor, labels: Tensor) -> None:
         """Count predicted classes [B, H, W] against labels [B, H, W]; labels without a class are ignored."""
         # One bin for every pair of an 8-bit label and a prediction: ignored labels fall behind the matrix, so no mask.
-        count = len(self.classes)
-        pairs = (labels * count + prediction).flatten().to(torch.int32)
-        counts = torch.bincount(pairs, minlength=256 * count)
-        self.matrix += counts[: count * count].view(count, count)
+        rows, columns = self.counts.shape
+        pairs = (labels * columns + prediction.clamp(max=rows)).flatten().to(torch.int32)
+        counts = torch.bincount(pairs, minlength=256 * columns)
+        self.counts += counts[: rows * columns].view(rows, columns)
 
     def iou(self) -> Tensor:
         """Intersection over union of every class, float64 [C] in 0..1; nan where a class was never seen."""
-        matrix = self.matrix.double().cpu()
-        hits = matrix.diagonal()
-        return hits / (matrix.sum(dim=0) + matrix.sum(dim=1) - hits)
+        counts = self.counts.double().cpu()
+        hits = counts.diagonal()
+        return hits / (counts[:, :-1].sum(dim=0) + counts.sum(dim=1) - hits)
 
     def mean_iou(self) -> float:
-        """Mean IoU in per cent; 0 where no pixel was counted at all."""
+        """Mean IoU in per cent; nan where no pixel was counted at all."""
         iou = self.iou()
-        if self.absent == "zero":
-            return 100 * iou.nan_to_num(0.0).mean().item()
-        return 100 * iou.nanmean().nan_to_num(0.0).item()
+        if self.absent == "zero" and not iou.isnan().all():
+            iou = iou.nan_to_num(0.0)
+        return 100 * iou.nanmean().item()
 
     def compute(self) -> Measured:
         """Mean IoU, and every class's own in per cent."""
         percent = (100 * self.iou()).tolist()
         iou = {f"iou/{name}": value for name, value in zip(self.classes.names, percent, strict=True)}
-        return Measured(self.mean_iou(), iou, Confusion(self.matrix.cpu(), self.classes.names))
+        confusion = Confusion(self.matrix.cpu(), self.classes.names)
+        return Measured(self.mean_iou(), iou, confusion, broken=bool(self.counts[:, -1].any()))

@@ -13,7 +13,7 @@ from mtl_seg_depth.tasks.semseg.classes import Classes
 from mtl_seg_depth.tasks.semseg.confusion_matrix import ConfusionMatrix
 from mtl_seg_depth.tasks.semseg.cross_entropy import CrossEntropy
 from mtl_seg_depth.tasks.semseg.headline import MEAN_IOU
-from mtl_seg_depth.tasks.semseg.pools import Probabilities, Votes
+from mtl_seg_depth.tasks.semseg.pools import Probabilities, Votes, likeliest
 from mtl_seg_depth.tasks.task import Image, Pool, Task
 
 AbsentClass = Literal["exclude", "zero"]
@@ -22,7 +22,7 @@ AbsentClass = Literal["exclude", "zero"]
 class Semseg(Task):
     """One class for every pixel: cross-entropy on logits [B, C, H, W], judged by mean IoU.
 
-    Targets and predictions are class ids, int64 [B, H, W]; `classes.ignore_index` is left out.
+    Targets and predictions are class ids, int64 [B, H, W]; `classes.ignore_index` is left out, and `NO_CLASS` is wrong.
 
     Args:
         classes: of the data set.
@@ -62,8 +62,8 @@ class Semseg(Task):
         return loss
 
     def decode(self, raw: Tensor) -> Tensor:
-        """The likeliest class."""
-        return raw.argmax(dim=1)
+        """The likeliest class, or `NO_CLASS`."""
+        return likeliest(raw)
 
     def meter(self, device: torch.device, detailed: bool = False) -> ConfusionMatrix:  # noqa: ARG002
         """One confusion matrix of everything."""
