@@ -21,8 +21,8 @@ from mtl_seg_depth.data.packed import pack
 from mtl_seg_depth.inference.trained import load_trained
 from mtl_seg_depth.records import checkpoint
 from mtl_seg_depth.runs.run import run
+from mtl_seg_depth.system.addresses import redact
 from mtl_seg_depth.system.errors import UserError
-from mtl_seg_depth.tracking import redact
 
 CPU = torch.device("cpu")
 

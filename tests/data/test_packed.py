@@ -219,11 +219,48 @@ def test_a_damaged_pack_is_refused_by_every_run_that_maps_it_and_built_again_onc
 
 def test_remains_of_a_removal_that_was_killed_are_in_nobody_s_way(root: Path, cache: Path) -> None:
     split = pack(root, cache)
-    (cache / ".discarded" / "some").mkdir(parents=True)
+    (cache / ".discarded.0").mkdir()
+    (cache / ".discarded.0" / "rgb.npy").touch()
     flip(split.folder / "rgb.npy", -1)
     with pytest.raises(UserError, match="The pack was removed"):
         split.check([4])
-    assert folders(cache) == []
+    assert folders(cache) == [".discarded.0"]
+    assert folders(pack(root, cache).folder.parent) == [split.folder.name]
+
+
+def test_what_was_not_packed_is_never_removed_whatever_an_index_says(root: Path, cache: Path, tmp_path: Path) -> None:
+    """Neither a folder that has a copy of an index, nor a file that somebody put into a pack."""
+    split = pack(root, cache)
+    foreign = cache / "photos"
+    shutil.copytree(split.folder, foreign)
+    (split.folder / "notes.txt").write_text("mine")
+    (root / "train" / "rgb" / "0.jpg").touch()  # changed sources: the older pack goes
+    newer = pack(root, cache)
+    assert newer.folder != split.folder
+    assert not split.folder.exists()
+    assert [path.read_text() for path in cache.rglob("*") if path.parent.name.startswith(".discarded")] == ["mine"]
+    assert len(list(foreign.iterdir())) == 4
+
+
+@pytest.mark.parametrize("whole", [True, False])
+def test_a_pack_that_was_moved_with_a_link_in_its_place_is_used_and_packed_again(
+    root: Path, cache: Path, tmp_path: Path, whole: bool
+) -> None:
+    split = pack(root, cache)
+    moved = tmp_path / "larger disk"
+    shutil.move(split.folder, moved)
+    split.folder.symlink_to(moved)
+    if whole:
+        assert pack(root, cache).folder.is_symlink()
+        flip(moved / "rgb.npy", -1)
+        with pytest.raises(UserError, match="The pack was removed"):
+            pack(root, cache).check([4])
+    else:
+        (moved / "index.json").unlink()
+    again = pack(root, cache)
+    again.check(range(len(again)))
+    assert not again.folder.is_symlink()
+    assert folders(cache) == [again.folder.name]
 
 
 def test_whichever_bit_of_a_pack_flips_nothing_but_what_was_packed_is_read(

@@ -138,7 +138,7 @@ def test_a_damaged_record_is_told_in_its_figure_alone(store: Store) -> None:
     (folder / "metrics.jsonl").write_text('{"step": 1, "time": 1, "metrics": {"train/loss/semseg": 1.0}}\nrubbish\n')
     found = drawings(store)
     assert found[1].missing is None
-    assert "metrics.jsonl, line 2: not a point of a run" in (found[3].missing or "")
+    assert "metrics.jsonl, line 2 is damaged" in (found[3].missing or "")
 
 
 def test_rows_that_cannot_be_matched_draw_nothing(store: Store) -> None:

@@ -24,9 +24,10 @@ from rich.console import Console
 
 from mtl_seg_depth.config import parse_as
 from mtl_seg_depth.inference.evaluation import EvaluationSettings, evaluate
-from mtl_seg_depth.records import checkpoint, results
+from mtl_seg_depth.records import checkpoint
 from mtl_seg_depth.records.results import Card, Evaluation, RunResult, SweepRecord
 from mtl_seg_depth.runs.run import run
+from mtl_seg_depth.system.stored import read
 from mtl_seg_depth.training.step import Step
 
 pytestmark = pytest.mark.usefixtures("real_resnets")
@@ -135,12 +136,12 @@ def test_a_stopped_run_is_continued(folder: Path, steps: list[int]) -> None:
         ("outputs/sweeps/*/sweep.json", SweepRecord),
     ],
 )
-def test_every_file_of_before_is_read_with_all_its_values(pattern: str, model: type[results.Stored]) -> None:
+def test_every_file_of_before_is_read_with_all_its_values(pattern: str, model: type[Any]) -> None:
     path = next(OLD.glob(pattern))
-    known, read = json.loads(path.read_text()), results.read(path, model).model_dump()
+    known, found = json.loads(path.read_text()), read(path, model).model_dump()
     if model is RunResult:
         del known["folder"]  # where it was then
-    assert _part(read, known) == known
+    assert _part(found, known) == known
 
 
 def _part(value: Any, like: Any) -> Any:

@@ -18,7 +18,7 @@ from mlflow import MlflowClient
 from mtl_seg_depth.records.record import Record, read_points
 from mtl_seg_depth.system import atomic
 from mtl_seg_depth.system.errors import UserError
-from mtl_seg_depth.tracking import Mirror, absolute_uri, mirror_once, prepare_store, redact
+from mtl_seg_depth.tracking import Mirror, absolute_uri, mirror_once, prepare_store
 from mtl_seg_depth.tracking import mirror as mirror_module
 from mtl_seg_depth.tracking.__main__ import main
 from mtl_seg_depth.tracking.sender import Sender
@@ -501,12 +501,6 @@ def test_passwords_are_kept_out_of_files_and_messages(record, caplog, capfd):
     assert "***@127.0.0.1:9" in everything
     assert "s3cret" not in everything
     assert "anna" not in everything
-
-
-def test_redact():
-    assert redact("postgresql://u:p@w@host/db") == "postgresql://***@host/db"
-    assert redact("GET https://u:p@host/x failed at http://token@b") == "GET https://***@host/x failed at http://***@b"
-    assert redact("sqlite:////home/a@b/x.db") == "sqlite:////home/a@b/x.db"
 
 
 def test_uris(tmp_path, monkeypatch):

@@ -17,6 +17,7 @@ from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from mtl_seg_depth.config import flatten
+from mtl_seg_depth.system.addresses import redact
 from mtl_seg_depth.system.errors import UserError
 from mtl_seg_depth.system.machine import settle_memory
 from mtl_seg_depth.system.wording import nearest
@@ -77,8 +78,6 @@ def start(main: Main, *, config: str, root: Path) -> None:
 
 def _tell(mistake: str) -> None:
     """Say what is wrong, on one stream and without the passwords that a command line may hold."""
-    from mtl_seg_depth.tracking import redact
-
     print(f"error: {redact(mistake)}", file=sys.stderr)
 
 
@@ -102,7 +101,6 @@ def in_sweep_of_ours() -> bool:
 def _keep_no_secrets() -> None:
     """Hydra stores the command line of a multirun; take out the password that a tracking server's address may hold."""
     from mtl_seg_depth.system.atomic import write_text
-    from mtl_seg_depth.tracking import redact
 
     if in_sweep() and (path := Path(HydraConfig.get().sweep.dir) / "multirun.yaml").exists():
         text = path.read_text()

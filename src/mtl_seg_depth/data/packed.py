@@ -18,7 +18,7 @@ import json
 import logging
 import math
 import os
-import re
+import secrets
 import shutil
 import threading
 import time
@@ -27,40 +27,45 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Final, TypedDict
+from typing import Annotated, Any, Final
 
 import numpy as np
 from filelock import FileLock, Timeout
 from numpy.typing import NDArray
+from pydantic import BaseModel, Field, PositiveInt
 from rich.console import Console
 from rich.progress import Progress
 
 from mtl_seg_depth.data.files import IMAGE, DamagedFileError, SplitFiles, check_one_size
-from mtl_seg_depth.system.atomic import write_json
+from mtl_seg_depth.system import stored
 from mtl_seg_depth.system.errors import UserError
+from mtl_seg_depth.system.stored import STORED, Count
 
 log = logging.getLogger(__name__)
 
 _FORMAT_VERSION: Final = 1
 # Of images: the unit of a thread's work and of a digest. Content digests depend on it, so it stays as it is.
 _BLOCK_BYTES: Final = 16 << 20
-_NAME: Final = re.compile(r"[a-z][a-z0-9_]{0,31}")
+_Name = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]{0,31}$")]
 _INDEX: Final = "index.json"
+_NAME_DIGITS: Final = 16  # of the digest
 _UNDER_CONSTRUCTION: Final = ".under-construction"
 _DISCARDED: Final = ".discarded"
 
 
-class _Index(TypedDict):
+class _Index(BaseModel):
     """What `index.json` holds: `blocks` are the SHA-256 digests of `block_pictures` images each, by array."""
+
+    model_config = STORED
 
     root: str
     split: str
     digest: str
     content_digest: str
-    ids: list[int]
-    file_sizes: dict[str, int]
-    block_pictures: int
-    blocks: dict[str, list[str]]
+    ids: list[Count]
+    file_sizes: dict[_Name, Count]
+    block_pictures: PositiveInt
+    blocks: dict[_Name, list[str]]
 
 
 @dataclass(frozen=True)
@@ -109,7 +114,7 @@ class Blocks:
 
     def check(self, rows: Iterable[int]) -> None:
         """Compare the blocks that hold these rows with their digests; a pack with a damaged one loses its name."""
-        wanted = {int(row) // self._index["block_pictures"] for row in rows} - self._checked
+        wanted = {int(row) // self._index.block_pictures for row in rows} - self._checked
         if not wanted:
             return
         with self._checking:
@@ -129,25 +134,25 @@ class Blocks:
     @property
     def count(self) -> int:
         """How many blocks there are."""
-        return len(self._index["blocks"][IMAGE])
+        return len(self._index.blocks[IMAGE])
 
     def damaged(self, block: int) -> list[str]:
         """The arrays that are not what they were when they were packed, in one block."""
         rows = self._rows(block)
         return [
             kind
-            for kind, digests in self._index["blocks"].items()
+            for kind, digests in self._index.blocks.items()
             if hashlib.sha256(self._arrays[kind][rows.start : rows.stop].data).hexdigest() != digests[block]
         ]
 
     def describe(self, kind: str, block: int) -> str:
         """Where the damage is, in words."""
-        rows, ids = self._rows(block), self._index["ids"]
+        rows, ids = self._rows(block), self._index.ids
         return f"{self._folder / kind}.npy is damaged within the images {ids[rows.start]} to {ids[rows.stop - 1]}"
 
     def _rows(self, block: int) -> range:
-        step = self._index["block_pictures"]
-        return range(block * step, min((block + 1) * step, len(self._index["ids"])))
+        step = self._index.block_pictures
+        return range(block * step, min((block + 1) * step, len(self._index.ids)))
 
 
 def pack(files: SplitFiles, cache: Path, *, workers: int | None = None, progress: bool = True) -> PackedSplit:
@@ -160,7 +165,7 @@ def pack(files: SplitFiles, cache: Path, *, workers: int | None = None, progress
     folder that is too small or cannot be written to. Complete packs survive every failure.
     """
     digest = source_digest(files)
-    folder = cache / digest[:16]
+    folder = cache / digest[:_NAME_DIGITS]
     console = Console(stderr=True, quiet=not progress, markup=False)
     try:
         if not _is_complete(folder, files, digest):  # asked before locking, so that a read-only cache can be used
@@ -176,7 +181,7 @@ def pack(files: SplitFiles, cache: Path, *, workers: int | None = None, progress
 def packed_before(files: SplitFiles, cache: Path) -> PackedSplit | None:
     """The pack of a split if there is one; nothing is written, and nothing packed."""
     digest = source_digest(files)
-    folder = cache / digest[:16]
+    folder = cache / digest[:_NAME_DIGITS]
     return open_pack(folder) if _is_complete(folder, files, digest) else None
 
 
@@ -199,29 +204,26 @@ def open_pack(folder: Path) -> PackedSplit:
     Raises UserError for an index, or an array's size or header, that is not what was packed.
     """
     try:
-        index: _Index = json.loads((folder / _INDEX).read_bytes())
-        names = list(index["blocks"])
-        if IMAGE not in names or set(names) != set(index["file_sizes"]) or not all(map(_NAME.fullmatch, names)):
-            raise ValueError("names of other files")
-        sizes = {kind: (folder / f"{kind}.npy").stat().st_size for kind in index["file_sizes"]}
-        arrays = {kind: np.load(folder / f"{kind}.npy", mmap_mode="r") for kind in index["blocks"]}
+        index = stored.read(folder / _INDEX, _Index)
+        sizes = {kind: (folder / f"{kind}.npy").stat().st_size for kind in index.file_sizes}
+        arrays = {kind: np.load(folder / f"{kind}.npy", mmap_mode="r") for kind in index.blocks}
         shapes = {kind: array.shape for kind, array in arrays.items()}
         plain = all(array.dtype in (np.uint8, np.uint16) and array.flags.c_contiguous for array in arrays.values())
         plain &= arrays[IMAGE].dtype == np.uint8
-        content = _content_digest(index["ids"], shapes, index["blocks"])
-        whole = plain and sizes == index["file_sizes"] and content == index["content_digest"]
-        blocks = -(-len(index["ids"]) // index["block_pictures"])
-        whole &= all(len(digests) == blocks for digests in index["blocks"].values())
+        content = _content_digest(index.ids, shapes, index.blocks)
+        whole = plain and sizes == index.file_sizes and content == index.content_digest
+        blocks = -(-len(index.ids) // index.block_pictures)
+        whole &= all(len(digests) == blocks for digests in index.blocks.values())
         if not whole:
             raise ValueError("not what was packed")
         return PackedSplit(
             folder=folder,
-            split=index["split"],
+            split=index.split,
             images=arrays[IMAGE],
             targets={kind: array for kind, array in arrays.items() if kind != IMAGE},
-            ids=np.array(index["ids"], np.int64),
-            digest=index["digest"],
-            content_digest=index["content_digest"],
+            ids=np.array(index.ids, np.int64),
+            digest=index.digest,
+            content_digest=index.content_digest,
             blocks=Blocks(folder, index, arrays),
         )
     except Exception as error:  # numpy raises nearly anything of a damaged header, and so does a damaged index
@@ -239,11 +241,10 @@ def packs_of(root: Path, cache: Path) -> list[Path]:
 
 
 def _belongs_to(folder: Path, root: Path, split: str | None = None) -> bool:
-    try:
-        index = json.loads((folder / _INDEX).read_bytes())
-        return index["root"] == str(root.resolve()) and split in (None, index["split"])
-    except (ValueError, KeyError, TypeError):
+    index = stored.find(folder / _INDEX, _Index)
+    if index is None or folder.name != index.digest[:_NAME_DIGITS]:
         return False
+    return index.root == str(root.resolve()) and split in (None, index.split)
 
 
 def verify(folder: Path) -> None:
@@ -262,8 +263,8 @@ def _build(files: SplitFiles, digest: str, folder: Path, workers: int, console: 
     """Decode a split into `folder`, which appears when it is complete; the caller holds the lock."""
     started = time.perf_counter()
     cache, building = folder.parent, folder.with_name(_UNDER_CONSTRUCTION)
-    for remains in (building, cache / _DISCARDED):  # of a run that was killed: nobody else can be at work
-        shutil.rmtree(remains, ignore_errors=True)
+    for remains in (building, *cache.glob(f"{_DISCARDED}*")):  # of a run that was killed: nobody else can be at work
+        _remove(remains)
     try:
         with Progress(console=console, transient=True, disable=console.quiet) as bar:
             width, height = _common_size(files, workers, bar)
@@ -285,12 +286,12 @@ def _build(files: SplitFiles, digest: str, folder: Path, workers: int, console: 
             block_pictures=step,
             blocks=blocks,
         )
-        write_json(building / _INDEX, index)
-        if folder.exists():  # incomplete: somebody cut or deleted a file in it
+        stored.write(building / _INDEX, index)
+        if folder.is_symlink() or folder.exists():  # incomplete: somebody cut or deleted a file in it, or moved it
             _discard(folder)
         building.rename(folder)
     finally:
-        shutil.rmtree(building, ignore_errors=True)  # after the rename there is nothing of this name
+        _remove(building)  # after the rename there is nothing of this name
     for other in packs_of(files.root, cache):
         if other != folder and _belongs_to(other, files.root, files.split):
             _discard(other)
@@ -400,7 +401,19 @@ def _content_digest(ids: Sequence[int], shapes: Mapping[str, Sequence[int]], blo
 
 def _discard(folder: Path) -> None:
     """Remove a pack; it loses its name first, so that it is never half there."""
-    discarded = folder.with_name(_DISCARDED)
-    shutil.rmtree(discarded, ignore_errors=True)  # of a run that was killed while it removed it
+    discarded = folder.with_name(f"{_DISCARDED}.{secrets.token_hex(4)}")
     folder.rename(discarded)
-    shutil.rmtree(discarded, ignore_errors=True)
+    _remove(discarded)
+
+
+def _remove(folder: Path) -> None:
+    """Remove what a pack is made of, and the folder if that was all there was; of a link, the link alone."""
+    if folder.is_symlink():
+        folder.unlink()
+    elif folder.is_dir():
+        for path in (folder / _INDEX, *folder.glob("*.npy")):
+            path.unlink(missing_ok=True)
+        try:
+            folder.rmdir()
+        except OSError:
+            log.warning("%s holds more than was packed, and stays", folder)

@@ -32,14 +32,13 @@ from mtl_seg_depth.drawing.sheet import save
 from mtl_seg_depth.inference.submission import check_target, write_submission
 from mtl_seg_depth.inference.trained import Reference, Trained, load_trained
 from mtl_seg_depth.nodes import PACKAGE, build, first_name
-from mtl_seg_depth.records import results
 from mtl_seg_depth.records.record import Record
 from mtl_seg_depth.records.results import Evaluation
 from mtl_seg_depth.runs.assembly import find_device
 from mtl_seg_depth.scoring.predictor import Predict, Predictor
 from mtl_seg_depth.scoring.scores import Scores, score
 from mtl_seg_depth.scoring.tta import AveragedViews, TestTimeAugmentation
-from mtl_seg_depth.system import memory
+from mtl_seg_depth.system import memory, stored
 from mtl_seg_depth.system.errors import UserError
 from mtl_seg_depth.system.precision import Precision
 from mtl_seg_depth.tasks.configured import configured_tasks
@@ -124,7 +123,7 @@ class Question:
     @property
     def stored(self) -> Evaluation | None:
         """The answer, where it was given before."""
-        return results.read(self.path, Evaluation) if self.path is not None and self.path.exists() else None
+        return None if self.path is None else stored.find(self.path, Evaluation)
 
 
 def evaluate(settings: EvaluationSettings, console: Console) -> Evaluation | None:
@@ -221,8 +220,8 @@ def _is_own(trained: Trained, source: DataSet, split: PackedSplit) -> bool:
     if split.split in trained.data:
         return split.content_digest == trained.data[split.split]
     paths = [] if trained.folder is None else trained.folder.glob(f"evaluations/{split.split}-*.json")
-    evaluations = [results.read(path, Evaluation) for path in paths]
-    own = {each.data for each in evaluations if each.other_data is None}
+    evaluations = [stored.find(path, Evaluation) for path in paths]
+    own = {each.data for each in evaluations if each is not None and each.other_data is None}
     if own:
         return split.content_digest in own
     try:
@@ -273,7 +272,7 @@ def _store(folder: Path, path: Path, trained: Trained, result: Evaluation, score
             new = {name: value for name, value in scores.flat(result.key).items() if name not in known}
             record.log(trained.step, new)
             record.close()
-            results.write(path, result)  # last: where it is, everything is
+            stored.write(path, result)  # last: where it is, everything is
     except OSError as error:
         raise UserError(f"{error.filename or path}: {error.strerror or error}; the scores are not stored") from error
 

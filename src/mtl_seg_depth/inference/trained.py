@@ -13,10 +13,11 @@ from mtl_seg_depth.config import Settings, parse
 from mtl_seg_depth.data.dataset import DataSet
 from mtl_seg_depth.models.network import Network
 from mtl_seg_depth.nodes import build
-from mtl_seg_depth.records import checkpoint, results
+from mtl_seg_depth.records import checkpoint
 from mtl_seg_depth.records.folder import RunFolder
 from mtl_seg_depth.records.results import Card, Digests, other_data
 from mtl_seg_depth.runs.assembly import build_network
+from mtl_seg_depth.system import stored
 from mtl_seg_depth.system.errors import UserError
 from mtl_seg_depth.system.wording import nearest
 from mtl_seg_depth.tasks.configured import configured_tasks, read_specs
@@ -104,7 +105,7 @@ def _runs(outputs: Path) -> Iterator[tuple[Path, Card]]:
     """Every run folder with best weights, and its identity card."""
     for path in sorted(outputs.glob("*/run.json")):
         if (path.parent / "best.pt").is_file():
-            yield path.parent, results.read(path, Card)
+            yield path.parent, stored.read(path, Card)
 
 
 def _fits(reference: str, folder: Path, card: Card) -> bool:

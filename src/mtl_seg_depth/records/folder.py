@@ -1,8 +1,10 @@
 """The folder of one run, among those of the same config: which one it is, and who may write into it."""
 
 import math
+import os
 import re
 import shutil
+import stat
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -12,6 +14,7 @@ from filelock import FileLock, Timeout
 
 from mtl_seg_depth.records import checkpoint, results
 from mtl_seg_depth.records.results import Card, Digests, RunResult
+from mtl_seg_depth.system import stored
 from mtl_seg_depth.system.errors import UserError
 
 
@@ -25,13 +28,13 @@ class RunFolder:
     def card(self) -> Card | None:
         """Who the run is; None before it has begun."""
         path = self.path / "run.json"
-        return results.read(path, Card) if path.exists() else None
+        return stored.read(path, Card) if path.exists() else None
 
     @property
     def ended(self) -> RunResult | None:
         """What the run came to, None while it trains or was interrupted."""
         path = self.path / "result.json"
-        return results.read(path, RunResult).model_copy(update={"folder": self.path}) if path.exists() else None
+        return stored.read(path, RunResult).model_copy(update={"folder": self.path}) if path.exists() else None
 
     @property
     def result(self) -> RunResult | None:
@@ -66,6 +69,33 @@ class RunFolder:
                 f"{self.path}: the checkpoints of this run take up to {math.ceil(needed / 2**20)} MiB, "
                 f"and {free // 2**20} MiB are free; paths.outputs=<folder> puts them elsewhere"
             )
+
+
+def inside(folder: Path, name: str = "") -> Path:
+    """Where the file lies that something in a folder calls `name`; UserError if that is outside, by links or not."""
+    path = folder / name
+    try:
+        there = path.resolve().is_relative_to(folder.resolve())
+    except (OSError, ValueError, RuntimeError):  # a loop of links, or no name of a file at all
+        there = False
+    if not there:
+        raise UserError(f"{path} leads out of {folder}: what a run's folder holds lies in it")
+    return path
+
+
+def check_links(folder: Path) -> None:
+    """Raise UserError for a folder in which a link leads out of it, or that holds more than files and folders.
+
+    A run's folder may come from somebody else. Nothing elsewhere is read, sent or written because of what is in it:
+    whoever works in one asks here first.
+    """
+    for place, folders, files in os.walk(folder):
+        for path in (Path(place, name) for name in (*folders, *files)):
+            mode = path.lstat().st_mode
+            if stat.S_ISLNK(mode):
+                inside(folder, str(path.relative_to(folder)))
+            elif not stat.S_ISREG(mode) and not stat.S_ISDIR(mode):
+                raise UserError(f"{path}: a run's folder holds files and folders, and nothing else")
 
 
 def folders_of(base: Path) -> list[RunFolder]:

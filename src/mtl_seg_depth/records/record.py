@@ -18,19 +18,24 @@ from dataclasses import dataclass
 from pathlib import Path
 from types import MappingProxyType
 
-from mtl_seg_depth.records import results
 from mtl_seg_depth.records.results import Card
+from mtl_seg_depth.system import stored
+from mtl_seg_depth.system.addresses import redact, redacted
 from mtl_seg_depth.system.errors import UserError
+from mtl_seg_depth.system.stored import Count
 
 _LEGAL_NAME = re.compile(r"[\w.\-: /]{1,250}")  # what MLflow takes as the key of a metric, parameter or tag
+
+LONGEST_LINE = 1 << 20
+"""Bytes; a point of every score there is has some thousands."""
 
 
 @dataclass(frozen=True)
 class Point:
     """What was measured at one step; `time` is in milliseconds since 1970."""
 
-    step: int
-    time: int
+    step: Count
+    time: Count
     metrics: dict[str, float]
 
 
@@ -109,19 +114,19 @@ class Record:
         for key in (*params, *tags):
             check_name(key)
         path = self.folder / "run.json"
-        known = results.read(path, Card) if path.exists() else None
+        known = stored.read(path, Card) if path.exists() else None
         seen_from_here = None if parent is None else os.path.relpath(parent, self.folder)
         card = Card(
-            name=name,
+            name=redact(name),
             fingerprint=fingerprint,
             experiment=experiment,
             started=(known and known.started) or now_ms(),
             parent=(known and known.parent) or seen_from_here,
             data=dict(data),
-            params=dict(params),
-            tags=dict(tags),
+            params=redacted(dict(params)),
+            tags=redacted(dict(tags)),
         )
-        results.write(path, card)
+        stored.write(path, card)
 
     def log(self, step: int, metrics: Mapping[str, float]) -> None:
         """Append one point, unless this step already has a point of the same names; see `Points.log`."""
@@ -165,15 +170,15 @@ def check_name(name: str) -> None:
 
 def read_points(path: Path) -> Iterator[Point]:
     """Parse the whole lines of a file of points. Raises UserError for a line that is no point."""
-    with path.open("rb") as lines:
-        for number, line in enumerate(lines, start=1):
-            if line.endswith(b"\n"):  # a last line without an end is still being written
+    with path.open("rb") as file:
+        for number, line in enumerate(iter(lambda: file.readline(LONGEST_LINE), b""), start=1):
+            if line.endswith(b"\n") or len(line) == LONGEST_LINE:  # without an end, the last is still being written
                 yield parse_point(line, f"{path}, line {number}")
 
 
 def parse_point(line: bytes, place: str) -> Point:
     """One line as a point; `place` tells the reader of the UserError if a damaged line stands."""
     try:
-        return Point(**json.loads(line))
-    except (ValueError, TypeError) as error:
-        raise UserError(f"{place}: not a point of a run ({error}). Remove the line to go on.") from error
+        return stored.parse(line, Point, place)
+    except UserError as error:
+        raise UserError(f"{error}. Remove the line to go on") from error

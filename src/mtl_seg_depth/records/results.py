@@ -3,25 +3,20 @@
     run.json                    Card          who a run or a sweep is
     result.json                 RunResult     what a training came to; a sweep's has the status alone
     evaluations/*.json          Evaluation    what its best weights score on a split
+    mlflow.json                 Mirrored      what a tracking server has of it
     sweeps/<study>/sweep.json   SweepRecord   how far a sweep is
 
 Files of any age are read: a key that a newer writer added is left alone, and one that an older writer did not have has
 a default. Nothing in them is a path from a root: a file is found where it is, and names what lies beside it.
 """
 
-import json
-import os
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, Literal, TypeVar
+from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, PositiveFloat
 
-from mtl_seg_depth.system import atomic
-from mtl_seg_depth.system.errors import UserError
-
-LARGEST = 64 << 20
-"""Bytes of a file that is read; a sweep of ten thousand trials has some ten million."""
+from mtl_seg_depth.system.stored import STORED, Count, Score
 
 Digests = dict[str, str]
 """The digest of the content of every split that a run depends on, by the split's name."""
@@ -35,7 +30,7 @@ Status = Literal["finished", "diverged", "pruned", "failed", "interrupted"]
 class Stored(BaseModel):
     """Base of everything that is stored."""
 
-    model_config = ConfigDict(extra="ignore", frozen=True, protected_namespaces=())
+    model_config = STORED
 
 
 class Card(Stored):
@@ -44,7 +39,7 @@ class Card(Stored):
     name: str
     fingerprint: str = ""
     experiment: str = ""
-    started: int = 0
+    started: Count = 0
     """Milliseconds since 1970."""
     parent: str | None = None
     data: Digests = {}
@@ -66,8 +61,8 @@ class Cost(Stored):
     data_share: float
     """Of its time, spent waiting for batches."""
     images_per_second: float
-    parameters: int
-    peak_memory_bytes: int
+    parameters: Count
+    peak_memory_bytes: Count
     peak_memory_share: float
     """Of all that the device has."""
     memory: str
@@ -82,12 +77,12 @@ class RunResult(Ending):
     fingerprint: str
     checkpoint: str | None = None
     """Whether there are best weights: they are beside the file, whatever an old one says."""
-    steps: int
-    best_step: int
-    best: dict[str, float]
-    last: dict[str, float]
+    steps: Count
+    best_step: Count
+    best: dict[str, Score]
+    last: dict[str, Score]
     cost: Cost
-    baseline: dict[str, float] = {}
+    baseline: dict[str, Score] = {}
     """What a constant prediction scores on the validation split."""
     data: Digests = {}
     """As in the card."""
@@ -107,7 +102,7 @@ class Evaluation(Stored):
 
     name: str
     fingerprint: str
-    step: int
+    step: Count
     split: str
     data: str
     """The digest of the split's content."""
@@ -121,23 +116,42 @@ class Evaluation(Stored):
     """What the scores are called in the run's record."""
     file: str | None
     """The evaluation's own, seen from the run's folder."""
-    pictures: int
-    seconds: float
+    pictures: Count
+    seconds: PositiveFloat
     device: str
-    scores: dict[str, float]
-    confusion: list[list[int]] | None
-    plain: dict[str, float] | None = Field(default=None, exclude=True)
+    scores: dict[str, Score]
+    confusion: list[list[Count]] | None
+    plain: dict[str, Score] | None = Field(default=None, exclude=True)
     """The scores without test-time augmentation, where those are known."""
+
+
+class Mirrored(Stored):
+    """What a tracking server has of a run's or a sweep's folder; the addresses and ids in it are for people to read."""
+
+    model_config = ConfigDict(frozen=False)
+
+    key: Annotated[str, Field(pattern=r"^[0-9a-f]{32}$")]
+    """The folder's own, a tag of its MLflow run."""
+    tracking_uri: str = ""
+    """Redacted."""
+    experiment_id: str = ""
+    run_id: str = ""
+    sent: dict[str, Count] = {}
+    """Bytes of each file of points."""
+    artifacts: dict[str, list[Count]] = {}
+    """Size and time (ns) of each file as it was sent."""
+    finished: bool = False
+    """Everything is there, with the final status."""
 
 
 class SweepRun(Stored):
     """One training of a sweep's row, with one seed; `folder` and `evaluation` are names, not paths."""
 
-    seed: int
+    seed: Count
     folder: str | None = None
     fingerprint: str = ""
     status: str
-    scores: dict[str, float | None] | None = None
+    scores: dict[str, Score | None] | None = None
     """The headline scores: validation's, or those of the evaluation where the sweep asks for one."""
     evaluation: str | None = None
 
@@ -145,17 +159,17 @@ class SweepRun(Stored):
 class SweepRow(Stored):
     """One combination that a sweep tries, with every seed; times are in milliseconds since 1970."""
 
-    number: int
+    number: Count
     label: str
     params: dict[str, str] = {}
     state: RowState
     reason: str | None = None
     """Why it has no score."""
-    values: list[float | None] | None = None
+    values: list[Score | None] | None = None
     """Of the objectives; the worst there is for one that does not exist."""
-    attempt: int = 0
-    started: int | None = None
-    ended: int | None = None
+    attempt: Count = 0
+    started: Count | None = None
+    ended: Count | None = None
     folder: str | None = None
     """Of the training that it is at, or was at last."""
     runs: list[SweepRun] = []
@@ -164,61 +178,22 @@ class SweepRow(Stored):
 class SweepRecord(Stored):
     """How far a sweep is."""
 
-    version: int = 1
+    version: Count = 1
     study: str
     sweep: str | None = None
     """Of the file in sweeps/; None for one made on the command line."""
     kind: Literal["grid", "search"]
-    started: int
-    updated: int
+    started: Count
+    updated: Count
     objective: list[str] = Field(min_length=1)
     directions: list[Literal["maximize", "minimize"]] = Field(min_length=1)
     overrides: list[str] = []
-    seeds: list[int] = []
+    seeds: list[Count] = []
     config: dict[str, Any] = {}
     """What all its rows share."""
     rows: list[SweepRow] = []
 
 
-Model = TypeVar("Model", bound=Stored)
-
-
 def other_data(one: Mapping[str, str], other: Mapping[str, str]) -> bool:
     """Whether two runs saw other data: what is not known of a split counts as equal."""
     return any(one[split] != other[split] for split in one.keys() & other.keys())
-
-
-def read(path: Path, model: type[Model]) -> Model:
-    """What one of these files holds. Raises UserError, with its name, for a file that is not what it should be."""
-    try:
-        with path.open("rb") as file:
-            size = os.fstat(file.fileno()).st_size
-            if size > LARGEST:
-                raise UserError(f"{path}: {size} bytes are more than any {model.__name__} of ours has ({LARGEST})")
-            text = file.read().decode()
-    except UnicodeDecodeError as error:
-        raise UserError(f"{path} is damaged: {error}") from error
-    except OSError as error:
-        raise UserError(f"{path} cannot be read: {error.strerror or error}") from error
-    return parse(text, model, str(path))
-
-
-def parse(text: str, model: type[Model], place: str) -> Model:
-    """The content of one of these files; `place` tells the reader of the UserError if it stands."""
-    try:
-        return model.model_validate(json.loads(text))
-    except ValidationError as error:
-        first = error.errors()[0]
-        where = "".join(f"{part}." for part in first["loc"]).rstrip(".")
-        found = first["input"]
-        shown = f", not {found!r}" if isinstance(found, str | int | float) else ""
-        raise UserError(
-            f"{place} is damaged, or not ours: {f'{where}: ' if where else ''}{first['msg']}{shown}"
-        ) from error
-    except (ValueError, RecursionError) as error:
-        raise UserError(f"{place} is damaged: {error}") from error
-
-
-def write(path: Path, content: Stored) -> None:
-    """Write one of these files, whole or not at all."""
-    atomic.write_json(path, content.model_dump())

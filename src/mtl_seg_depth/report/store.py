@@ -9,22 +9,27 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path, PurePosixPath
-from typing import Self
+from typing import Self, TypeVar
 
 from pydantic import model_validator
 
 from mtl_seg_depth.config import NOT_IDENTITY, flatten
+from mtl_seg_depth.records.folder import check_links, inside
 from mtl_seg_depth.records.record import Point, read_points
-from mtl_seg_depth.records.results import Card, Evaluation, Model, RunResult, SweepRecord, SweepRun, parse
+from mtl_seg_depth.records.results import Card, Evaluation, RunResult, Stored, SweepRecord, SweepRun
+from mtl_seg_depth.system import stored
+from mtl_seg_depth.system.addresses import redact, redacted
 from mtl_seg_depth.system.errors import UserError
 from mtl_seg_depth.system.wording import nearest
-from mtl_seg_depth.tracking import redact
 
 VERSION = 1
 """Of sweep.json."""
 
 OVER = ("finished", "diverged")
 """Statuses of a training whose scores will not change any more and count as its result."""
+
+
+Kind = TypeVar("Kind", bound=Stored)
 
 
 class Study(SweepRecord):
@@ -70,8 +75,8 @@ def read_studies(outputs: Path) -> tuple[list[Study], list[str]]:
     for path in sorted(outputs.glob("sweeps/*/sweep.json")):
         name = f"sweeps/{path.parent.name}/sweep.json"
         try:
-            study = parse(redact(path.read_text()), Study, "it")
-        except (UserError, ValueError, OSError) as error:
+            study = _redacted(stored.read(inside(outputs, name), Study, "it"))
+        except UserError as error:
             problems.append(f"{name} was left out: {redact(str(error))}")
             continue
         if study.version == VERSION:
@@ -144,24 +149,28 @@ class RunStore:
 
 def run_store(outputs: Path, run: SweepRun, problems: list[str]) -> RunStore:
     """The folder of a sweep's run; files that cannot be read are left out and told in `problems`."""
-    if run.folder is None or not _stays_inside(run.folder) or not (outputs / run.folder).is_dir():
+    if run.folder is None:
         return RunStore()
-    path = outputs / run.folder
 
-    def read(name: str | None, model: type[Model]) -> Model | None:
-        if name is None or not _stays_inside(name) or not (path / name).is_file():
-            return None
+    def read(name: str | None, model: type[Kind]) -> Kind | None:
         try:
-            return parse(redact((path / name).read_text()), model, "it")
-        except (UserError, ValueError, OSError) as error:
+            found = None if name is None else inside(path, name)
+            return None if found is None or not found.exists() else _redacted(stored.read(found, model, "it"))
+        except UserError as error:
             problems.append(f"{run.folder}/{name} was left out: {redact(str(error))}")
             return None
 
+    try:
+        path = inside(outputs, run.folder)
+        check_links(path)
+    except UserError as error:
+        problems.append(f"{run.folder} was left out: {redact(str(error))}")
+        return RunStore()
+    if not path.is_dir():
+        return RunStore()
     evaluation = read(run.evaluation, Evaluation)
     return RunStore(path, read("run.json", Card), read("result.json", RunResult), evaluation)
 
 
-def _stays_inside(name: str) -> bool:
-    """Whether a name from a file leads nowhere above the folder that it is meant in."""
-    path = PurePosixPath(name)
-    return not path.is_absolute() and ".." not in path.parts
+def _redacted(content: Kind) -> Kind:
+    return type(content).model_validate(redacted(content.model_dump()))

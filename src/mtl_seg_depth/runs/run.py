@@ -5,7 +5,6 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from types import MappingProxyType
-from typing import Any
 
 import torch
 import yaml
@@ -16,7 +15,6 @@ from mtl_seg_depth.config import Settings, fingerprint, flatten, identity
 from mtl_seg_depth.data.dataset import DataSet
 from mtl_seg_depth.data.packed import PackedSplit
 from mtl_seg_depth.nodes import build
-from mtl_seg_depth.records import results
 from mtl_seg_depth.records.checkpoint import DATA_KEYS
 from mtl_seg_depth.records.folder import RunFolder, find_folder, folders_of
 from mtl_seg_depth.records.record import Record
@@ -35,9 +33,10 @@ from mtl_seg_depth.runs.contents import SPLITS
 from mtl_seg_depth.runs.observers import LiveLine, Panels
 from mtl_seg_depth.scoring.baseline import Constant
 from mtl_seg_depth.scoring.scores import score
-from mtl_seg_depth.system import atomic, git, memory
+from mtl_seg_depth.system import atomic, git, memory, stored
+from mtl_seg_depth.system.addresses import redacted
 from mtl_seg_depth.system.errors import UserError
-from mtl_seg_depth.tracking import Mirror, mirror_rest, redact
+from mtl_seg_depth.tracking import Mirror, mirror_rest
 from mtl_seg_depth.training.keeper import Keeper, State
 from mtl_seg_depth.training.loop import Observer, Training
 
@@ -134,6 +133,7 @@ def _train(
     val = scoring_batches(settings, parts, splits["val"], device)
     batches = training_batches(settings, parts, splits["train"], device)
     record = Record(folder.path)
+    kept = redacted(settings.model_dump(mode="json"))  # and handed around
     known_by = {"fingerprint": key, **{DATA_KEYS[split]: digest for split, digest in data.items()}}
     training = Training(
         parts.step,
@@ -143,7 +143,7 @@ def _train(
         lambda: score(parts.predictor, val, parts.tasks),
         parts.plan,
         record,
-        Keeper(folder.path, known_by, {"config": _without_secrets(settings), "spec": parts.source.spec.as_dict()}),
+        Keeper(folder.path, known_by, {"config": kept, "spec": parts.source.spec.as_dict()}),
     )
     resumed = training.resume(device)
     name = settings.name or (sweep.name if sweep else automatic_name(settings))
@@ -154,7 +154,7 @@ def _train(
         highlight=False,
         soft_wrap=True,
     )
-    text = yaml.safe_dump(_without_secrets(settings), sort_keys=False)
+    text = yaml.safe_dump(kept, sort_keys=False)
     for path in (folder.path / "config.yaml", record.artifact_path("config.yaml")):
         atomic.write_text(path, text)
     params = {name.removesuffix("._target_"): str(value) for name, value in flatten(identity(settings))}
@@ -197,15 +197,8 @@ def _train(
             spec=parts.source.spec.as_dict(),
         )
         record.log(state.step, {f"cost/{name}": value for name, value in result.cost if not isinstance(value, str)})
-        results.write(folder.path / "result.json", result)
+        stored.write(folder.path / "result.json", result)
     return result.model_copy(update={"folder": folder.path})
-
-
-def _without_secrets(settings: Settings) -> dict[str, Any]:
-    """The config to keep and to hand around: without the password that a tracking server's address may hold."""
-    tree = settings.model_dump(mode="json")
-    tree["tracking"]["uri"] = None if settings.tracking.uri is None else redact(settings.tracking.uri)
-    return tree
 
 
 def _cost(state: State, batch_size: int, parameters: int, device: torch.device) -> Cost:

@@ -15,9 +15,10 @@ from optuna.storages import RDBStorage
 from sqlalchemy import Engine, create_engine, text
 from sqlalchemy.exc import SQLAlchemyError
 
+from mtl_seg_depth.system.addresses import check_address, redact
 from mtl_seg_depth.system.errors import UserError
 from mtl_seg_depth.system.interruption import uninterrupted
-from mtl_seg_depth.tracking import redact, sqlite_file
+from mtl_seg_depth.tracking import sqlite_file
 
 BEATS_TO_DEATH = 3
 """A worker that was not heard of for so many heartbeats is dead."""
@@ -60,6 +61,7 @@ class Studies:
 
         Raises UserError for an address of another kind, and for a database that cannot be reached or written.
         """
+        check_address("hydra.sweeper.storage", url)
         self.file = sqlite_file(url)
         self.url = f"sqlite:///{self.file}" if self.file else url
         if not self.file and not url.startswith("postgresql"):

@@ -6,7 +6,6 @@
   errors/              stack traces of trials that crashed
 """
 
-import json
 import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -16,15 +15,14 @@ import yaml
 from filelock import FileLock
 from optuna.trial import FrozenTrial, TrialState
 
-from mtl_seg_depth.records import results
 from mtl_seg_depth.records.record import Record, now_ms
 from mtl_seg_depth.records.results import Ending, RowState, Status, SweepRecord, SweepRow, SweepRun
 from mtl_seg_depth.scoring import headline
 from mtl_seg_depth.sweeping.plan import Row, Sweep
 from mtl_seg_depth.sweeping.space import label
-from mtl_seg_depth.system import atomic
+from mtl_seg_depth.system import atomic, stored
+from mtl_seg_depth.system.addresses import redact, redacted
 from mtl_seg_depth.system.wording import duration
-from mtl_seg_depth.tracking import redact
 
 STATES: dict[TrialState, RowState] = {
     TrialState.COMPLETE: "complete",
@@ -44,13 +42,13 @@ def describe(sweep: Sweep, trials: Sequence[FrozenTrial]) -> SweepRecord:
         study=sweep.study,
         sweep=sweep.name,
         kind="search" if sweep.rows is None else "grid",
-        started=results.read(path, SweepRecord).started if path.exists() else now_ms(),
+        started=stored.read(path, SweepRecord).started if path.exists() else now_ms(),
         updated=now_ms(),
         objective=sweep.objectives,
         directions=sweep.directions,
         overrides=[redact(override) for override in sweep.space.fixed if not override.startswith("sweeps=")],
         seeds=list(sweep.base.seeds or (sweep.base.seed,)),
-        config=json.loads(redact(json.dumps(sweep.base.model_dump(mode="json")))),
+        config=redacted(sweep.base.model_dump(mode="json")),
         rows=[by_row[number] for number in sorted(by_row)],
     )
 
@@ -106,10 +104,10 @@ def publish(sweep: Sweep, trials: Sequence[FrozenTrial], *, over: Status | None 
             atomic.write_text(record.artifact_path("best.yaml"), yaml.safe_dump(chosen, sort_keys=False))
         if over is not None:
             _plot(described, record.artifact_path("plot.png"))
-            results.write(sweep.folder / "result.json", Ending(status=over))
+            stored.write(sweep.folder / "result.json", Ending(status=over))
         else:
             (sweep.folder / "result.json").unlink(missing_ok=True)
-        results.write(sweep.folder / "sweep.json", described)
+        stored.write(sweep.folder / "sweep.json", described)
     return described
 
 

@@ -8,7 +8,7 @@ MLflow is imported inside functions: it takes seconds, and the first training st
 """
 
 from mtl_seg_depth.tracking.mirror import Mirror, mirror_once, mirror_rest, mirror_sweep
-from mtl_seg_depth.tracking.store import absolute_uri, prepare_store, redact, sqlite_file
+from mtl_seg_depth.tracking.store import absolute_uri, prepare_store, sqlite_file
 
 __all__ = [
     "Mirror",
@@ -17,6 +17,5 @@ __all__ = [
     "mirror_rest",
     "mirror_sweep",
     "prepare_store",
-    "redact",
     "sqlite_file",
 ]

@@ -14,9 +14,10 @@ from typing import Self
 
 from filelock import FileLock, Timeout
 
+from mtl_seg_depth.system.addresses import redact
 from mtl_seg_depth.system.errors import UserError
 from mtl_seg_depth.tracking.sender import Sender, send_parent
-from mtl_seg_depth.tracking.store import absolute_uri, mlflow_environment, redact
+from mtl_seg_depth.tracking.store import absolute_uri, mlflow_environment
 from mtl_seg_depth.tracking.system import SystemSampler
 
 log = logging.getLogger(__name__)

@@ -15,8 +15,9 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
+from mtl_seg_depth.system.addresses import redact
 from mtl_seg_depth.system.errors import UserError
-from mtl_seg_depth.tracking.store import absolute_uri, mlflow_environment, new_client, redact, server_errors
+from mtl_seg_depth.tracking.store import absolute_uri, mlflow_environment, new_client, server_errors
 
 ARTIFACT = "model"
 """The artifact folder of a run that holds its model."""

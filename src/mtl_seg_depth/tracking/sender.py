@@ -4,21 +4,19 @@ What is sent twice (after a kill between sending and noting it) is sent with the
 stores ignore exact duplicates.
 """
 
-import json
 import secrets
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from filelock import FileLock
 
-from mtl_seg_depth.records import results
 from mtl_seg_depth.records.record import parse_point
-from mtl_seg_depth.records.results import Card, Ending
-from mtl_seg_depth.system import atomic
+from mtl_seg_depth.records.results import Card, Ending, Mirrored
+from mtl_seg_depth.system import stored
+from mtl_seg_depth.system.addresses import redact
 from mtl_seg_depth.system.errors import UserError
-from mtl_seg_depth.tracking.store import experiment_id, new_client, prepare_store, redact
+from mtl_seg_depth.tracking.store import experiment_id, new_client, prepare_store
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -38,19 +36,6 @@ _LONGEST_PARAM = 6000  # characters that MLflow stores of a parameter
 _METRICS_PER_BATCH = 1000  # what MLflow takes in one request
 
 
-@dataclass
-class _State:
-    """What the server has of a folder; kept in mlflow.json."""
-
-    key: str  # the folder's own, a tag of its MLflow run
-    tracking_uri: str  # redacted
-    experiment_id: str = ""
-    run_id: str = ""
-    sent: dict[str, int] = field(default_factory=dict)  # bytes of each file of points
-    artifacts: dict[str, list[int]] = field(default_factory=dict)  # size and time (ns) of each file as it was sent
-    finished: bool = False  # everything is there, with the final status
-
-
 class Sender:
     """Sends a folder in the caller's thread; raises one of `server_errors()` when the server is away."""
 
@@ -60,12 +45,12 @@ class Sender:
         self.uri = uri
         self._folder = folder
         self._checkpoint = checkpoint
-        self._card = results.read(folder / "run.json", Card)
+        self._card = stored.read(folder / "run.json", Card)
         self._client: MlflowClient | None = None
         parent = self._card.parent
         self._parent = folder / parent if parent and (folder / parent / "run.json").exists() else None
         path = folder / "mlflow.json"
-        self.state = _State(**json.loads(path.read_text())) if path.exists() else _State(secrets.token_hex(16), "")
+        self.state = stored.read(path, Mirrored) if path.exists() else Mirrored(key=secrets.token_hex(16))
         self.state.tracking_uri = redact(uri)
 
     def send(self) -> "MlflowClient":
@@ -88,7 +73,7 @@ class Sender:
         """Send the rest and close the MLflow run with the status of result.json; returns its id."""
         client = self.send()
         result = self._folder / "result.json"
-        status = results.read(result, Ending).status if result.exists() else "interrupted"
+        status = stored.read(result, Ending).status if result.exists() else "interrupted"
         best = self._folder / "best.pt"
         if self._checkpoint and _MLFLOW_STATUS[status] == "FINISHED" and best.exists():
             self._send_file(client, best, ".")
@@ -118,7 +103,9 @@ class Sender:
                 tags[_PARENT_TAG] = send_parent(self._parent, self.uri)
             run = client.create_run(experiment, self._card.started, tags, self._card.name)
         if run.info.run_id != self.state.run_id:  # a server that has nothing of this folder yet
-            self.state = _State(self.state.key, redact(self.uri), experiment, run.info.run_id)
+            self.state = Mirrored(
+                key=self.state.key, tracking_uri=redact(self.uri), experiment_id=experiment, run_id=run.info.run_id
+            )
             self._save()
         if not self.state.finished:
             # MLflow refuses a second value for a parameter: what the first start sent stands.
@@ -165,7 +152,7 @@ class Sender:
             self._save()
 
     def _save(self) -> None:
-        atomic.write_json(self._folder / "mlflow.json", asdict(self.state))
+        stored.write(self._folder / "mlflow.json", self.state)
 
 
 def send_parent(folder: Path, uri: str, *, finish: bool = False) -> str:

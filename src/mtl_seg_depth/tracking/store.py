@@ -2,7 +2,6 @@
 
 import logging
 import os
-import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -10,18 +9,13 @@ from typing import TYPE_CHECKING
 
 from filelock import FileLock
 
+from mtl_seg_depth.system.addresses import check_address, redact
 from mtl_seg_depth.system.errors import UserError
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
 
 _SCHEMES = ("sqlite", "http", "https", "postgresql", "mysql", "mssql", "databricks")
-
-
-def redact(text: str) -> str:
-    """`text` with the user and password of every URI in it, and every secret in a query, replaced by `***`."""
-    text = re.sub(r"(\w://)[^\s/]*@", r"\1***@", text)
-    return re.sub(r"(?i)([?&]\w*(?:password|passwd|pwd|token|secret|key)\w*=)[^&\s'\"]*", r"\1***", text)
 
 
 def absolute_uri(tracking_uri: str) -> str:
@@ -31,6 +25,7 @@ def absolute_uri(tracking_uri: str) -> str:
     """
     scheme = tracking_uri.partition(":")[0].partition("+")[0]
     if "://" in tracking_uri and scheme in _SCHEMES and not tracking_uri.endswith(("sqlite://", ":memory:")):
+        check_address("tracking.uri", tracking_uri)
         database = sqlite_file(tracking_uri)
         return tracking_uri if database is None else f"sqlite:///{database}"
     raise UserError(
