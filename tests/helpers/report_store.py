@@ -4,6 +4,7 @@ import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import numpy as np
@@ -13,7 +14,7 @@ from helpers.facts import tasks
 from mtl_seg_depth.config import flatten
 from mtl_seg_depth.drawing.sheet import save, sheet
 from mtl_seg_depth.report.page import ReportSettings
-from mtl_seg_depth.report.tables import report_tables
+from mtl_seg_depth.report.tables import PARAMETERS, report_tables
 
 STREETS = {
     "_target_": "mtl_seg_depth.data.Streets",
@@ -35,6 +36,8 @@ class Row:
     reason: str | None = None
     values: list[float | None] | None = None
     params: Mapping[str, str] = field(default_factory=dict)
+    chosen: Mapping[str, str] = field(default_factory=dict)
+    """Parameters of its trainings that are others than the report's row says."""
     folder: str | None = None
 
 
@@ -73,16 +76,19 @@ class Store:
             "version": 1, "study": name, "sweep": sweep, "kind": kind, "started": updated, "updated": updated,
             "objective": ["val/multitask"], "directions": ["maximize"], "overrides": [],
             "seeds": list(range(max((len(row.scores) for row in rows), default=1))), "config": config,
-            "rows": [self._row(number, row, config) for number, row in enumerate(rows)],
+            "rows": [self._row(number, row, config, sweep) for number, row in enumerate(rows)],
         }  # fmt: skip
         path = self.outputs / "sweeps" / name.replace("/", "_") / "sweep.json"
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(json.dumps({**account, **others}))
         return path
 
-    def _row(self, number: int, row: Row, config: Mapping[str, Any]) -> dict[str, Any]:
+    def _row(self, number: int, row: Row, config: Mapping[str, Any], sweep: str | None) -> dict[str, Any]:
+        reported = TABLES[sweep].rows[number:] if sweep in TABLES else ()
+        says = {key: reported[0].says[key] for key in TABLES[sweep].vary} if reported else {}
+        own = {name: str(value) for key, value in says.items() for name in PARAMETERS[key]} | dict(row.chosen)
         runs = [
-            self._run(seed, scores, row.statuses[seed] if row.statuses else "finished", config)
+            self._run(seed, scores, row.statuses[seed] if row.statuses else "finished", config, own)
             for seed, scores in enumerate(row.scores)
         ]
         return {
@@ -91,24 +97,33 @@ class Store:
         }  # fmt: skip
 
     def _run(
-        self, seed: int, scores: tuple[float, float] | None, status: str, config: Mapping[str, Any]
+        self, seed: int, scores: tuple[float, float] | None, status: str, config: Mapping[str, Any], own: dict[str, str]
     ) -> dict[str, Any]:
         self.made += 1
         name = f"run-{self.made:016x}"
-        self.folder(self.outputs / name, scores, status, config)
+        self.folder(self.outputs / name, scores, status, config, own)
+        if (views := own.pop("evaluated", None)) is not None:
+            write_evaluation(self.outputs / name / "evaluations" / "views.json", 1.0, tta={"views": views})
         told = None if scores is None else scores_of(*scores)
         return {
             "seed": seed, "fingerprint": f"{self.made:016x}", "folder": name, "status": status, "scores": told,
-            "evaluation": None,
+            "evaluation": None if views is None else "evaluations/views.json",
         }  # fmt: skip
 
-    def folder(self, folder: Path, scores: tuple[float, float] | None, status: str, config: Mapping[str, Any]) -> None:
-        """One run folder as a training leaves it."""
+    def folder(
+        self,
+        folder: Path,
+        scores: tuple[float, float] | None,
+        status: str,
+        config: Mapping[str, Any],
+        own: Mapping[str, str] = MappingProxyType({}),
+    ) -> None:
+        """One run folder as a training leaves it; `own` is what its row varies."""
         folder.mkdir(parents=True)
         params = {key.removesuffix("._target_"): str(value) for key, value in flatten(config)}
         # As in a real card: the options chosen stand under the names of their groups.
         choices = {"data": config["data"]["_target_"].rpartition(".")[2].lower(), "steps": str(self.steps)}
-        write(folder / "run.json", {"name": folder.name, "params": {**params, **choices}})
+        write(folder / "run.json", {"name": folder.name, "params": {**params, **choices, **own}})
         if status != "running":
             write_result(folder, status=status, steps=self.steps, best_step=self.steps)
         semseg, depth = scores or (10.0, 90.0)
@@ -139,11 +154,13 @@ def write_result(folder: Path, *, status: str = "finished", steps: int = 1, best
     write(folder / "result.json", {**content, "cost": {**usual, **cost}})
 
 
-def write_evaluation(path: Path, seconds: float, pictures: int = 16) -> None:
+def write_evaluation(
+    path: Path, seconds: float, pictures: int = 16, tta: Mapping[str, Any] = MappingProxyType({})
+) -> None:
     """A stored evaluation that took so long."""
     path.parent.mkdir(exist_ok=True)
     write(path, {
-        "name": "a", "fingerprint": "", "step": 1, "split": "test", "data": "", "other_data": None, "tta": {},
+        "name": "a", "fingerprint": "", "step": 1, "split": "test", "data": "", "other_data": None, "tta": dict(tta),
         "precision": "fp32", "absent_classes": "exclude", "tta_name": "none", "key": "test", "file": None,
         "pictures": pictures, "seconds": seconds, "device": "cpu", "scores": {}, "confusion": None,
     })  # fmt: skip

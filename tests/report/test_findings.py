@@ -1,14 +1,18 @@
 """Findings are judged from numbers: by means, by the spread over seeds, and not at all where there are none."""
 
+import json
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from helpers.report_store import TABLES, Row, Store, report_rows
+from helpers.report_store import TABLES, Row, Store, report_rows, settings
 
 from mtl_seg_depth.report.comparison import compare
 from mtl_seg_depth.report.findings import FINDINGS, Finding, Judgement, Lead, Verdict, judge, summary
+from mtl_seg_depth.report.page import write_report
 from mtl_seg_depth.report.store import read_studies
+from mtl_seg_depth.report.tables import PARAMETERS
 
 HELPS = Finding("dilation", "it helps", (Lead(1, 0),))
 
@@ -16,7 +20,9 @@ HELPS = Finding("dilation", "it helps", (Lead(1, 0),))
 def judged(tmp_path: Path, rows: Sequence[Row], finding: Finding = HELPS) -> Judgement:
     store = Store(tmp_path / "outputs")
     store.made = len(list(store.outputs.glob("run-*")))
-    store.study(finding.table, rows)
+    if finding.table == "tta":
+        rows = [replace(row, chosen=row.chosen or {"evaluated": str(number)}) for number, row in enumerate(rows)]
+    store.study(finding.table, rows, score="test" if finding.table == "tta" else None)
     study = read_studies(store.outputs)[0][0]
     return judge(finding, compare(TABLES[finding.table], study, store.outputs, []))
 
@@ -92,6 +98,54 @@ def test_less_is_better_for_depth(tmp_path: Path) -> None:
 
 def test_rows_that_cannot_be_matched_judge_nothing(tmp_path: Path) -> None:
     assert judged(tmp_path, [Row([(60, 30)])]).verdict is Verdict.UNMATCHED
+
+
+SE = next(finding for finding in FINDINGS if finding.table == "squeeze_excitation")
+VIEWS = next(finding for finding in FINDINGS if finding.table == "tta")
+
+
+@pytest.mark.parametrize("finding", FINDINGS, ids=lambda finding: finding.statement)
+def test_rows_that_do_not_differ_in_what_a_finding_varies_judge_nothing(tmp_path: Path, finding: Finding) -> None:
+    table, rows = TABLES[finding.table], report_rows(finding.table)
+    for key in table.vary:
+        if all(row.says[key] == table.rows[0].says[key] for row in table.rows):
+            continue
+        same = dict.fromkeys(PARAMETERS[key], "the same") if key != "tta" else {"evaluated": "the same"}
+        found = judged(tmp_path / key, [replace(row, chosen=same) for row in rows], finding)
+        assert found.verdict is Verdict.NOT_VARIED
+        assert found.our_gap is None
+        sentence, verdicts = summary([found])
+        assert sentence == "Of 1 findings of the report, 1 could not be judged, as our rows do not differ in it."
+        assert verdicts == [("Not the report's comparison", [finding.statement])]
+
+
+def test_the_page_says_in_what_the_rows_do_not_differ(tmp_path: Path) -> None:
+    store = Store(tmp_path / "outputs")
+    rows = [replace(row, chosen={"encoder.name": "resnet18"}) for row in report_rows("squeeze_excitation")]
+    store.study("squeeze_excitation", rows, encoder="resnet18")
+    text = write_report(settings(tmp_path)).markdown.read_text()
+    line = next(line for line in text.splitlines() if line.startswith(f"| {SE.statement}"))
+    assert "not the report's comparison" in line
+    assert "the same encoder in both rows" in line
+
+
+def test_views_that_are_not_evaluated_at_all_are_the_same(tmp_path: Path) -> None:
+    store = Store(tmp_path / "outputs")
+    store.study("tta", report_rows("tta"), score=None)
+    study = read_studies(store.outputs)[0][0]
+    assert judge(VIEWS, compare(TABLES["tta"], study, store.outputs, [])).verdict is Verdict.NOT_VARIED
+
+
+def test_one_training_in_two_rows_is_no_comparison(tmp_path: Path) -> None:
+    store = Store(tmp_path / "outputs")
+    path = store.study("loss", report_rows("loss"))
+    account = json.loads(path.read_text())
+    for row in account["rows"]:
+        row["runs"][0]["fingerprint"] = "ab" * 8
+    path.write_text(json.dumps(account))
+    study = read_studies(store.outputs)[0][0]
+    berhu = next(finding for finding in FINDINGS if finding.table == "loss")
+    assert judge(berhu, compare(TABLES["loss"], study, store.outputs, [])).verdict is Verdict.NOT_VARIED
 
 
 def test_the_summary_counts_every_finding_once_and_warns_of_single_seeds(tmp_path: Path) -> None:

@@ -13,7 +13,7 @@ from pathlib import Path
 
 from mtl_seg_depth.records.results import SweepRow, SweepRun
 from mtl_seg_depth.report.store import OVER, RunStore, Study, run_store
-from mtl_seg_depth.report.tables import TRAINING_PICTURES, ReportRow, ReportTable
+from mtl_seg_depth.report.tables import PARAMETERS, TITLES, TRAINING_PICTURES, ReportRow, ReportTable
 from mtl_seg_depth.scoring.headline import MARGIN, MULTITASK, Rank, gain, margin, shown
 from mtl_seg_depth.tasks import HEADLINES
 
@@ -162,6 +162,20 @@ class Row:
         """Of every seed whose folder tells."""
         stores = [seed.store for seed in self.seeds]
         return [circumstances(store.card.params, store) for store in stores if store.card and store.card.params]
+
+    @property
+    def fingerprints(self) -> set[str]:
+        """Of its trainings."""
+        return {seed.run.fingerprint for seed in self.seeds}
+
+    @property
+    def chosen(self) -> dict[str, str]:
+        """The parameters of its trainings, and the views that it is scored with; empty before it has begun."""
+        begun = next((seed for seed in self.seeds if seed.store.card and seed.store.card.params), None)
+        if begun is None or begun.store.card is None:
+            return {}
+        views = begun.store.evaluation.tta if begun.store.evaluation else None
+        return {**begun.store.card.params, **({"tta": str(views)} if views or not begun.is_evaluated else {})}
 
     @property
     def costs(self) -> Costs:
@@ -313,6 +327,22 @@ class Comparison:
     def compared(self) -> list[int]:
         """Indices of the rows that have a multitask score in the report and of ours."""
         return [i for i, row in enumerate(self.rows) if MULTITASK.key in row.reported and MULTITASK.key in self.ours[i]]
+
+    def not_varied(self, one: int, other: int) -> list[str]:
+        """In what the report's two rows differ and ours do not, as people call it; empty while either has not begun."""
+        if self.table is None or self.mismatch:
+            return []
+        rows = mine, theirs = self.rows[one], self.rows[other]
+        if not (mine.report and theirs.report and mine.chosen and theirs.chosen):
+            return []
+
+        def is_same(key: str) -> bool:
+            known = {name for name in PARAMETERS[key] for row in rows if name in row.chosen}
+            same = bool(known) and all(mine.chosen.get(name) == theirs.chosen.get(name) for name in known)
+            return same or (key != "tta" and mine.fingerprints == theirs.fingerprints)
+
+        varied = [key for key in self.table.vary if mine.report.says[key] != theirs.report.says[key]]
+        return [TITLES.get(key, key) for key in varied if is_same(key)]
 
     def places(self) -> dict[int, tuple[int, int]]:
         """For each compared row its place in the report's order and in ours, the best 1, equals sharing theirs."""

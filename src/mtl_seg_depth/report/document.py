@@ -13,7 +13,7 @@ from typing import Any
 
 from mtl_seg_depth.report.comparison import Circumstances, Comparison, Row, best
 from mtl_seg_depth.report.drawing import Drawing
-from mtl_seg_depth.report.findings import FINDINGS, Judgement, Verdict, judge, summary
+from mtl_seg_depth.report.findings import FINDINGS, Judgement, Lead, Verdict, judge, summary
 from mtl_seg_depth.report.searches import search_data, search_notes, search_table
 from mtl_seg_depth.report.store import Study
 from mtl_seg_depth.report.table import Cell, Column, Table, heading
@@ -161,10 +161,12 @@ def _short_data(comparison: Comparison) -> str | None:
     return "different data in different rows" if several else "not Miniscapes"
 
 
-def _setting(comparison: Comparison) -> str:
+def _setting(comparison: Comparison, step: Lead) -> str:
     """What makes a verdict one about something else than what the report found, in a few words."""
     found = [(row.report, here) for row, here in comparison.circumstances if row.report is not None]
     parts = [_short_data(comparison) or "–"]
+    if same := comparison.not_varied(step.better, step.worse):
+        parts.append(f"the same {' and '.join(same)} in both rows")
     if any(here.encoder != report.encoder for report, here in found):
         parts.append("another encoder")
     if any(report.says["pretrained"] and not here.weights.startswith(report.weights) for report, here in found):
@@ -355,7 +357,7 @@ def _findings_table(judgements: Sequence[Judgement], by_table: dict[str, Compari
             Cell(number(judgement.report_gap, "+")),
             NOTHING if judgement.our_gap is None else Cell(number(judgement.our_gap, "+")),
             Cell(judgement.verdict.value, mark=judgement.verdict.name, muted=judgement.verdict is Verdict.NOT_RUN),
-            Cell(_setting(by_table[judgement.finding.table]), muted=True),
+            Cell(_setting(by_table[judgement.finding.table], judgement.decisive), muted=True),
         )
         for judgement in judgements
     ]

@@ -74,6 +74,7 @@ class Verdict(Enum):
     """
 
     UNMATCHED = "rows do not match"
+    NOT_VARIED = "not the report's comparison"
     FAILED = "did not hold"
     OTHER_WAY = "other way, one seed"
     NOT_RUN = "not run yet"
@@ -118,6 +119,8 @@ def _judge_step(step: Lead, comparison: Comparison) -> tuple[Verdict, float | No
     """
     if comparison.mismatch is not None:
         return Verdict.UNMATCHED, None
+    if comparison.not_varied(step.better, step.worse):
+        return Verdict.NOT_VARIED, None
     better, worse = comparison.rows[step.better], comparison.rows[step.worse]
     if better.is_lost or worse.is_lost:
         several = min(len(better.seeds), len(worse.seeds)) > 1
@@ -153,6 +156,7 @@ OPENINGS = {
     Verdict.OTHER_WAY: "pointed the other way with a single seed",
     Verdict.WITHIN_SPREAD: "could not be told from the spread between seeds",
     Verdict.NOT_RUN: "lack the runs they need",
+    Verdict.NOT_VARIED: "could not be judged, as our rows do not differ in it",
     Verdict.UNMATCHED: "could not be matched to the rows of our sweep",
 }
 """Each verdict inside the opening sentence."""

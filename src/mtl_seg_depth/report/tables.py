@@ -25,6 +25,24 @@ TITLES = {
 }
 """What people call the keys that rows vary, if it is not the key itself."""
 
+PARAMETERS = {
+    "lr": ("lr.value",),
+    "epochs": ("schedule.epochs",),
+    "batch_size": ("schedule.batch_size",),
+    "task_weights": ("task_weights.semseg", "task_weights.depth"),
+    "pretrained": ("encoder.weights",),
+    "dilation": ("dilation.replace_stride_with_dilation",),
+    "aspp": ("model.aspp",),
+    "skip": ("model.skip",),
+    "architecture": ("model",),
+    "encoder": ("encoder.name",),
+    "squeeze_excitation": ("encoder.se", "model.aspp_se", "model.decoder_se"),
+    "depth_norm": ("depth_norm",),
+    "loss": ("loss",),
+    "tta": ("tta",),
+}
+"""What the keys that rows vary are called among our parameters."""
+
 
 @dataclass(frozen=True)
 class ReportRow:
