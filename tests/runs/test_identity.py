@@ -71,6 +71,37 @@ def test_other_data_are_another_run_beside_it_and_the_same_elsewhere_are_not(fol
     assert train(folder, "a").folder == a.folder
 
 
+def test_another_file_of_initial_weights_under_the_same_name_is_another_run(folder: Path) -> None:
+    first, second = (train(folder, "a", f"seed={seed}").best_weights for seed in (1, 2))
+    assert first is not None
+    assert second is not None
+    weights = folder / "weights.pt"
+
+    def started(source: Path) -> RunResult:
+        shutil.copy(source, weights)
+        return train(folder, "a", f"encoder.weights={weights}")
+
+    one, other = started(first), started(second)
+    assert one.fingerprint == other.fingerprint
+    assert other.folder.name == f"{one.folder.name}.2"
+    assert one.best["val/depth"] != other.best["val/depth"]
+    assert started(first).folder == one.folder
+    assert started(second).folder == other.folder
+    weights.unlink()  # what is not known counts as equal: the newest stands for the config
+    assert train(folder, "a", f"encoder.weights={weights}").folder == other.folder
+
+
+def test_a_run_from_before_the_file_of_weights_was_known_stands_for_any(folder: Path) -> None:
+    weights = folder / "weights.pt"
+    shutil.copy(train(folder, "a").best_weights or "", weights)
+    result = train(folder, "a", f"encoder.weights={weights}")
+    card = json.loads((result.folder / "run.json").read_text())
+    del card["data"]["weights"]
+    (result.folder / "run.json").write_text(json.dumps(card))
+    weights.write_bytes(weights.read_bytes() + b" ")
+    assert train(folder, "a", f"encoder.weights={weights}").folder == result.folder
+
+
 def test_an_interrupted_run_goes_on_with_its_own_data_alone(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     original = Step.__call__
 

@@ -3,6 +3,7 @@
 Nothing in a file is executed.
 """
 
+import hashlib
 import logging
 import re
 from collections.abc import Iterable
@@ -63,6 +64,15 @@ def load_pretrained(net: resnet.ResNet, name: str, weights: str) -> None:
         ", ".join(fresh) or "none",
         ", ".join(unused) or "none",
     )
+
+
+def content_digest(weights: str) -> str | None:
+    """Of the file that the weights come from; None for those that have a name, and for a file that is not there."""
+    path = Path(weights)
+    if weights in ("none", *IMAGENET) or not path.is_file():
+        return None
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def _blocks(keys: Iterable[str]) -> set[str]:

@@ -73,12 +73,12 @@ def identity(path: Path) -> dict[str, Any]:
     return found if isinstance(found, dict) else {}
 
 
-DATA_KEYS = {"train": "training data", "val": "validation data"}
-"""What the digest of a split is called in a checkpoint's identity."""
+DATA_KEYS = {"train": "training data", "val": "validation data", "weights": "file of initial weights"}
+"""What a digest is called in a checkpoint's identity."""
 
 
 def digests(identity: Mapping[str, Any]) -> Digests:
-    """The digests of the data that a checkpoint belongs to; those of before have none of the validation split."""
+    """The digests of the data that a checkpoint belongs to; those of before lack some."""
     return {split: str(identity[key]) for split, key in DATA_KEYS.items() if key in identity}
 
 

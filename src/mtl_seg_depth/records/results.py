@@ -19,7 +19,7 @@ from pydantic import BaseModel, ConfigDict, Field, PositiveFloat
 from mtl_seg_depth.system.stored import STORED, Count, Score
 
 Digests = dict[str, str]
-"""The digest of the content of every split that a run depends on, by the split's name."""
+"""The digest of the content of every split that a run depends on, by the split's name; of a file of `weights` too."""
 
 RowState = Literal["waiting", "running", "complete", "pruned", "failed", "impossible"]
 """Of a row of a sweep: impossible ones never start."""

@@ -1,10 +1,12 @@
-"""What the data of many runs hold, as digests: looked up once for each data set, and nothing trained."""
+"""What the data and the initial weights of many runs hold, as digests: looked up once each, and nothing trained."""
 
 import json
 from collections.abc import Iterable, Mapping
 from typing import Any
 
+from mtl_seg_depth.config import Settings
 from mtl_seg_depth.data.dataset import DataSet
+from mtl_seg_depth.models.weights import content_digest
 from mtl_seg_depth.nodes import build
 from mtl_seg_depth.records.results import Digests
 from mtl_seg_depth.system.errors import UserError
@@ -14,7 +16,7 @@ SPLITS = ("train", "val")
 
 
 class Contents:
-    """The digests of data sets; a split that cannot be read, or not without packing it first, has none.
+    """The digests of what settings name; a split that cannot be read, or not without packing it first, has none.
 
     Args:
         pack: whether to prepare and pack what is not yet; without, nothing is written.
@@ -24,10 +26,18 @@ class Contents:
         self._pack = pack
         self._known: dict[str, str | None] = {}
 
-    def of(self, node: Mapping[str, Any], splits: Iterable[str] = SPLITS) -> Digests:
-        """The digests of some splits of the data set that a config names."""
-        found = {split: self._digest(node, split) for split in splits}
-        return {split: digest for split, digest in found.items() if digest is not None}
+    def of(self, settings: Settings, splits: Iterable[str] = SPLITS) -> Digests:
+        """The digests of some splits of their data set, and of the file that their encoder begins with."""
+        found = {split: self._digest(settings.data, split) for split in splits}
+        return {split: digest for split, digest in found.items() if digest is not None} | self.of_weights(settings)
+
+    def of_weights(self, settings: Settings) -> Digests:
+        """The digest of the file that their encoder begins with, if it begins with one."""
+        weights = str(settings.encoder.get("weights", "none"))
+        if weights not in self._known:
+            self._known[weights] = content_digest(weights)
+        digest = self._known[weights]
+        return {} if digest is None else {"weights": digest}
 
     def _digest(self, node: Mapping[str, Any], split: str) -> str | None:
         key = json.dumps([node, split], sort_keys=True)

@@ -16,9 +16,9 @@ def dry_run(settings: Settings, console: Console) -> None:
     """Check one training, and say whether and how long it would run. Raises UserError for what does not fit."""
     settings, device = resolve(settings)
     parts = assemble(settings, device, dry=True)
-    data = Contents(pack=False).of(settings.data)
+    data = Contents(pack=False).of(settings)
     if folder_of(settings, data).result is not None:
-        guess = "trained before" if data.keys() == set(SPLITS) else "trained before, if the data are the same"
+        guess = "trained before" if data.keys() >= set(SPLITS) else "trained before, if the data are the same"
     else:
         seconds = Pace(Path(settings.paths.outputs)).seconds(settings, parts.plan.steps)
         guess = "no finished run here tells how long" if seconds is None else f"about {duration(seconds)}"

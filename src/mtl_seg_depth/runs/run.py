@@ -29,7 +29,7 @@ from mtl_seg_depth.runs.assembly import (
     settle_torch,
     training_batches,
 )
-from mtl_seg_depth.runs.contents import SPLITS
+from mtl_seg_depth.runs.contents import SPLITS, Contents
 from mtl_seg_depth.runs.observers import LiveLine, Panels
 from mtl_seg_depth.scoring.baseline import Constant
 from mtl_seg_depth.scoring.scores import score
@@ -76,7 +76,8 @@ def run(
 ) -> RunResult:
     """Train what the settings say, or continue it, or do nothing if it is finished; returns the run's result.
 
-    A run is known by its settings and the content of its data: the same settings on other data are another run.
+    A run is known by its settings and the content of its data and of the file that its encoder begins with: the same
+    settings on others are another run.
 
     Args:
         settings: the parsed config.
@@ -96,7 +97,7 @@ def run(
         parts = None if finished else assemble(settings, device)  # finds mistakes before anything is packed or written
         source: DataSet = build("data", settings.data)
         splits = {split: source.open(split) for split in SPLITS}
-        data = {name: split.content_digest for name, split in splits.items()}
+        data = {name: split.content_digest for name, split in splits.items()} | Contents(pack=True).of_weights(settings)
         while True:
             folder = folder_of(settings, data)
             if result := folder.result:
@@ -163,7 +164,7 @@ def _train(
         fingerprint=key,
         experiment=settings.tracking.experiment,
         params={**params, **choices, "parameters": str(parts.parameters), "steps": str(parts.plan.steps)},
-        tags={"fingerprint": key, "git_commit": git.commit(Path(settings.paths.root))},
+        tags={"fingerprint": key, **({"git_commit": commit} if (commit := git.commit()) else {})},
         data=data,
         parent=None if sweep is None else sweep.folder,
     )

@@ -110,13 +110,13 @@ def check_row(values: Values, space: Space, compose: Compose) -> Row:
 
 
 def data_of(space: Space, base: Settings, rows: Sequence[Row] | None, contents: Contents) -> list[Digests]:
-    """The digests of the data that a sweep sees and is scored on: its rows', or those that all trials share."""
-    nodes = [row.settings.data for row in rows if row.settings] if rows is not None else [base.data]
+    """The digests of what a sweep sees and is scored on: its rows', or those that all trials share."""
+    each = [row.settings for row in rows if row.settings] if rows is not None else [base]
     if rows is None and space.varies("data"):
         return []
     splits = dict.fromkeys([*SPLITS, base.score or "val"])
     found: list[Digests] = []
-    for digests in (contents.of(node, splits) for node in nodes):
+    for digests in (contents.of(settings, splits) for settings in each):
         found += [digests] if digests not in found else []
     return found
 

@@ -141,10 +141,10 @@ def _plan(settings: SweeperSettings, config: DictConfig, context: HydraContext, 
         raise UserError(str(rows[0].problem))
     choice = config.hydra.runtime.choices.get("sweeps")
     contents = Contents(pack=not base.dry_run)
-    rows = rows and [replace(row, data=contents.of(row.settings.data)) if row.settings else row for row in rows]
+    rows = rows and [replace(row, data=contents.of(row.settings)) if row.settings else row for row in rows]
     data = data_of(space, base, rows, contents)
     name = settings.study_name or study_name(choice, space, base, settings.model_dump(), data)
-    if base.dry_run and any(digests.keys() < {*SPLITS, base.score or "val"} for digests in data):
+    if base.dry_run and any(not digests.keys() >= {*SPLITS, base.score or "val"} for digests in data):
         name = settings.study_name or choice or "sweep"  # what its study is called depends on the data
     return Sweep(name, choice, space, rows, base, objective_names(settings.objective), sweep_folder(base, name), data)
 
@@ -307,7 +307,7 @@ def _show_plan(sweep: Sweep, n_trials: int, console: Console) -> None:
     console.print(table)
     guess = "no finished run here tells how long" if unknown else f"about {duration(left)}, by the runs finished here"
     console.print(f"left: {guess}", highlight=False)
-    if any(row.settings and row.data.keys() != set(SPLITS) for row in sweep.rows):
+    if any(row.settings and not row.data.keys() >= set(SPLITS) for row in sweep.rows):
         said = "The data are not packed yet: what was trained before counts if it was on the same data."
         console.print(said, soft_wrap=True)
 
