@@ -23,7 +23,7 @@ PRETRAINING := name=pretraining paths.outputs=outputs/pretraining data.seed=1 mo
 PYTEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n auto --dist loadfile --no-loadscope-reorder
 
 OBSERVATIONS := $(CURDIR)/.venv/observations.jsonl
-ATTACKS := tests/faults tests/training/test_training.py tests/records/test_checkpoint.py tests/data/test_packed.py tests/test_soak.py \
+ATTACKS := tests/faults tests/training/test_training.py tests/records/test_checkpoint.py tests/records/test_record.py tests/data/test_packed.py tests/test_soak.py \
 	tests/test_any_config.py tests/data/test_damaged_pictures.py tests/test_nobody_let_in.py tests/test_honest_numbers.py \
 	tests/scoring/test_not_finite.py tests/system/test_stored.py tests/system/test_addresses.py \
 	tests/sweeping/test_kills.py tests/sweeping/test_sweep.py tests/sweeping/test_study_database.py

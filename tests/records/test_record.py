@@ -1,6 +1,8 @@
 import json
 import math
 import os
+import random
+import tracemalloc
 from pathlib import Path
 
 import pytest
@@ -59,6 +61,62 @@ def test_what_is_logged_again_after_a_resume_stays_as_it_was_first(tmp_path):
     assert (tmp_path / "metrics.jsonl").read_bytes() == before
     record.log(2, {"loss": 3.0})
     assert steps(record) == [(1, {"loss": 1.0}), (1, {"val/miou": 0.5}), (2, {"loss": 3.0})]
+
+
+def test_no_point_is_kept_twice_in_whatever_order_and_however_often_a_record_is_opened(tmp_path, extent, observed):
+    chance = random.Random(0)
+    cases, points = extent(60, 2000), 0
+    for case in range(cases):
+        folder = tmp_path / str(case)
+        record, expected, step = Record(folder), {}, 0
+        for _ in range(chance.randint(5, 40)):
+            if chance.random() < 0.2:
+                record.close()
+                record = Record(folder)
+            if chance.random() < 0.2:  # an older checkpoint, an evaluation of the best step, a row that ends late
+                step = chance.randint(0, step)
+            names = chance.choice([("loss",), ("loss", "val"), ("val",)])
+            values = dict.fromkeys(names, chance.random())
+            record.log(step, values)
+            expected.setdefault((step, names), values)
+            step += chance.choice([0, 1, 3])
+        assert {(at, tuple(metrics)): metrics for at, metrics in steps(record)} == expected
+        assert len(steps(record)) == len(expected)
+        points += len(expected)
+        record.close()
+    observed("a record holds no point twice, in whatever order it is written", cases=cases, points=points, twice=0)
+
+
+def test_a_record_takes_no_more_memory_the_longer_it_is(tmp_path, extent):
+    record, count = Record(tmp_path), extent(4000, 50_000)
+
+    def log(first: int) -> None:
+        for step in range(first, first + count):
+            record.log(step, {"train/loss/semseg": 1.0, "train/loss/depth": 2.0, "train/epoch": 3.0})
+
+    log(0)
+    tracemalloc.start()
+    log(count)
+    reopened = Record(tmp_path)
+    reopened.log(2 * count, {"train/loss/depth": 1.0})
+    kept, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert kept < 100_000
+    assert peak < 1_000_000
+    assert sum(1 for _ in reopened.points()) == 2 * count + 1
+
+
+def test_a_torn_line_is_cut_off_however_long_the_lines_are(tmp_path):
+    record = Record(tmp_path)
+    values = {f"{'x' * 200}/{i}": 1.0 for i in range(400)}
+    record.log(1, values)
+    record.log(2, values)
+    record.close()
+    path = tmp_path / "metrics.jsonl"
+    whole = path.read_bytes()
+    for kept in (whole.index(b"\n") + 1 + (1 << 16), len(whole) - 1, whole.index(b"\n") + 1, 1 << 16):
+        path.write_bytes(whole[:kept])
+        assert len(steps(Record(tmp_path))) == (kept > whole.index(b"\n"))
 
 
 @pytest.mark.parametrize(

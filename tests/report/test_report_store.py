@@ -1,12 +1,13 @@
 """Sweeps' accounts and run folders, whole, half-written and hostile."""
 
+import tracemalloc
 from pathlib import Path
 
 import pytest
-from helpers.report_store import Row, Store, write, write_evaluation, write_result
+from helpers.report_store import Row, Store, write, write_evaluation, write_points, write_result
 
 from mtl_seg_depth.records.results import SweepRun
-from mtl_seg_depth.report.store import choose, read_studies, run_store
+from mtl_seg_depth.report.store import RunStore, choose, read_studies, run_store
 from mtl_seg_depth.system.errors import UserError
 
 
@@ -133,3 +134,17 @@ def test_the_panel_is_that_of_the_best_step_or_else_the_newest(store: Store) -> 
     best = run_store(store.outputs, run, []).panel()
     assert best is not None
     assert best.name == "step_000064.png"
+
+
+def test_of_a_long_record_only_what_figures_show_is_kept(tmp_path: Path) -> None:
+    shown = {"train/loss/depth": 1.0, "train/weight/depth": 0.5}
+    write_points(
+        tmp_path / "metrics.jsonl", [(n, {**shown, "train/epoch": 1.0, "val/iou/x": 2.0}) for n in range(5000)]
+    )
+    tracemalloc.start()
+    series = RunStore(tmp_path).series
+    kept, _ = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert series.keys() == shown.keys()
+    assert list(series["train/weight/depth"][0]) == list(range(5000))
+    assert kept < 5000 * 2 * 30

@@ -9,6 +9,7 @@ Non-finite values are kept; they stand in the file as NaN, Infinity and -Infinit
 
 import errno
 import json
+import math
 import os
 import posixpath
 import re
@@ -50,9 +51,11 @@ class Points:
         """Open or create the file and cut off a torn last line; UserError for a line that is no point."""
         self._path = path
         self._descriptor = os.open(path, os.O_RDWR | os.O_APPEND | os.O_CREAT, 0o666)
-        whole = path.read_bytes().rfind(b"\n") + 1
-        os.ftruncate(self._descriptor, whole)
-        self._seen = {(point.step, frozenset(point.metrics)) for point in self}
+        os.ftruncate(self._descriptor, _whole_lines(path))
+        self._last = max((point.step for point in self), default=-1)
+        self._from = math.inf
+        """The step from which on `_seen` holds what is in the file: of a file of any length a few points at its end."""
+        self._seen: set[tuple[int, frozenset[str]]] = set()
 
     def log(self, step: int, metrics: Mapping[str, float]) -> None:
         """Append one point; its values must be convertible by `float()`.
@@ -61,6 +64,11 @@ class Points:
         """
         for name in metrics:
             check_name(name)
+        if step > self._last:
+            self._last, self._from, self._seen = step, step, set()
+        elif step < self._from:
+            self._from = step
+            self._seen = {(point.step, frozenset(point.metrics)) for point in self if point.step >= step}
         key = (step, frozenset(metrics))
         if key in self._seen:
             return
@@ -174,6 +182,19 @@ def read_points(path: Path) -> Iterator[Point]:
         for number, line in enumerate(iter(lambda: file.readline(LONGEST_LINE), b""), start=1):
             if line.endswith(b"\n") or len(line) == LONGEST_LINE:  # without an end, the last is still being written
                 yield parse_point(line, f"{path}, line {number}")
+
+
+def _whole_lines(path: Path) -> int:
+    """The bytes of a file up to the end of its last whole line."""
+    with path.open("rb") as file:
+        end = file.seek(0, os.SEEK_END)
+        while end:
+            begin = max(0, end - (1 << 16))
+            file.seek(begin)
+            if (found := file.read(end - begin).rfind(b"\n")) >= 0:
+                return begin + found + 1
+            end = begin
+    return 0
 
 
 def parse_point(line: bytes, place: str) -> Point:

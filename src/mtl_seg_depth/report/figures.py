@@ -11,15 +11,12 @@ from pathlib import Path
 from mtl_seg_depth.report.comparison import Comparison, Row, Seed
 from mtl_seg_depth.report.drawing import Drawing, Line, Panel, draw
 from mtl_seg_depth.report.searches import best_trials, finished, value_titles
-from mtl_seg_depth.report.store import Study
+from mtl_seg_depth.report.store import LOSS, WEIGHT, Study
 from mtl_seg_depth.report.table import heading
 from mtl_seg_depth.report.tables import report_figures
 from mtl_seg_depth.scoring.headline import shown
 from mtl_seg_depth.system.errors import UserError
 from mtl_seg_depth.tasks import HEADLINES
-
-LOSS, WEIGHT = "train/loss/", "train/weight/"
-"""What stands before a task's name where a training logged its loss, and the loss's weight."""
 
 LARGEST_PANEL = (1600, 1200)
 """Pixels of each of two panels that stand in one figure, or the page would be too large."""
@@ -38,22 +35,21 @@ class Traced:
 
     def series(self, key: str) -> tuple[list[float], list[float]]:
         """Steps and finite values of one metric."""
-        points = self.seed.store.logged
-        return _finite((point.step, point.metrics[key]) for point in points if key in point.metrics)
+        return _finite(zip(*self.seed.store.series.get(key, ((), ())), strict=True))
 
     def weighted_sum(self) -> tuple[list[float], list[float]]:
         """Steps and sums of the tasks' losses, each times its weight if the run logged one."""
-        sums = []
-        for point in self.seed.store.logged:
-            losses = {key.removeprefix(LOSS): loss for key, loss in point.metrics.items() if key.startswith(LOSS)}
-            weighted = [point.metrics.get(WEIGHT + task, 1.0) * loss for task, loss in losses.items()]
-            if weighted:
-                sums.append((point.step, sum(weighted)))
-        return _finite(sums)
+        sums: dict[float, float] = {}
+        series = self.seed.store.series
+        for key in (key for key in series if key.startswith(LOSS)):
+            weights = dict(zip(*series.get(WEIGHT + key.removeprefix(LOSS), ((), ())), strict=True))
+            for step, loss in zip(*series[key], strict=True):
+                sums[step] = sums.get(step, 0.0) + weights.get(step, 1.0) * loss
+        return _finite(sums.items())
 
 
-def _finite(points: Iterable[tuple[int, float]]) -> tuple[list[float], list[float]]:
-    found = [(float(step), value) for step, value in points if math.isfinite(value)]
+def _finite(points: Iterable[tuple[float, float]]) -> tuple[list[float], list[float]]:
+    found = [(step, value) for step, value in points if math.isfinite(value)]
     return [step for step, _ in found], [value for _, value in found]
 
 
@@ -61,7 +57,7 @@ def trace(comparison: Comparison, index: int) -> Traced:
     """The first seed of a row that logged anything; MissingFigureError if there is none."""
     row = comparison.rows[index]
     for seed in row.seeds:
-        if seed.store.logged:
+        if seed.store.series:
             return Traced(row, seed)
     raise MissingFigureError(f"{row.label} has not been run yet")
 

@@ -5,6 +5,7 @@ is used. Passwords inside addresses are taken out of everything that is read.
 """
 
 import re
+from array import array
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from functools import cached_property
@@ -17,6 +18,7 @@ from mtl_seg_depth.config import NOT_IDENTITY, flatten
 from mtl_seg_depth.records.folder import check_links, inside
 from mtl_seg_depth.records.record import Point, read_points
 from mtl_seg_depth.records.results import Card, Evaluation, RunResult, Stored, SweepRecord, SweepRun
+from mtl_seg_depth.scoring.headline import shown
 from mtl_seg_depth.system import stored
 from mtl_seg_depth.system.addresses import redact, redacted
 from mtl_seg_depth.system.errors import UserError
@@ -24,6 +26,15 @@ from mtl_seg_depth.system.wording import nearest
 
 VERSION = 1
 """Of sweep.json."""
+
+LOSS, WEIGHT = "train/loss/", "train/weight/"
+"""What stands before a task's name where a training logged its loss, and the loss's weight."""
+
+DRAWN = {f"val/{score.key}" for score in shown()}
+"""Of the scores of validations, those that figures show."""
+
+Series = tuple["array[float]", "array[float]"]
+"""Steps and values of one metric: 16 bytes for each, as there may be hundreds of thousands."""
 
 OVER = ("finished", "diverged")
 """Statuses of a training whose scores will not change any more and count as its result."""
@@ -121,9 +132,16 @@ class RunStore:
     evaluation: Evaluation | None = None
 
     @cached_property
-    def logged(self) -> list[Point]:
-        """All that the training logged, read once for all figures; UserError for a damaged line."""
-        return list(self.points())
+    def series(self) -> dict[str, Series]:
+        """The metrics that figures show, by name, read once for all of them; UserError for a damaged line."""
+        found: dict[str, Series] = {}
+        for point in self.points():
+            for name, value in point.metrics.items():
+                if name.startswith((LOSS, WEIGHT)) or name in DRAWN:
+                    steps, values = found.setdefault(name, (array("d"), array("d")))
+                    steps.append(point.step)
+                    values.append(value)
+        return found
 
     @cached_property
     def steps_per_epoch(self) -> int | None:

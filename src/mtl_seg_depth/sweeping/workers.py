@@ -5,6 +5,7 @@ import signal
 import subprocess
 import sys
 import time
+from collections import deque
 from collections.abc import Callable
 from pathlib import Path
 from typing import IO, Any
@@ -76,5 +77,5 @@ def view(described: SweepRecord, outputs: Path) -> Group:
 def _newest_step(row: SweepRow, outputs: Path) -> str:
     """The newest that a running trial's record says."""
     path = outputs / str(row.folder) / "metrics.jsonl"
-    points = list(read_points(path)) if path.exists() else []
+    points = deque(read_points(path) if path.exists() else (), maxlen=1)
     return f"step {points[-1].step}" if points else "starting"
