@@ -55,14 +55,14 @@ def test_hydra_s_launchers_keep_working(folder: Path, launcher: list[str]) -> No
 
 
 def test_worker_processes_share_the_trials_and_a_mistake_in_one_is_told(folder: Path) -> None:
-    code, output = finish(start(folder, "hydra.sweeper.n_jobs=2", "loss=l2,l1,berhu,foo"))
+    code, output = finish(start(folder, "hydra.sweeper.n_jobs=2", "schedule.batch_size=4,2,3,99"))
     assert code == 1, output
-    assert "loss=foo: there is no such option" in output
+    assert "schedule.batch_size=99 is larger than the 16 training images" in output
     assert states(folder) == ["complete"] * 3 + ["impossible"]
     sweep = folder / "outputs" / "sweeps" / described(folder)["study"]
     logs = [path.read_text() for path in sorted(sweep.glob("worker_*.log"))]
     assert len(logs) == 2
-    assert sum(log.count("Training loss=") for log in logs) == 3
+    assert sum(log.count("Training schedule.batch_size=") for log in logs) == 3
 
 
 def test_a_stop_reaches_the_workers_and_the_same_command_goes_on(folder: Path) -> None:

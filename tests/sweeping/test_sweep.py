@@ -1,7 +1,6 @@
 """What the sweeper promises: resume, no double work, failures with their reasons, pruning, seeds, exit codes."""
 
 import json
-import math
 import os
 import re
 import shutil
@@ -131,28 +130,67 @@ def test_other_data_are_another_sweep_and_other_runs(
     assert len(trained) == 4
 
 
-def test_a_finished_trial_counts_for_its_own_data_alone(folder: Path, trained: list[str]) -> None:
-    """In a study whose name is the user's, and so the same for all data."""
-    named = ("loss=l2,l1", "hydra.sweeper.study_name=mine")
-    assert small(folder, *named) == 0
-    other = other_pictures(folder)
-    assert small(folder, *named, other) == small(folder, *named, other) == 0
-    assert trained == [*trained[:2], *(f"{name}.2" for name in trained[:2])]
-    assert [row["folder"] for row in described(folder)["rows"]] == trained[2:]
-    search = ("lr.value=interval(1e-5,1e-3)", "loss=l2", "hydra/sweeper/sampler=random", "hydra.sweeper.n_trials=1")
-    assert small(folder, *search, "hydra.sweeper.study_name=found") == 0
-    assert small(folder, *search, "hydra.sweeper.study_name=found", other) == 2
-    assert len(trained) == 5
+SEARCH = ("lr.value=interval(1e-5,1e-3)", "loss=l2", "hydra/sweeper/sampler=random", "hydra.sweeper.n_trials=1")
+GRID = ("loss=l2,l1",)
 
 
-def test_a_network_without_the_score_is_worse_than_any(folder: Path) -> None:
-    single = ("model=single", "model.task=semseg,depth")
-    assert small(folder, "loss=l2", *single, "hydra.sweeper.objective=depth") == 0
+@pytest.mark.parametrize(
+    ("first", "second", "differs"),
+    [
+        (GRID, ("loss=l2,l1", "model=branched"), "model\n"),
+        (GRID, ("loss=l2,l1", "hydra.sweeper.objective=depth"), "objective"),
+        (SEARCH, (*SEARCH, "data.root={other}"), "data"),
+        (SEARCH, (*SEARCH, "lr.value=interval(1e-5,1e-2)"), "lr.value"),
+        (SEARCH, (*SEARCH, "hydra/sweeper/sampler=tpe"), "sampler\n"),
+    ],
+)
+def test_another_sweep_of_the_same_name_has_a_study_of_its_own(
+    folder: Path, first: tuple[str, ...], second: tuple[str, ...], differs: str, capfd: pytest.CaptureFixture[str]
+) -> None:
+    if any("{other}" in each for each in second):
+        other_pictures(folder)
+    second = tuple(each.format(other=folder / "other") for each in second)
+    assert small(folder, *first, "hydra.sweeper.study_name=mine") == 0
+    before = described(folder)
+    capfd.readouterr()
+    assert small(folder, *second, "hydra.sweeper.study_name=mine") == 0
+    assert f"mine is another sweep: what differs is {differs}" in capfd.readouterr().out
+    assert described(folder)["study"] == "mine.2"
+    for row in described(folder)["rows"]:
+        result = json.loads((folder / "outputs" / row["runs"][0]["folder"] / "result.json").read_text())
+        assert row["runs"][0]["fingerprint"] == result["fingerprint"]
+        assert row["runs"][0]["scores"] == {key: result["best"][f"val/{key}"] for key in row["runs"][0]["scores"]}
+    assert small(folder, *first, "hydra.sweeper.study_name=mine") == 0
+    assert described(folder)["study"] == "mine"
+    assert described(folder)["rows"] == before["rows"]
+
+
+def test_a_grid_is_extended_under_its_name_and_finds_its_old_rows_trained(folder: Path, trained: list[str]) -> None:
+    assert small(folder, "loss=l2,l1", "hydra.sweeper.study_name=mine") == 0
+    assert small(folder, "loss=huber,l2,l1", "hydra.sweeper.study_name=mine") == 0
+    assert [row["label"] for row in described(folder)["rows"]] == ["loss=huber", "loss=l2", "loss=l1"]
+    assert len(trained) == len(set(trained)) == 3
+
+
+@pytest.mark.parametrize("objective", ["depth", "[semseg,margin]"])
+def test_a_network_without_the_objective_is_no_row(folder: Path, objective: str, trained: list[str]) -> None:
+    networks = "+hydra.sweeper.linked={network:{one:['model=single','model.task=semseg'],both:['model=joint']}}"
+    overrides = ("-m", networks, f"hydra.sweeper.objective={objective}", "loss=l2")
+    assert sweep(*overrides, *sweeps_in.places(folder), *tiny()) == FAILED
     none, some = described(folder)["rows"]
-    assert none["values"] == [math.inf]
-    assert math.isfinite(some["values"][0])
+    assert none["state"] == "impossible"
+    assert "hydra.sweeper.objective=" in none["reason"]
+    assert "a network for semseg alone has no such score" in none["reason"]
+    assert some["state"] == "complete"
+    assert len(trained) == 1
     table = (folder / "outputs" / "sweeps" / described(folder)["study"] / "artifacts" / "table.md").read_text()
-    assert "| model.task=depth | complete | **" in table
+    assert "| network=both | complete | **" in table
+
+
+def test_a_sweep_of_which_no_network_has_the_objective_does_not_start(folder: Path) -> None:
+    single = ("loss=l2,l1", "model=single", "model.task=semseg", "hydra.sweeper.objective=depth")
+    assert small(folder, *single) == 2
+    assert not (folder / "studies.db").exists()
 
 
 def test_the_table_is_what_the_runs_scored(folder: Path) -> None:
@@ -293,6 +331,53 @@ def test_a_dry_run_trains_nothing_and_counts_what_rows_share_once(
     assert not (folder / "outputs").exists()
 
 
+@pytest.mark.parametrize("optimizers", ["sgd,adam", "adam,sgd"])
+def test_a_key_that_only_some_rows_have_is_the_end_of_the_others_alone(
+    folder: Path, optimizers: str, trained: list[str], capfd: pytest.CaptureFixture[str]
+) -> None:
+    for fixed, runs in (("optimizer.momentum=0.8", "sgd"), ("optimizer.betas=[0.8,0.9]", "adam")):
+        assert small(folder, "loss=l2", f"optimizer={optimizers}", fixed) == FAILED
+        rows = {row["label"]: row["state"] for row in described(folder)["rows"]}
+        assert list(rows) == [f"optimizer={name}" for name in optimizers.split(",")]
+        assert {label for label, state in rows.items() if state == "complete"} == {f"optimizer={runs}"}
+        assert f"{fixed.partition('=')[0]}: there is no such option" in capfd.readouterr().out
+    assert len(trained) == 2
+
+
+def test_a_search_records_the_trials_that_do_not_fit_together_and_trains_the_others(
+    folder: Path, trained: list[str]
+) -> None:
+    search = ("loss=l2", "optimizer=adam,sgd", "optimizer.momentum=0.8", "hydra/sweeper/sampler=random")
+    assert small(folder, *search, "hydra.sweeper.sampler.seed=1", "hydra.sweeper.n_trials=5") == FAILED
+    rows = described(folder)["rows"]
+    assert {(row["params"]["optimizer"], row["state"]) for row in rows} == {("sgd", "complete"), ("adam", "failed")}
+    assert small(folder, *search, "hydra.sweeper.sampler.seed=1", "hydra.sweeper.n_trials=5") == FAILED
+    assert described(folder)["rows"] == rows, "they would not fit together again"
+    assert len(trained) == 1
+
+
+@pytest.mark.parametrize(
+    ("mistake", "message"),
+    [
+        ("model=joint,brancht", "model=brancht: there is no such option; did you mean branched?"),
+        ("loss=l1,l3", "loss=l3: there is no such option; There are berhu, huber, l1,"),
+        ("loss='l1',\"l3\"", "loss=l3: there is no such option"),
+        ("loss=choice(l1,berhuu)", "loss=berhuu: there is no such option; did you mean berhu?"),
+        ("experiment=adam_lr/1e-4,adam_lr/1e-9", "experiment=adam_lr/1e-9: there is no such option"),
+        ("+hydra.sweeper.params={model:'joint,brancht'}", "model=brancht: there is no such option"),
+        ("+hydra.sweeper.linked={x:{a:['model=joint'],b:['model=brancht']}}", "model=brancht: there is no such option"),
+    ],
+)
+@pytest.mark.parametrize("search", [(), ("hydra/sweeper/sampler=random", "hydra.sweeper.n_trials=2")])
+def test_an_option_that_there_is_not_starts_nothing(
+    folder: Path, mistake: str, message: str, search: tuple[str, ...], capfd: pytest.CaptureFixture[str]
+) -> None:
+    assert sweep("-m", *sweeps_in.places(folder), *tiny(), mistake, *search) == 2
+    assert message in capfd.readouterr().err
+    assert not (folder / "outputs").exists()
+    assert not (folder / "studies.db").exists()
+
+
 def test_an_impossible_combination_never_starts(folder: Path, trained: list[str]) -> None:
     assert small(folder, "loss=l2", "schedule.batch_size=99,4") == FAILED
     assert states(folder) == ["impossible", "complete"]
@@ -417,6 +502,27 @@ def test_a_search_stops_at_its_number_of_trials_and_goes_on_with_more(folder: Pa
     assert len(trained) == len(set(trained)) == 3
     assert described(folder)["kind"] == "search"
     assert states(folder) == ["complete"] * 3
+
+
+@pytest.mark.parametrize("sampler", ["random", "tpe", "qmc", "nsgaii", "cmaes"])
+def test_a_seeded_search_that_is_extended_or_shared_repeats_no_trial_and_is_the_same_again(
+    folder: Path, sampler: str, trained: list[str]
+) -> None:
+    pytest.importorskip("cmaes")
+    search = (
+        *("loss=l2", "lr.value=tag(log,interval(1e-5,1e-2))", "clip_norm=interval(0.5,2.0)"),
+        *(f"hydra/sweeper/sampler={sampler}", "hydra.sweeper.sampler.seed=7", "hydra.sweeper.objective=margin"),
+    )
+
+    def found(name: str, *numbers: int) -> list[dict[str, str]]:
+        for number in numbers:
+            assert small(folder, *search, f"hydra.sweeper.n_trials={number}", f"hydra.sweeper.study_name={name}") == 0
+        return [row["params"] for row in described(folder)["rows"]]
+
+    at_once = found("at_once", 4)
+    assert len({row["lr.value"] for row in at_once}) == 4
+    assert found("bit_by_bit", 1, 2, 4) == at_once
+    assert len(trained) == 4
 
 
 def test_several_objectives_have_a_pareto_front(folder: Path) -> None:

@@ -65,7 +65,14 @@ def start(main: Main, *, config: str, root: Path) -> None:
         return result
 
     try:
-        hydra.main(config_path=str(root.resolve() / "conf"), config_name=config)(job)()
+        command = hydra.main(config_path=str(root.resolve() / "conf"), config_name=config)(job)
+        while True:
+            try:
+                command()
+                break
+            except ConfigCompositionException as error:
+                if not _left_to_the_rows(error):
+                    raise
     except KeyboardInterrupt:
         sys.exit(INTERRUPTED)
     except Exception as error:
@@ -74,6 +81,21 @@ def start(main: Main, *, config: str, root: Path) -> None:
         _tell(message_of(error, config, sys.argv[1:]))
         sys.exit(USER_ERROR)
     sys.exit(codes[0] if len(codes) == 1 and not in_sweep() else 0)
+
+
+def _left_to_the_rows(error: ConfigCompositionException) -> bool:
+    """Whether a key that Hydra did not find may be one that only some rows of a sweep have, as optimizer.momentum is.
+
+    As a choice of one it is the sweeper's to judge: Hydra composes what varies for each row alone.
+    """
+    unknown = re.match(r"Could not override '([\w.]+)'", str(error))
+    if unknown is None or unknown[1].startswith("hydra.") or not {"-m", "--multirun"} & set(sys.argv):
+        return False
+    fixed = re.compile(rf"{re.escape(unknown[1])}=(?!choice\()(.*)")
+    places = [place for place, argument in enumerate(sys.argv) if fixed.fullmatch(argument)]
+    for place in places:
+        sys.argv[place] = fixed.sub(rf"{unknown[1]}=choice(\1)", sys.argv[place])
+    return bool(places)
 
 
 def _tell(mistake: str) -> None:

@@ -2,7 +2,10 @@
 
 import hashlib
 import json
-from collections.abc import Callable, Iterable, Mapping, Sequence
+import math
+import re
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
@@ -12,7 +15,7 @@ from omegaconf import DictConfig, open_dict
 from optuna.distributions import distribution_to_json
 
 from mtl_seg_depth.cli.start import message_of, plain
-from mtl_seg_depth.config import Settings, identity, parse
+from mtl_seg_depth.config import Settings, flatten, identity, parse
 from mtl_seg_depth.records.results import Digests
 from mtl_seg_depth.runs.assembly import assemble, resolve
 from mtl_seg_depth.runs.contents import SPLITS, Contents
@@ -64,6 +67,8 @@ class Sweep:
     """What a sweep is, apart from how far it got."""
 
     study: str
+    decides: dict[str, Any]
+    """All that decides which trials it has and how they are scored."""
     name: str | None
     """Of the file in sweeps/; None for one made on the command line."""
     space: Space
@@ -72,9 +77,11 @@ class Sweep:
     base: Settings
     """What all trials share."""
     objectives: list[str]
-    folder: Path
-    data: Sequence[Digests]
-    """Every data set that its trials see or are scored on."""
+
+    @property
+    def folder(self) -> Path:
+        """Where it keeps its own record."""
+        return sweep_folder(self.base, self.study)
 
     @property
     def directions(self) -> list[Literal["maximize", "minimize"]]:
@@ -99,14 +106,40 @@ def composer(config: DictConfig, load: Callable[[DictConfig, list[str]], DictCon
     return compose
 
 
-def check_row(values: Values, space: Space, compose: Compose) -> Row:
-    """Compose and build one combination."""
+def base_of(space: Space, compose: Compose) -> Settings:
+    """What all trials share; with options that have them, if it fixes keys that only some of those that vary have."""
+    try:
+        return compose(space.fixed)
+    except UserError:
+        for values in space.examples():
+            with suppress(UserError):
+                return compose(space.overrides(values))
+        raise
+
+
+def check_row(values: Values, space: Space, compose: Compose, objectives: Iterable[str]) -> Row:
+    """Compose and build one combination, and see that its network has the objectives."""
     try:
         settings, device = resolve(compose(space.overrides(values)))
         parts = assemble(settings, device, dry=True)
+        _check_objectives(objectives, parts.tasks)
     except UserError as error:
         return Row(dict(values), str(error), None, 0)
     return Row(dict(values), None, settings, parts.plan.steps)
+
+
+def _check_objectives(objectives: Iterable[str], tasks: Collection[str]) -> None:
+    scores = {headline.MULTITASK.key: 0.0, **dict.fromkeys(tasks, 0.0)}
+    for name in objectives:
+        if math.isnan(headline.value(name, scores)):
+            raise UserError(
+                f"hydra.sweeper.objective={name}: a network for {' and '.join(tasks)} alone has no such score"
+            )
+
+
+def sweep_folder(settings: Settings, study_name: str) -> Path:
+    """Where a sweep keeps its own record."""
+    return Path(settings.paths.outputs) / "sweeps" / study_name
 
 
 def data_of(space: Space, base: Settings, rows: Sequence[Row] | None, contents: Contents) -> list[Digests]:
@@ -121,13 +154,8 @@ def data_of(space: Space, base: Settings, rows: Sequence[Row] | None, contents: 
     return found
 
 
-def study_name(
-    sweep: str | None, space: Space, base: Settings, settings: Mapping[str, Any], data: Sequence[Digests]
-) -> str:
-    """The sweep's name and a digest of all that decides which trials it has and how they are scored.
-
-    The same command finds its study again; one with other values, other fixed settings or other data has its own.
-    """
+def decisions(space: Space, base: Settings, settings: Mapping[str, Any], data: Sequence[Digests]) -> dict[str, Any]:
+    """All that decides which trials a sweep has and how they are scored, as JSON has it."""
     decides = {
         "distributions": {name: distribution_to_json(each) for name, each in space.distributions.items()},
         "linked": space.linked,
@@ -138,5 +166,19 @@ def study_name(
         "tta": base.tta if base.score else None,
         **{key: settings[key] for key in ("objective", "sampler", "pruner")},
     }
-    digest = hashlib.sha256(json.dumps(decides, sort_keys=True, default=str).encode()).hexdigest()[:8]
+    plain_json: dict[str, Any] = json.loads(json.dumps(decides, default=str))
+    return plain_json
+
+
+def study_name(sweep: str | None, decides: Mapping[str, Any]) -> str:
+    """The sweep's name and a digest: the same command finds its study again, another sweep has its own."""
+    digest = hashlib.sha256(json.dumps(decides, sort_keys=True).encode()).hexdigest()[:8]
     return f"{sweep or 'sweep'}-{digest}"
+
+
+def differences(one: Mapping[str, Any], other: Mapping[str, Any]) -> str:
+    """What two sweeps do not share, for people."""
+    there, here = dict(flatten(one)), dict(flatten(other))
+    keys = sorted(key for key in there.keys() | here.keys() if there.get(key) != here.get(key))
+    names = dict.fromkeys(re.sub(r"^(base|distributions)\.|\._target_$", "", key) for key in keys)
+    return ", ".join(name for name in names if name.rpartition(".")[0] not in names)  # another node has other keys

@@ -7,20 +7,18 @@ tried again as a new trial of the same row.
 
 import os
 import socket
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from types import MappingProxyType
 from typing import Any, Literal
 
 import optuna
 import psutil
 from optuna.distributions import BaseDistribution
+from optuna.samplers import BaseSampler
 from optuna.trial import FrozenTrial, TrialState
 
-from mtl_seg_depth.records.folder import RunFolder
-from mtl_seg_depth.records.results import Digests, other_data
-from mtl_seg_depth.sweeping.space import label
+from mtl_seg_depth.sweeping.space import Values, label
 from mtl_seg_depth.sweeping.studies import Studies
 
 EndState = Literal["complete", "pruned", "failed"]
@@ -52,11 +50,12 @@ class Queue:
         studies: the database.
         study: one study of it.
         distributions: of the parameters.
-        rows: the combinations of a grid by their numbers; None for a search, whose sampler makes them up.
+        rows: the combinations of a grid by their numbers; None for a search.
         n_trials: how many rows a search has.
         max_attempts: how often a row is tried that fails.
         outputs: where the trials' runs are; a finished trial whose runs are there no more is to be run again.
-        data: digests of a row's data by its number; a trial that saw other data is to be run again.
+        sampler: makes up a search's next row, given how many trials there were.
+        problem: why a row of a search cannot run; None if it can.
     """
 
     def __init__(
@@ -68,7 +67,8 @@ class Queue:
         n_trials: int,
         max_attempts: int,
         outputs: Path,
-        data: Mapping[int, Digests] = MappingProxyType({}),
+        sampler: Callable[[int], BaseSampler] | None = None,
+        problem: Callable[[Values], str | None] = lambda values: None,  # noqa: ARG005
     ) -> None:
         self.studies = studies
         self.study = study
@@ -77,7 +77,8 @@ class Queue:
         self.n_trials = n_trials if rows is None else len(rows)
         self.max_attempts = max_attempts
         self.outputs = outputs
-        self.data = data
+        self.sampler = sampler
+        self.problem = problem
         self._retried = False
 
     def claim(self, count: int = 1) -> list[Claim]:
@@ -94,17 +95,15 @@ class Queue:
             return claims
 
     def finish(self, claim: Claim, state: EndState, values: Sequence[float] | None, reason: str | None) -> None:
-        """Write down how a trial ended."""
+        """Write down how a trial ended, unless another worker has taken it over from this one, which looked dead."""
         with self.studies.locked():
-            if reason is not None:
-                self._set(claim.number, reason=reason)
-            # Finished by another worker already where this one was taken for dead.
-            self.study.tell(claim.number, values, _STATES[state], skip_if_finished=True)
+            if self._is_held(claim):
+                self._end(claim.number, state, values, reason)
 
     def release(self, claim: Claim) -> None:
         """Give a trial back, for whoever asks next to continue."""
         with self.studies.locked():
-            if self._trial(claim.number).state == TrialState.RUNNING:
+            if self._is_held(claim):
                 self._to_waiting(claim.number)
 
     def newest(self) -> list[FrozenTrial]:
@@ -117,10 +116,16 @@ class Queue:
         if not waiting and (self.rows is not None or len(self.newest()) >= self.n_trials):
             return None
         trials = self._trials()
+        if self.sampler:
+            self.study.sampler = self.sampler(len(trials))
         trial = self.study.ask(self.distributions)
         job = 1 + max((known.user_attrs.get("job", -1) for known in trials), default=-1)
         if "row" not in trial.user_attrs:  # one that the sampler made up just now
             self._set(trial.number, row=trial.number, attempt=1)
+        if problem := self.problem(trial.params):
+            self._set(trial.number, final=True)
+            self._end(trial.number, "failed", None, problem)
+            return self._next()
         self._set(trial.number, job=job, owner=own_identity())
         self.studies.storage.record_heartbeat(trial._trial_id)
         return Claim(trial.number, job, trial.params)
@@ -134,12 +139,9 @@ class Queue:
                 self._add(values, row=row, attempt=newest[row].user_attrs["attempt"] + 1)
 
     def _stands(self, trial: FrozenTrial) -> bool:
-        """Whether how a trial ended still counts: its scores have their runs, and its runs saw these data."""
-        folders = [RunFolder(self.outputs / run["folder"]) for run in trial.user_attrs.get("runs", [])]
-        data = self.data.get(trial.user_attrs["row"], {})
-        if any(other_data(folder.data, data) for folder in folders):
-            return False
-        return trial.state != TrialState.COMPLETE or all((each.path / "result.json").exists() for each in folders)
+        """Whether how a trial ended still counts: its scores have their runs."""
+        results = (self.outputs / run["folder"] / "result.json" for run in trial.user_attrs.get("runs", []))
+        return trial.state != TrialState.COMPLETE or all(path.exists() for path in results)
 
     def _retry_failed(self) -> None:
         for trial in self.newest():
@@ -165,6 +167,16 @@ class Queue:
                 user_attrs=attributes,
             )
         )
+
+    def _is_held(self, claim: Claim) -> bool:
+        """Whether a trial is still this worker's."""
+        trial = self._trial(claim.number)
+        return trial.state == TrialState.RUNNING and bool(trial.user_attrs["job"] == claim.job)
+
+    def _end(self, number: int, state: EndState, values: Sequence[float] | None, reason: str | None) -> None:
+        if reason is not None:
+            self._set(number, reason=reason)
+        self.study.tell(number, values, _STATES[state])
 
     def _to_waiting(self, number: int) -> None:
         self.studies.storage.set_trial_state_values(self._trial(number)._trial_id, TrialState.WAITING)

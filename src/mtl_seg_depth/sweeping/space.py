@@ -1,13 +1,14 @@
 """What varies in a sweep, read by hydra-optuna-sweeper's own parser, and the combinations there are."""
 
 import itertools
-from collections.abc import Callable, Mapping
+import re
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import Glob, Override
-from hydra.errors import HydraException
+from hydra.errors import HydraException, MissingConfigException
 from hydra_plugins.hydra_optuna_sweeper._impl import OptunaSweeperImpl, create_optuna_distribution_from_override
 from optuna.distributions import BaseDistribution, CategoricalDistribution
 
@@ -39,12 +40,13 @@ class Space:
     ) -> "Space":
         """Read the sweeper's `params` and `linked`, and the command line's overrides, which win.
 
-        `options` lists the options of a config group, for `glob(...)`. Raises UserError for a value that cannot be
-        swept.
+        `options` lists the options of a config group, none for what is no group. Raises UserError for a value that
+        cannot be swept, MissingConfigException for an option that there is not.
         """
         parser = OverridesParser.create()
         parsed = parser.parse_overrides([f"{key}={_text(value)}" for key, value in params.items()])
-        typed = parser.parse_overrides(arguments)
+        # choice(a,b) is a,b; and choice(a), which `cli.start` makes of what only some rows have, is a.
+        typed = parser.parse_overrides([re.sub(r"^([^=]*=)choice\((.*)\)$", r"\1\2", each) for each in arguments])
         fixed = [override for override in typed if not override.is_sweep_override()]
         pinned = {override.get_key_element() for override in fixed if not override.is_delete()}
         swept = {
@@ -58,6 +60,8 @@ class Space:
             if name in distributions:
                 raise UserError(f"hydra.sweeper.linked.{name}: a parameter of that name varies already")
             distributions[name] = CategoricalDistribution(tuple(choices))
+            for override in parser.parse_overrides([each for overrides in choices.values() for each in overrides]):
+                _check_options(override, [override.value()], options)
         return cls(
             distributions,
             {name: {choice: list(each) for choice, each in choices.items()} for name, choices in linked.items()},
@@ -76,6 +80,15 @@ class Space:
                     "or search: hydra/sweeper/sampler=tpe"
                 ) from None
         return [dict(zip(self.distributions, values, strict=True)) for values in itertools.product(*choices)]
+
+    def examples(self) -> Iterator[dict[str, Any]]:
+        """Every combination of options; of the keys, whose values add no other keys, the first one."""
+        choices = [
+            choices if "." not in name else choices[:1]
+            for name, each in self.distributions.items()
+            for choices in [each.choices if isinstance(each, CategoricalDistribution) else (vars(each)["low"],)]
+        ]
+        return (dict(zip(self.distributions, values, strict=True)) for values in itertools.product(*choices))
 
     def varies(self, key: str) -> bool:
         """Whether trials differ in a group or in a key of it."""
@@ -105,7 +118,18 @@ def _distribution(override: Override, options: Callable[[str], list[str]]) -> Ba
     except (NotImplementedError, ValueError, AssertionError, HydraException) as error:
         raise UserError(f"{override.input_line}: {error}") from error
     assert isinstance(distribution, BaseDistribution)
+    if isinstance(distribution, CategoricalDistribution):
+        _check_options(override, distribution.choices, options)
     return distribution
+
+
+def _check_options(override: Override, chosen: Iterable[Any], options: Callable[[str], list[str]]) -> None:
+    """Raise what Hydra does, for an option that a group has not: it concerns the command, not one combination."""
+    group = override.key_or_group
+    for option in (str(each).strip("'\"") for each in chosen if options(group) and each is not None):
+        folder, _, name = f"{group}/{option}".rpartition("/")
+        if name not in [*options(folder), "null"]:
+            raise MissingConfigException("there is no such option", f"{group}/{option}", options(group))
 
 
 def _text(value: Any) -> str:

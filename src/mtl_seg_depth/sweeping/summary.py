@@ -58,7 +58,8 @@ def best_rows(described: SweepRecord) -> list[SweepRow]:
 
     Of rows with equal values, such as multitask scores of 0, it is the one with the largest margin.
     """
-    complete = [row for row in described.rows if row.state == "complete"]
+    known = [row for row in described.rows if row.state == "complete"]
+    complete = [row for row in known if all(v is not None and math.isfinite(v) for v in row.values or ())]
     gains = {
         row.number: [headline.gain(*pair) for pair in zip(described.objective, row.values or (), strict=True)]
         for row in complete
@@ -103,7 +104,10 @@ def publish(sweep: Sweep, trials: Sequence[FrozenTrial], *, over: Status | None 
             chosen = [row.model_dump(include={"params", "values", "runs"}) for row in best]
             atomic.write_text(record.artifact_path("best.yaml"), yaml.safe_dump(chosen, sort_keys=False))
         if over is not None:
-            _plot(described, record.artifact_path("plot.png"))
+            from matplotlib import rc_context
+
+            with rc_context({"text.parse_math": False}):  # a $ in a name is a dollar
+                _plot(described, record.artifact_path("plot.png"))
             stored.write(sweep.folder / "result.json", Ending(status=over))
         else:
             (sweep.folder / "result.json").unlink(missing_ok=True)

@@ -2,35 +2,50 @@
 
 import copy
 import gc
+import itertools
 import traceback
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
+import numpy as np
 import optuna
 import torch
+from hydra.core.override_parser.types import Quote, QuotedString
 from hydra.core.plugins import Plugins
 from hydra.core.utils import JobReturn, JobStatus
 from hydra.plugins.launcher import Launcher
 from hydra.types import HydraContext, TaskFunction
 from hydra.utils import instantiate
 from omegaconf import DictConfig, OmegaConf, flag_override
-from pydantic import BaseModel, ConfigDict, PositiveInt, ValidationError
+from optuna.exceptions import UpdateFinishedTrialError
+from pydantic import AfterValidator, BaseModel, ConfigDict, PositiveInt, ValidationError
 from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
 from mtl_seg_depth.config import fingerprint
-from mtl_seg_depth.records.results import RowState, SweepRecord, other_data
+from mtl_seg_depth.records.results import RowState, SweepRecord
 from mtl_seg_depth.runs.contents import SPLITS, Contents
 from mtl_seg_depth.runs.pace import Pace
 from mtl_seg_depth.scoring import headline
-from mtl_seg_depth.sweeping.plan import Sweep, check_row, composer, data_of, study_name
+from mtl_seg_depth.sweeping.plan import (
+    Row,
+    Sweep,
+    base_of,
+    check_row,
+    composer,
+    data_of,
+    decisions,
+    differences,
+    study_name,
+)
 from mtl_seg_depth.sweeping.queue import Claim, EndState, Queue
-from mtl_seg_depth.sweeping.space import Space
+from mtl_seg_depth.sweeping.space import Space, Values
 from mtl_seg_depth.sweeping.studies import Studies, database_errors_told
 from mtl_seg_depth.sweeping.summary import best_rows, describe, progress, publish, score_cells
-from mtl_seg_depth.sweeping.trial import Ended, objective_names, sweep_folder
+from mtl_seg_depth.sweeping.trial import Ended, objective_names
 from mtl_seg_depth.sweeping.workers import run_workers, was_stopped
 from mtl_seg_depth.system.errors import OutOfMemoryError, UserError
 from mtl_seg_depth.system.interruption import AGAIN, Interruption, interruptible
@@ -44,7 +59,21 @@ FAILED = 1
 """Exit code of a sweep with a trial that has no score: failed, diverged, or impossible."""
 
 
+RANDOM = "optuna.samplers.RandomSampler"
+
+LONGEST_NAME = 200
+"""Bytes of a study's name; file systems take 255, and a number may follow."""
+
 Ending = Literal["finished", "failed", "interrupted"]
+
+
+def _names_a_folder(name: str) -> str:
+    """Refuse what is no name of one folder, or would be filled in by Hydra."""
+    if not name.isprintable() or len(name.encode()) > LONGEST_NAME or set(name) & set("/\\") or not name.strip(" ."):
+        raise ValueError(f"a study has the name of a folder: up to {LONGEST_NAME} bytes in one line, without / and \\")
+    if "${" in name:
+        raise ValueError("${ begins an interpolation; take another name")
+    return name
 
 
 class SweeperSettings(BaseModel):
@@ -62,7 +91,7 @@ class SweeperSettings(BaseModel):
     max_attempts: PositiveInt
     heartbeat_seconds: PositiveInt
     storage: str
-    study_name: str | None
+    study_name: Annotated[str, AfterValidator(_names_a_folder)] | None
 
     @property
     def is_grid(self) -> bool:
@@ -84,7 +113,7 @@ def sweep(
     """
     console = Console()
     settings = _parse(raw)
-    planned = _plan(settings, config, context, arguments)
+    planned, check = _plan(settings, config, context, arguments)
     for row in planned.rows or ():
         if row.problem:
             console.print(f"[yellow]Cannot run:[/] {escape(row.label)}: {escape(row.problem)}", soft_wrap=True)
@@ -92,17 +121,17 @@ def sweep(
         _show_plan(planned, settings.n_trials, console)
         return
     with database_errors_told(settings.storage):
+        planned, queue = _open(settings, planned, check, console)
         launcher = Plugins.instance().instantiate_launcher(
             config=_with_study(config, planned.study), hydra_context=context, task_function=task_function
         )
-        code = _run(settings, planned, launcher, console)
+        code = _run(settings, planned, queue, launcher, console)
     if code:
         raise SystemExit(code)
 
 
-def _run(settings: SweeperSettings, planned: Sweep, launcher: Launcher, console: Console) -> int:
+def _run(settings: SweeperSettings, planned: Sweep, queue: Queue, launcher: Launcher, console: Console) -> int:
     """Run what is missing and show how it ended; the exit code."""
-    queue = _open_queue(settings, planned)
     stopped = died = False
     try:
         with interruptible():
@@ -118,7 +147,8 @@ def _run(settings: SweeperSettings, planned: Sweep, launcher: Launcher, console:
     described = _publish(planned, queue, _ending(describe(planned, queue.newest())))
     _show_end(described, planned.folder, console)
     if died:
-        console.print(f"[red]A worker died;[/] {planned.folder}/worker_*.log say why. The same command goes on.")
+        logs = escape(f"{planned.folder}/worker_*.log")
+        console.print(f"[red]A worker died;[/] {logs} say why. The same command goes on.", soft_wrap=True)
     if stopped:
         console.print("[yellow]Stopped; the same command goes on.[/]")
         return AGAIN
@@ -126,59 +156,87 @@ def _run(settings: SweeperSettings, planned: Sweep, launcher: Launcher, console:
     return FAILED if died or without_score else 0
 
 
-def _plan(settings: SweeperSettings, config: DictConfig, context: HydraContext, arguments: list[str]) -> Sweep:
-    """Everything that the sweep is to do, composed, built and checked; UserError if nothing of it can run."""
+def _plan(
+    settings: SweeperSettings, config: DictConfig, context: HydraContext, arguments: list[str]
+) -> tuple[Sweep, Callable[[Values], Row]]:
+    """Everything that the sweep is to do, composed, built and checked, and what checks the rows of a search.
+
+    Raises UserError if nothing of it can run.
+    """
     loader = context.config_loader
     compose = composer(config, loader.load_sweep_config)
     space = Space.parse(settings.params, settings.linked, arguments, loader.get_group_options)
     if not space.distributions:
         raise UserError("nothing varies: name values to compare (model=joint,branched), or a sweep (sweeps=adam_lr)")
-    base = compose(space.fixed)
+    base = base_of(space, compose)
     if base.rerun:
         raise UserError("rerun=true is for one training; a sweep runs again what is no longer in its outputs folder")
-    rows = [check_row(values, space, compose) for values in space.grid()] if settings.is_grid else None
+    objectives = objective_names(settings.objective)
+
+    def check(values: Values) -> Row:
+        return check_row(values, space, compose, objectives)
+
+    rows = [check(values) for values in space.grid()] if settings.is_grid else None
     if rows is not None and all(row.problem for row in rows):
         raise UserError(str(rows[0].problem))
     choice = config.hydra.runtime.choices.get("sweeps")
     contents = Contents(pack=not base.dry_run)
     rows = rows and [replace(row, data=contents.of(row.settings)) if row.settings else row for row in rows]
     data = data_of(space, base, rows, contents)
-    name = settings.study_name or study_name(choice, space, base, settings.model_dump(), data)
+    decides = decisions(space, base, settings.model_dump(), data)
+    name = settings.study_name or study_name(choice, decides)
     if base.dry_run and any(not digests.keys() >= {*SPLITS, base.score or "val"} for digests in data):
         name = settings.study_name or choice or "sweep"  # what its study is called depends on the data
-    return Sweep(name, choice, space, rows, base, objective_names(settings.objective), sweep_folder(base, name), data)
+    return Sweep(name, decides, choice, space, rows, base, objectives), check
 
 
-def _open_queue(settings: SweeperSettings, planned: Sweep) -> Queue:
-    """The study in its database, created where it is missing."""
+def _open(
+    settings: SweeperSettings, planned: Sweep, check: Callable[[Values], Row], console: Console
+) -> tuple[Sweep, Queue]:
+    """The sweep by its study's name, and the study in its database, created where it is missing."""
     studies = Studies(settings.storage, settings.heartbeat_seconds)
     with studies.locked():
+        if settings.study_name is not None:
+            planned = replace(planned, study=_own_name(studies, planned, console))
         study = optuna.create_study(
             study_name=planned.study,
             storage=studies.storage,
-            sampler=_sampler(settings),
+            sampler=optuna.samplers.RandomSampler(),  # of a grid: the queue has every row's values
             pruner=instantiate(settings.pruner, _execution_whitelist_=("optuna.pruners.*",)),
             directions=planned.directions,
             load_if_exists=True,
         )
         study.set_metric_names(planned.objectives)
-        known = study.user_attrs.setdefault("data", planned.data)
-        # A grid runs again the rows that saw other data; a search cannot take back what its sampler learned of them.
-        if planned.rows is None and any(map(other_data, known, planned.data)):
-            raise UserError(f"hydra.sweeper.study_name={planned.study}: its trials saw other data; take another name")
-        study.set_user_attr("data", known)
-    # A row that cannot run keeps its number and is never queued.
-    possible = {number: row for number, row in enumerate(planned.rows or ()) if not row.problem}
-    return Queue(
+        study.set_user_attr("sweep", planned.decides)
+    rows = planned.rows
+    return planned, Queue(
         studies,
         study,
         planned.space.distributions,
-        None if planned.rows is None else {number: row.values for number, row in possible.items()},
+        # A row that cannot run keeps its number and is never queued.
+        None if rows is None else {number: row.values for number, row in enumerate(rows) if not row.problem},
         settings.n_trials,
         settings.max_attempts,
         Path(planned.base.paths.outputs),
-        {number: row.data for number, row in possible.items()},
+        (lambda trials: _sampler(settings.sampler, trials)) if rows is None else None,
+        (lambda values: check(values).problem) if rows is None else lambda values: None,  # noqa: ARG005
     )
+
+
+def _own_name(studies: Studies, planned: Sweep, console: Console) -> str:
+    """A name that was given is the first sweep's that has it; another sweep of that name gets a number behind it."""
+    taken = optuna.get_all_study_names(studies.storage)
+    names = itertools.chain([planned.study], (f"{planned.study}.{number}" for number in itertools.count(2)))
+    for name in names:
+        known = optuna.load_study(study_name=name, storage=studies.storage).user_attrs if name in taken else {}
+        if name not in taken or known.get("sweep") == planned.decides:
+            break
+        console.print(
+            f"{escape(name)} is another sweep: what differs is {differences(known.get('sweep', {}), planned.decides)}",
+            highlight=False,
+            soft_wrap=True,
+        )
+    return name
 
 
 def _parse(raw: dict[str, Any]) -> SweeperSettings:
@@ -196,11 +254,20 @@ def _parse(raw: dict[str, Any]) -> SweeperSettings:
     return settings
 
 
-def _sampler(settings: SweeperSettings) -> optuna.samplers.BaseSampler:
-    if settings.is_grid:  # the queue has every row's values: nothing is ever sampled
-        return optuna.samplers.RandomSampler()
+def _sampler(node: dict[str, Any], trials: int) -> optuna.samplers.BaseSampler:
+    """What makes up the next trial after so many: with a seed, a function of the seed and what is in the study.
+
+    A sampler of an own seed for every trial goes on where another process stopped, instead of repeating itself.
+    """
+    seed = node.get("seed")
+    if seed is not None:
+        own: dict[str, Any] = {"seed": int(np.random.SeedSequence([seed, trials]).generate_state(1)[0])}
+        # A quasi-random sequence goes on by what is in the study, and has one seed.
+        if node["_target_"].endswith(".QMCSampler"):
+            own = {"independent_sampler": node["independent_sampler"] or {"_target_": RANDOM} | own}
+        node = node | own
     whitelist = ("hydra_plugins.hydra_optuna_sweeper.*", "optuna.samplers.*")
-    sampler: optuna.samplers.BaseSampler = instantiate(settings.sampler, _execution_whitelist_=whitelist)
+    sampler: optuna.samplers.BaseSampler = instantiate(node, _execution_whitelist_=whitelist)
     return sampler
 
 
@@ -211,7 +278,8 @@ def _with_study(config: DictConfig, name: str) -> DictConfig:
     with flag_override(hydra, "readonly", False), flag_override(hydra.sweeper, "readonly", False):
         hydra.sweeper.study_name = name
         kept = [each for each in hydra.overrides.hydra if not each.startswith("hydra.sweeper.study_name=")]
-        hydra.overrides.hydra = [*kept, f"hydra.sweeper.study_name={name}"]
+        quoted = QuotedString(name, Quote.double).with_quotes()
+        hydra.overrides.hydra = [*kept, f"hydra.sweeper.study_name={quoted}"]
     return named
 
 
@@ -249,6 +317,9 @@ def _work(planned: Sweep, queue: Queue, launcher: Launcher, n_jobs: int, console
                 queue.release(claim)
             raise
         for claim, job in zip(claims, returns, strict=True):
+            if isinstance(job._return_value, UpdateFinishedTrialError):
+                console.print("Another worker has taken it over, as this one was not heard of for so long.")
+                continue
             state, values, reason = _outcome(job, claim, planned.folder)
             queue.finish(claim, state, values, reason)
             if reason is not None:
@@ -282,7 +353,8 @@ def _outcome(job: JobReturn, claim: Claim, folder: Path) -> tuple[EndState, list
 def _show_plan(sweep: Sweep, n_trials: int, console: Console) -> None:
     """What would run: every trial with what is finished of it, and how long the rest takes."""
     if sweep.rows is None:
-        console.print(f"{sweep.study}: a search of {n_trials} trials over {', '.join(sweep.space.distributions)}")
+        varied = ", ".join(sweep.space.distributions)
+        console.print(f"{escape(sweep.study)}: a search of {n_trials} trials over {varied}", highlight=False)
         return
     pace = Pace(Path(sweep.base.paths.outputs))
     table = Table(box=None, pad_edge=False)
@@ -303,7 +375,7 @@ def _show_plan(sweep: Sweep, n_trials: int, console: Console) -> None:
         trained = f"{len(row.seeds) - len(missing)} of {len(row.seeds)}"
         time_left = "" if not missing else "?" if seconds is None else duration(seconds * len(missing))
         table.add_row(escape(row.label), str(row.steps), trained, time_left)
-    console.print(f"{sweep.study}: {len(sweep.rows)} trials", highlight=False)
+    console.print(f"{escape(sweep.study)}: {len(sweep.rows)} trials", highlight=False)
     console.print(table)
     guess = "no finished run here tells how long" if unknown else f"about {duration(left)}, by the runs finished here"
     console.print(f"left: {guess}", highlight=False)
@@ -315,7 +387,7 @@ def _show_plan(sweep: Sweep, n_trials: int, console: Console) -> None:
 def _show_end(described: SweepRecord, folder: Path, console: Console) -> None:
     """The table, and what failed and why."""
     best = {row.number for row in best_rows(described)}
-    table = Table(title=described.study, title_justify="left", box=None, pad_edge=False)
+    table = Table(title=escape(described.study), title_justify="left", box=None, pad_edge=False)
     table.add_column("trial")
     for each in headline.shown():
         table.add_column(each.heading, justify="right")
@@ -331,4 +403,4 @@ def _show_end(described: SweepRecord, folder: Path, console: Console) -> None:
     console.print(", ".join([*(each for each in counts if not each.startswith("0 ")), f"{len(bad)} failed"]))
     for row in bad:
         console.print(f"[red]{escape(row.label)}[/]: {escape(str(row.reason))}", soft_wrap=True)
-    console.print(f"in {folder / 'sweep.json'}", highlight=False, soft_wrap=True)
+    console.print(escape(f"in {folder / 'sweep.json'}"), highlight=False, soft_wrap=True)

@@ -11,7 +11,7 @@ from typing import Any
 import optuna
 from hydra.core.hydra_config import HydraConfig
 from hydra.utils import instantiate
-from optuna.exceptions import StorageInternalError
+from optuna.exceptions import StorageInternalError, UpdateFinishedTrialError
 from rich.console import Console
 from sqlalchemy.exc import SQLAlchemyError
 
@@ -22,6 +22,7 @@ from mtl_seg_depth.records.results import SweepRun
 from mtl_seg_depth.runs.run import SweepContext, run
 from mtl_seg_depth.scoring import headline
 from mtl_seg_depth.scoring.scores import Scores
+from mtl_seg_depth.sweeping.plan import sweep_folder
 from mtl_seg_depth.sweeping.queue import EndState, own_identity
 from mtl_seg_depth.sweeping.space import label
 from mtl_seg_depth.sweeping.studies import Studies
@@ -43,25 +44,19 @@ def objective_names(objective: Any) -> list[str]:
     return [objective] if isinstance(objective, str) else list(objective)
 
 
-def objective_value(name: str, scores: Mapping[str, float | None]) -> float:
-    """One objective; the worst there is where it does not exist, since Optuna compares no nan."""
-    value = headline.value(name, scores)
-    if math.isnan(value):
-        return -math.inf if headline.direction(name) == "maximize" else math.inf
-    return value
-
-
 def run_trial(settings: Settings, console: Console, choices: Mapping[str, str]) -> float | list[float]:
     """Train what the settings say, once for every seed, and return the objective's mean over the seeds.
 
-    Raises Ended for a trial that was pruned or diverged, and whatever `run` raises.
+    Raises Ended for a trial that was pruned or diverged, or has no such score, and whatever `run` raises.
     """
     hydra = HydraConfig.get()
     names = objective_names(hydra.sweeper.objective)
     studies = Studies(hydra.sweeper.storage, hydra.sweeper.heartbeat_seconds)
     pruner = instantiate(hydra.sweeper.pruner, _execution_whitelist_=("optuna.pruners.*",))
     study = optuna.load_study(study_name=hydra.sweeper.study_name, storage=studies.storage, pruner=pruner)
-    number = next(t.number for t in study.get_trials(deepcopy=False) if t.user_attrs.get("job") == hydra.job.num)
+    numbers = (t.number for t in study.get_trials(deepcopy=False) if t.user_attrs.get("job") == hydra.job.num)
+    if (number := next(numbers, None)) is None:
+        raise UpdateFinishedTrialError
     trial = optuna.trial.Trial(study, studies.storage.get_trial_id_from_study_id_trial_number(study._study_id, number))
     trial.set_user_attr("owner", own_identity())
     seeds = settings.seeds or (settings.seed,)
@@ -105,17 +100,15 @@ def run_trial(settings: Settings, console: Console, choices: Mapping[str, str]) 
                 scores = dict(headline.picked(evaluation.scores))
                 runs[-1] = done.model_copy(update={"scores": scores, "evaluation": evaluation.file})
                 _note(trial, runs)
-    values = [sum(objective_value(name, each.scores or {}) for each in runs) / len(runs) for name in names]
+    values = [sum(headline.value(name, each.scores or {}) for each in runs) / len(runs) for name in names]
+    for name, value in zip(names, values, strict=True):
+        if math.isnan(value):
+            raise Ended("failed", f"it has no score to compare by: hydra.sweeper.objective={name} is not a number")
     return values[0] if len(values) == 1 else values
 
 
 def _note(trial: optuna.trial.Trial, runs: Sequence[SweepRun]) -> None:
     trial.set_user_attr("runs", [each.model_dump() for each in runs])
-
-
-def sweep_folder(settings: Settings, study_name: str) -> Path:
-    """Where a sweep keeps its own record."""
-    return Path(settings.paths.outputs) / "sweeps" / study_name
 
 
 class Reporter:
@@ -142,7 +135,7 @@ class Reporter:
         validations = [point.metrics for point in points if "val/multitask" in point.metrics]
         for number, metrics in enumerate(validations, start=1):
             if number not in known:
-                self.trial.report(objective_value(self.objective, headline.picked(metrics, "val/")), number)
+                self.trial.report(headline.value(self.objective, headline.picked(metrics, "val/")), number)
 
 
 def _headline(study: optuna.Study, number: int) -> str:
