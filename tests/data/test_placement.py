@@ -1,6 +1,9 @@
 """The same batches bit for bit, wherever the pixels wait."""
 
 import threading
+import weakref
+from collections.abc import Callable, Iterator
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -12,7 +15,8 @@ from helpers.tiny_split import tiny_split
 from mtl_seg_depth.data import placement
 from mtl_seg_depth.data.augmentation import Augmentation
 from mtl_seg_depth.data.batches import Ahead, Batch, ScoringBatches, TrainingBatches
-from mtl_seg_depth.data.placement import DevicePixels, HostPixels, Place, place
+from mtl_seg_depth.data.packed import PackedSplit
+from mtl_seg_depth.data.placement import DevicePixels, HostPixels, Pixels, Place, place
 
 CPU = torch.device("cpu")
 CUDA = torch.device("cuda")
@@ -24,17 +28,11 @@ VIEWS: dict[str, dict[str, Any]] = {
 }
 
 
+GIVEN: dict[str, Any] = {"batch_size": 2, "crop_size": (32, 40), "tasks": tasks(), "seed": 0, "device": CPU}
+
+
 def training(where: Place, device: torch.device = CPU, **augmentation: Any) -> TrainingBatches:
-    return TrainingBatches(
-        tiny_split(),
-        Augmentation(**augmentation),
-        batch_size=2,
-        crop_size=(32, 40),
-        tasks=tasks(),
-        seed=0,
-        device=device,
-        place=where,
-    )
+    return TrainingBatches(tiny_split(), Augmentation(**augmentation), **GIVEN | {"device": device}, place=where)
 
 
 def assert_identical(one: Batch, other: Batch) -> None:
@@ -118,6 +116,99 @@ class TestWhere:
         found = place(arrays, CUDA, free=int(free * total))
         assert isinstance(found, expected)
         assert found.device == CUDA or devices == [CUDA]
+
+    @pytest.mark.parametrize(
+        "error",
+        [
+            torch.OutOfMemoryError("CUDA out of memory. Tried to allocate"),
+            torch.AcceleratorError("CUDA error: out of memory"),
+        ],
+    )
+    def test_if_others_take_the_memory_meanwhile_they_stay_on_the_host(
+        self, error: Exception, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(placement, "_upload", raising(error))
+        assert isinstance(place((tiny_split().images,), CUDA, free=1 << 40), HostPixels)
+
+    def test_any_other_error_of_the_device_is_told(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr(placement, "_upload", raising(torch.AcceleratorError("CUDA error: illegal memory access")))
+        with pytest.raises(torch.AcceleratorError, match="illegal"):
+            place((tiny_split().images,), CUDA, free=1 << 40)
+
+
+def raising(error: Exception) -> Callable[..., Any]:
+    def function(*_: Any) -> None:
+        raise error
+
+    return function
+
+
+class TestKept:
+    """What lies on a device stays there for the next trial of the process."""
+
+    @pytest.fixture(autouse=True)
+    def uploads(self, monkeypatch: pytest.MonkeyPatch) -> Iterator[list[int]]:
+        """The bytes of every upload, to the CPU in place of a GPU."""
+        sent: list[int] = []
+        original = placement._upload
+
+        def upload(array: Any, _: torch.device) -> torch.Tensor:
+            sent.append(array.nbytes)
+            return original(array, CPU)
+
+        monkeypatch.setattr(placement, "_upload", upload)
+        placement.forget_all_but(())
+        yield sent
+        placement.forget_all_but(())
+
+    def ask(self, split: PackedSplit, *names: str, device: torch.device = CUDA, free: int = 1 << 40) -> Pixels:
+        arrays = (split.images, *(split.targets[name] for name in names))
+        return place(arrays, device, free=free, identity=(split.content_digest, *names))
+
+    def test_the_same_split_is_sent_once_even_to_a_device_that_is_full_by_now(self, uploads: list[int]) -> None:
+        split = replace(tiny_split(), content_digest="a")
+        first = self.ask(split, "semseg", "depth")
+        assert self.ask(split, "semseg", "depth", free=0) is first
+        assert len(uploads) == 3
+
+    def test_other_data_another_device_and_other_tasks_are_sent_anew(self, uploads: list[int]) -> None:
+        split, other = (replace(tiny_split(seed=seed), content_digest=f"{seed}") for seed in (0, 1))
+        asked = [
+            self.ask(split, "semseg"),
+            self.ask(other, "semseg"),
+            self.ask(split, "semseg", device=torch.device("cuda:1")),
+            self.ask(split, "depth"),
+        ]
+        assert len({id(pixels) for pixels in asked}) == 4
+        assert asked[1] is self.ask(other, "semseg")
+        for pixels, expected in zip(asked, (split, other, split, split), strict=True):
+            np.testing.assert_array_equal(pixels.whole([1], (48, 72))[0][0], expected.images[1])
+
+    def test_of_one_split_there_is_no_second_copy(self) -> None:
+        split = replace(tiny_split(), content_digest="a")
+        first = weakref.ref(self.ask(split, "semseg", "depth"))
+        self.ask(split, "semseg")
+        assert first() is None
+
+    def test_a_run_on_other_data_lets_go_of_it(self) -> None:
+        splits = [replace(tiny_split(seed=seed), content_digest=f"{seed}") for seed in (0, 1)]
+        first, second = (weakref.ref(self.ask(split, "semseg")) for split in splits)
+        placement.forget_all_but(["1", "2"])
+        assert first() is None
+        assert second() is self.ask(splits[1], "semseg")
+
+    def test_arrays_that_nothing_identifies_are_nobody_elses(self) -> None:
+        one, other = (
+            TrainingBatches(tiny_split(seed=seed), Augmentation(), **GIVEN, place="device") for seed in (0, 1)
+        )
+        assert one.pixels is not other.pixels
+
+    def test_trials_on_the_same_data_share_it(self) -> None:
+        split = replace(tiny_split(), content_digest="a")
+        one, other = (TrainingBatches(split, Augmentation(), **GIVEN, place="device") for _ in range(2))
+        scored = ScoringBatches(split, batch_size=2, tasks=tasks(), device=CPU, place="device")
+        assert one.pixels is other.pixels is scored.pixels
+        assert_identical(one[1], training("device")[1])
 
 
 class TestAhead:

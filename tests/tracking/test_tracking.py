@@ -10,7 +10,9 @@ import sys
 import threading
 import time
 from pathlib import Path
+from types import SimpleNamespace
 
+import pynvml
 import pytest
 from filelock import FileLock
 from mlflow import MlflowClient
@@ -438,6 +440,74 @@ def test_samples_go_on_counting(tmp_path):
         assert [point.step for point in read_points(tmp_path / "system.jsonl")] == expected
     with pytest.raises(OSError, match="Bad file descriptor"):
         sampler.sample()
+
+
+class LostError(Exception):
+    """As NVML's errors are: of a class of their own."""
+
+
+@pytest.fixture
+def nvml(monkeypatch):
+    """NVML on a machine with two GPUs, as MLflow's monitor asks for them."""
+    memory = SimpleNamespace(used=2e9, total=8e9)
+    answers = {
+        "NVMLError": LostError,
+        "nvmlInit": lambda: None,
+        "nvmlDeviceGetCount": lambda: 2,
+        "nvmlDeviceGetHandleByIndex": lambda number: number,
+        "nvmlDeviceGetUUID": lambda handle: f"GPU-{handle}{handle}",
+        "nvmlDeviceGetMemoryInfo": lambda handle: SimpleNamespace(used=memory.used * (1 + handle), total=memory.total),
+        "nvmlDeviceGetUtilizationRates": lambda handle: SimpleNamespace(gpu=50),
+        "nvmlDeviceGetPowerUsage": lambda handle: 100_000,
+        "nvmlDeviceGetEnforcedPowerLimit": lambda handle: 400_000,
+    }
+    for name, answer in answers.items():
+        monkeypatch.setattr(pynvml, name, answer)
+    return monkeypatch
+
+
+def sampled(folder: Path, **arguments) -> dict[str, float]:
+    sampler = SystemSampler(folder, **arguments)
+    sampler.sample()
+    sampler.sample()
+    sampler.close()
+    return list(read_points(folder / "system.jsonl"))[-1].metrics
+
+
+@pytest.mark.parametrize(
+    ("gpu", "memory"), [("00", [25.0]), ("11", [50.0]), ("", []), (None, [25.0, 50.0]), ("22", [])]
+)
+def test_the_gpu_that_is_trained_on_is_sampled_and_no_other(tmp_path, nvml, gpu, memory):
+    found = sampled(tmp_path, gpu=gpu)
+    kept = [value for key, value in sorted(found.items()) if "gpu_" in key and key.endswith("memory_usage_percentage")]
+    assert kept == memory
+    assert "system/system_memory_usage_percentage" in found
+
+
+@pytest.mark.parametrize(
+    "refusing", ["nvmlInit", "nvmlDeviceGetCount", "nvmlDeviceGetHandleByIndex", "nvmlDeviceGetUUID"]
+)
+def test_a_driver_that_refuses_costs_its_own_metrics_and_nothing_else(tmp_path, nvml, refusing):
+    def refuse(*_):
+        raise LostError("GPU is lost")
+
+    nvml.setattr(pynvml, refusing, refuse)
+    found = sampled(tmp_path, gpu="00")
+    assert "system/system_memory_usage_percentage" in found
+    assert not any("gpu" in name for name in found)
+
+
+@pytest.mark.parametrize("error", [ZeroDivisionError("limit"), OSError("no such disk"), LostError("GPU is lost")])
+def test_metrics_that_fail_on_the_way_do_not_end_the_mirroring(record, uri, nvml, error, caplog):
+    def refuse(*_):
+        raise error
+
+    nvml.setattr("mlflow.system_metrics.metrics.gpu_monitor.GPUMonitor.aggregate_metrics", refuse)
+    with Mirror(record.folder, uri, interval_s=0.02):
+        record.log(1, {"loss": 1.0})
+        finish(record)
+    assert history(uri, "loss") == recorded(record, "loss")
+    assert caplog.text.count("no more system metrics of GPUMonitor") == 1
 
 
 def test_another_database_gets_everything(record, uri, tmp_path):

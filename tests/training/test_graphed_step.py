@@ -3,8 +3,11 @@
 import copy
 import functools
 import itertools
+import weakref
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -43,10 +46,14 @@ needs_cuda = pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a C
 
 
 class Rerun:
-    """A backend whose replay runs the function on the very tensors that a graph would have recorded."""
+    """A backend whose replay runs the function on the very tensors that a graph would have recorded.
 
-    def __init__(self, empty: bool = False) -> None:
+    With `empty`, replaying does nothing; with `done`, capturing does what it should only record.
+    """
+
+    def __init__(self, empty: bool = False, done: bool = False) -> None:
         self.empty = empty
+        self.done = done
         self.warm_ups = self.replays = 0
 
     def warm_up(self, function: Callable[[], None]) -> None:
@@ -55,6 +62,9 @@ class Rerun:
             function()
 
     def capture(self, function: Callable[[], None]) -> Callable[[], None]:
+        if self.done:
+            function()
+
         def replay() -> None:
             self.replays += 1
             if not self.empty:
@@ -177,8 +187,10 @@ def test_the_batch_is_read_when_it_is_given_and_left_alone() -> None:
     assert_same_state(eager, graphed)
 
 
-def test_an_empty_capture_is_noticed_at_the_first_step() -> None:
-    _, graphed = pair("equal", backend=Rerun(empty=True))
+@pytest.mark.parametrize("done", [False, True])
+def test_an_empty_capture_is_noticed_at_the_first_step(done: bool) -> None:
+    """Also if everything was done instead, as on another device than the one that is recorded."""
+    _, graphed = pair("equal", backend=Rerun(empty=True, done=done))
     with pytest.raises(RuntimeError, match="nothing was captured"):
         graphed(batch(0), RATE)
 
@@ -190,6 +202,55 @@ def test_a_batch_of_another_shape_is_refused() -> None:
     targets = {task: target[:2] for task, target in small.targets.items()}
     with pytest.raises(ValueError, match=r"captured for images of \(4, 3, 6, 6\), not \(2, 3, 6, 6\)"):
         graphed(Batch(small.image[:2], targets, small.ids[:2]), 0.01)
+
+
+class Stream:
+    """In place of a CUDA stream; knows what is done while it is the current one."""
+
+    def __init__(self, device: Any) -> None:
+        self.device = device
+        self.waited_for: list[Any] = []
+
+    def wait_stream(self, other: Any) -> None:
+        self.waited_for.append(other)
+
+
+def test_a_step_is_warmed_up_and_recorded_on_one_stream_of_its_own_device(monkeypatch: pytest.MonkeyPatch) -> None:
+    main, on, recorded = Stream("main"), [], []
+
+    @contextmanager
+    def stream(entered: Stream) -> Iterator[None]:
+        on.append(entered)
+        yield
+        on.pop()
+
+    @contextmanager
+    def graph(_: Any, stream: Stream, capture_error_mode: str) -> Iterator[None]:
+        assert capture_error_mode == "thread_local"
+        assert waste() is None, "what is freed in a capture is not given back"
+        on.append(stream)
+        yield
+        on.pop()
+
+    replacements: dict[str, Any] = {
+        "Stream": Stream, "stream": stream, "graph": graph, "current_stream": lambda _: main,
+        "CUDAGraph": lambda: SimpleNamespace(replay=None),
+    }  # fmt: skip
+    for name, replacement in replacements.items():
+        monkeypatch.setattr(torch.cuda, name, replacement)
+    second = torch.device("cuda:1")
+    graphs = CudaGraphs(second)
+    graphs.warm_up(lambda: recorded.append(on[-1]))
+
+    class Cycle:
+        def __init__(self) -> None:
+            self.itself = self
+
+    waste = weakref.ref(Cycle())
+    graphs.capture(lambda: recorded.append(on[-1]))
+    (used,) = set(recorded)
+    assert len(recorded) == CudaGraphs.WARM_UP_STEPS + 1
+    assert (used.device, used.waited_for, main.waited_for) == (second, [main], [used])
 
 
 class TestChoice:
@@ -332,14 +393,19 @@ class Shallow(torch.nn.Module):
 @pytest.mark.cuda
 @needs_cuda
 class TestOnCuda:
+    @pytest.fixture(autouse=True)
+    def repeatable(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        """Gradients of weights are else added up in any order."""
+        monkeypatch.setattr(torch.backends.cudnn, "deterministic", True)
+
     @pytest.mark.parametrize("weighting", WEIGHTINGS)
     def test_captured_and_eager_fp32_have_the_same_losses_for_50_steps(self, weighting: str) -> None:
         eager, graphed = pair(weighting, device="cuda", clip_norm=1.0)
         for step in (eager, graphed.step):
             step.average = MovingAverage(step.network, 0.9)
         for number in range(50):
-            expected = eager(batch(number, "cuda"), 0.01)
-            replayed = graphed(batch(number, "cuda"), 0.01)
+            expected = eager(batch(number, "cuda"), RATE / 8)
+            replayed = graphed(batch(number, "cuda"), RATE / 8)
             for task in expected:
                 torch.testing.assert_close(replayed[task], expected[task], rtol=1e-4, atol=1e-5)
         assert_same_state(eager, graphed, rtol=1e-3, atol=1e-4)
@@ -348,15 +414,15 @@ class TestOnCuda:
     def test_every_optimiser_is_captured(self, optimizer: str) -> None:
         eager, graphed = pair("equal", optimizer, device="cuda")
         for number in range(10):
-            expected = eager(batch(number, "cuda"), 0.01 / (number + 1))
-            replayed = graphed(batch(number, "cuda"), 0.01 / (number + 1))
+            expected = eager(batch(number, "cuda"), RATE / 2**number)
+            replayed = graphed(batch(number, "cuda"), RATE / 2**number)
         for task in expected:
             torch.testing.assert_close(replayed[task], expected[task], rtol=1e-4, atol=1e-5)
 
     def test_the_host_never_waits_for_a_replay(self) -> None:
         _, graphed = pair("famo", device="cuda")
         batches = [batch(number, "cuda") for number in range(3)]
-        graphed(batches[0], 0.01)
+        graphed(batches[0], RATE)
         torch.cuda.set_sync_debug_mode("error")
         try:
             for data in batches:

@@ -168,11 +168,11 @@ def resample(
         image: whole images, uint8 [B, H, W, 3].
         targets: their codes [B, H, W, ...] by task.
         outside: the code of what lies beyond the image's border, by task.
-        views: B views, on any device.
+        views: B views, on any device; they cross to the images' in one copy.
         size: of the result.
     """
     height, width = image.shape[1:3]
-    x, y = _source_positions(views, size, image.device)
+    x, y = _source_positions(views.to(image.device), size)
     grid = torch.stack([2 * x / width - 1, 2 * y / height - 1], dim=-1)
     smooth = F.grid_sample(image.permute(0, 3, 1, 2).float(), grid, padding_mode="border", align_corners=False)
     column, row = x.floor().long(), y.floor().long()
@@ -189,13 +189,13 @@ def resample(
     return smooth.permute(0, 2, 3, 1), {name: nearest(codes, outside[name]) for name, codes in targets.items()}
 
 
-def _source_positions(views: Views, size: Size, device: torch.device) -> tuple[Tensor, Tensor]:
+def _source_positions(views: Views, size: Size) -> tuple[Tensor, Tensor]:
     """Where in the source each output pixel's centre lies: x and y [B, *size], pixel i covering i..i+1."""
 
     def per_picture(values: Tensor) -> Tensor:
-        return values.to(device, torch.float32).view(-1, 1, 1)
+        return values.float().view(-1, 1, 1)
 
-    height, width = size
+    (height, width), device = size, views.table.device
     zoom, tilt = per_picture(views.zoom), per_picture(views.tilt)
     across = torch.arange(width, device=device) + 0.5 - width / 2
     down = torch.arange(height, device=device) + 0.5 - height / 2
@@ -211,7 +211,7 @@ def jitter(rgb: Tensor, views: Views) -> Tensor:
 
     Contrast moves colours away from the image's mean luma (ITU-R BT.601), saturation away from each pixel's.
     """
-    weights = _luma_weights(rgb.device)
+    weights, views = _luma_weights(rgb.device), views.to(rgb.device)
 
     def factor(values: Tensor) -> Tensor:
         return values.to(rgb).view(-1, 1, 1, 1)

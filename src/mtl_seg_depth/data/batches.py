@@ -1,6 +1,6 @@
 """Batches on the device, from a packed split: random views to train on, or the whole split in order to score."""
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 
@@ -11,7 +11,7 @@ from torch import Tensor
 
 from mtl_seg_depth.data.augmentation import Augmentation, Views, jitter, resample
 from mtl_seg_depth.data.packed import PackedSplit
-from mtl_seg_depth.data.placement import HostPixels, Place
+from mtl_seg_depth.data.placement import HostPixels, Pixels, Place
 from mtl_seg_depth.data.placement import place as choose_place
 from mtl_seg_depth.data.randomness import generator
 from mtl_seg_depth.system.errors import UserError
@@ -70,6 +70,13 @@ def check_sizes(count: int, image: Size, batch_size: int, crop_size: Size) -> No
         raise UserError(f"data.crop_size={list(crop_size)} is smaller than {SIZE_MULTIPLE} pixels")
 
 
+def _placed(split: PackedSplit, tasks: Iterable[str], device: torch.device, where: Place) -> Pixels:
+    """The images and these tasks' targets, where batches of them are best made from."""
+    arrays = (split.images, *(split.targets[name] for name in tasks))
+    identity = (split.content_digest, *tasks) if split.content_digest else ()
+    return choose_place(arrays, device, where, split.check, identity=identity)
+
+
 class TrainingBatches:
     """Random views of a split; `batches[step]` is the batch of an optimiser step, whichever steps came before.
 
@@ -94,7 +101,7 @@ class TrainingBatches:
         if missing := [name for name in tasks if name not in split.targets]:
             raise UserError(f"the {split.split} images have no {' and no '.join(missing)} labels to train on")
         self.tasks = tasks
-        self.pixels = choose_place((split.images, *(split.targets[name] for name in tasks)), device, place, split.check)
+        self.pixels = _placed(split, tasks, device, place)
         self.ids = split.ids
         self.image_size = (height, width)
         self.augmentation = augmentation
@@ -208,8 +215,7 @@ class ScoringBatches:
         self.batch_size = batch_size
         self.device = device
         self.tasks = {name: task for name, task in tasks.items() if name in split.targets}
-        arrays = (split.images, *(split.targets[name] for name in self.tasks))
-        self.pixels = choose_place(arrays, device, place, split.check)
+        self.pixels = _placed(split, self.tasks, device, place)
         self.size = (height // SIZE_MULTIPLE * SIZE_MULTIPLE, width // SIZE_MULTIPLE * SIZE_MULTIPLE)
 
     def __len__(self) -> int:

@@ -5,8 +5,9 @@ and views of an epoch go there once. From the host come the bytes of the views a
 training, one batch ahead on a stream of their own.
 """
 
+import gc
 import warnings
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection, Iterable
 from itertools import groupby
 from typing import Any, Final, Literal, Protocol
 
@@ -16,6 +17,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from mtl_seg_depth.data.augmentation import Views, crop
+from mtl_seg_depth.system.memory import is_shortage
 from mtl_seg_depth.tasks.resize import Size
 
 Place = Literal["auto", "device", "host"]
@@ -87,7 +89,7 @@ class HostPixels:
         chosen = rows.tolist()
         self.check(chosen)
         cut = crop(self._planes, chosen, views, size)
-        return [array for planes in cut for array in self._send(planes).unbind(1)]
+        return [array for planes in cut for array in _send(planes, self.device).unbind(1)]
 
     def whole(self, rows: Tensor | slice | list[int], size: Size) -> list[Tensor]:
         """Copies of the corners."""
@@ -96,12 +98,7 @@ class HostPixels:
         height, width = size
         # Rows in order are a slice of the file, which numpy copies much faster than a list of rows.
         parts = (array[chosen][:, :height, :width] for array in self.arrays)
-        return [self._send(torch.from_numpy(np.array(part, order="C"))) for part in parts]
-
-    def _send(self, pixels: Tensor) -> Tensor:
-        if self.device.type != "cuda":
-            return pixels
-        return pixels.pin_memory().to(self.device, non_blocking=True)
+        return [_send(torch.from_numpy(np.array(part, order="C")), self.device) for part in parts]
 
 
 class DevicePixels:
@@ -114,7 +111,7 @@ class DevicePixels:
 
     def plan(self, order: NDArray[np.int64], views: Views) -> tuple[Tensor, Views]:
         """On the device: one copy an epoch."""
-        return torch.from_numpy(order).to(self.device), views.to(self.device)
+        return _send(torch.from_numpy(order), self.device), Views(_send(views.table, self.device))
 
     def views(self, rows: Tensor, views: Views, size: Size) -> list[Tensor]:
         """Slices, each pixel fetched by its index."""
@@ -131,8 +128,26 @@ class DevicePixels:
         return [array[rows][:, : size[0], : size[1]] for array in self.arrays]
 
 
+Identity = tuple[str, ...]
+"""The digest of a split's content and the names of its arrays; () if that is not known."""
+
+_kept: Final[dict[tuple[Identity, torch.device], tuple[Identity, DevicePixels]]] = {}
+"""What lies on a device, by its digest: the next trial of a sweep finds it there."""
+
+
+def forget_all_but(digests: Collection[str]) -> None:
+    """Let go of the pixels of all splits but those with these digests."""
+    for key in [key for key in _kept if key[0][0] not in digests]:
+        del _kept[key]
+
+
 def place(
-    arrays: Arrays, device: torch.device, where: Place = "auto", check: Check = trusting, free: int | None = None
+    arrays: Arrays,
+    device: torch.device,
+    where: Place = "auto",
+    check: Check = trusting,
+    free: int | None = None,
+    identity: Identity = (),
 ) -> Pixels:
     """The pixels where they are best: on the device if it is a GPU with room for them, else on the host.
 
@@ -142,13 +157,34 @@ def place(
         where: "device" or "host" to say so.
         check: called with the rows that are about to be read.
         free: bytes of the device's memory; None to ask it.
+        identity: of the arrays; what has one stays on the device for whoever asks for the same next.
     """
-    if where == "auto":
-        where = "host"
-        if device.type == "cuda":
-            room = torch.cuda.mem_get_info(device)[0] if free is None else free
-            where = "device" if sum(array.nbytes for array in arrays) <= LARGEST_SHARE * room else "host"
-    return (DevicePixels if where == "device" else HostPixels)(arrays, device, check)
+    if where == "host" or (where == "auto" and device.type != "cuda"):
+        return HostPixels(arrays, device, check)
+    key = (identity[:1], device)
+    known, kept = _kept.get(key, ((), None))
+    if kept is None or known != identity:
+        _kept.pop(key, None)
+        kept = None  # its memory is free before more is taken
+        kept = DevicePixels(arrays, device, check) if where == "device" else _if_it_fits(arrays, device, check, free)
+    if kept is not None and identity:
+        _kept[key] = (identity, kept)
+    return kept or HostPixels(arrays, device, check)
+
+
+def _if_it_fits(arrays: Arrays, device: torch.device, check: Check, free: int | None) -> DevicePixels | None:
+    """The pixels on the device; None if it has no room for them."""
+    gc.collect()
+    torch.cuda.empty_cache()  # what trainings before have let go of is free
+    room = torch.cuda.mem_get_info(device)[0] if free is None else free
+    if sum(array.nbytes for array in arrays) > LARGEST_SHARE * room:
+        return None
+    try:
+        return DevicePixels(arrays, device, check)
+    except Exception as error:
+        if not is_shortage(error):
+            raise
+        return None  # another process was faster
 
 
 def _upload(array: NDArray[Any], device: torch.device) -> Tensor:
@@ -164,3 +200,8 @@ def _upload(array: NDArray[Any], device: torch.device) -> Tensor:
 def _signed(array: NDArray[Any]) -> NDArray[Any]:
     """The same bytes, as torch takes them."""
     return array if array.dtype == np.uint8 else array.view(np.int16)
+
+
+def _send(pixels: Tensor, device: torch.device) -> Tensor:
+    """The same on the device; the host does not wait for a GPU to have it."""
+    return pixels.pin_memory().to(device, non_blocking=True) if device.type == "cuda" else pixels

@@ -1,7 +1,6 @@
 """From settings to the parts of a training: everything is built and checked before an image is read."""
 
 import logging
-import os
 from collections.abc import Callable, Mapping
 from contextlib import nullcontext
 from dataclasses import dataclass
@@ -21,6 +20,7 @@ from mtl_seg_depth.models.network import Network
 from mtl_seg_depth.nodes import build, check, takes
 from mtl_seg_depth.scoring.predictor import NARROW, Predictor
 from mtl_seg_depth.system.errors import UserError
+from mtl_seg_depth.system.memory import shortage_told
 from mtl_seg_depth.system.precision import Precision, native
 from mtl_seg_depth.tasks.configured import configured_tasks
 from mtl_seg_depth.tasks.task import Task
@@ -34,28 +34,33 @@ from mtl_seg_depth.weighting.weighting import Weighting
 log = logging.getLogger(__name__)
 
 
-def resolve(settings: Settings) -> tuple[Settings, torch.device]:
-    """The settings with `precision=auto` decided, and the device; UserError for a device that is not there."""
-    device = find_device(settings.device)
+def resolve(settings: Settings, *, dry: bool = False) -> tuple[Settings, torch.device]:
+    """The settings with `precision=auto` decided, and the device as `find_device` gives it."""
+    device = find_device(settings.device, dry=dry)
     if settings.precision == "auto":
         settings = settings.model_copy(update={"precision": native(device)})
     return settings, device
 
 
-def find_device(name: str) -> torch.device:
-    """The device of a name such as `auto`, `cpu` or `cuda:1`; UserError if it is not there."""
+def find_device(name: str, *, dry: bool = False) -> torch.device:
+    """The device of a name such as `auto`, `cpu` or `cuda:1`, made ready to compute on; UserError if it is not there.
+
+    With `dry` nothing is taken of a GPU: whoever only plans would keep some hundred MB of it from those who train.
+    """
     device = torch.device(("cuda" if torch.cuda.is_available() else "cpu") if name == "auto" else name)
     if device.type == "cuda" and (device.index or 0) >= torch.cuda.device_count():
         raise UserError(f"device={name}: this machine has {torch.cuda.device_count()} CUDA devices")
+    torch.backends.cuda.matmul.allow_tf32 = True  # where fp32 is asked for, as convolutions have it by default
+    if device.type == "cuda" and not dry:
+        with shortage_told(f"device={name}", device):  # others may have all of it
+            torch.cuda.set_device(device)  # what names no device, such as a stream, is on this one
     return device
 
 
 def settle_torch(settings: Settings) -> None:
     """Set what torch keeps for the whole process, before anything is computed."""
-    if settings.deterministic:  # cuBLAS asks for it, before its first use
-        os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
     torch.use_deterministic_algorithms(settings.deterministic)
-    torch.backends.cuda.matmul.allow_tf32 = True  # where fp32 is asked for, as convolutions have it by default
+    torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]  # none is read
     torch.backends.cudnn.benchmark = not settings.deterministic  # pays where shapes stay the same, and they do
 
 
@@ -121,7 +126,8 @@ def assemble(settings: Settings, device: torch.device, *, dry: bool = False) -> 
         steps_per_epoch=span.steps_per_epoch,
         noise_factors={name: task.noise_factor for name, task in tasks.items()},
     )
-    weighting.to(device)
+    if not dry:
+        weighting.to(device)
     parameters: list[dict[str, Any]] = [{"params": list(network.parameters())}]
     if learned := list(weighting.parameters()):
         # Decay would pull what a weighting learns towards its own zero, which no paper means.
@@ -164,8 +170,28 @@ def _carried_out(step: Step, settings: Settings, device: torch.device) -> Callab
     if settings.step != "eager" and device.type == "cuda" and reason is not None:
         log.warning("steps are launched one operation at a time, not as a CUDA graph: %s", reason)
     if settings.step == "compile":
+        if settings.deterministic and device.type == "cuda":
+            raise UserError(
+                "step=compile: compiled, the network adds up its gradients in any order; with "
+                "deterministic=true take step=auto"
+            )
+        if device.type == "cpu":
+            _require_compiler()
         step.forward = torch.compile(step.network)
     return GraphedStep(step) if settings.step != "eager" and reason is None else step
+
+
+def _require_compiler() -> None:
+    """UserError without the C++ compiler that torch translates networks with."""
+    from torch._inductor import config
+    from torch._inductor.cpp_builder import get_cpp_compiler
+    from torch._inductor.exc import InvalidCxxCompiler
+
+    try:
+        get_cpp_compiler()
+    except InvalidCxxCompiler as error:
+        lacking = f"step=compile: there is no working C++ compiler {config.cpp.cxx[-1]}"
+        raise UserError(f"{lacking}; CXX=<compiler> names another, and step=auto takes none") from error
 
 
 def build_network(settings: Settings, tasks: Mapping[str, Task]) -> Network:

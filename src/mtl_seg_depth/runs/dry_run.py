@@ -14,7 +14,7 @@ from mtl_seg_depth.system.wording import duration
 
 def dry_run(settings: Settings, console: Console) -> None:
     """Check one training, and say whether and how long it would run. Raises UserError for what does not fit."""
-    settings, device = resolve(settings)
+    settings, device = resolve(settings, dry=True)
     parts = assemble(settings, device, dry=True)
     data = Contents(pack=False).of(settings)
     if folder_of(settings, data).result is not None:

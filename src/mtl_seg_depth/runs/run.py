@@ -14,6 +14,7 @@ from rich.markup import escape
 from mtl_seg_depth.config import Settings, fingerprint, flatten, identity
 from mtl_seg_depth.data.dataset import DataSet
 from mtl_seg_depth.data.packed import PackedSplit
+from mtl_seg_depth.data.placement import HostPixels, forget_all_but
 from mtl_seg_depth.nodes import build
 from mtl_seg_depth.records.checkpoint import DATA_KEYS
 from mtl_seg_depth.records.folder import RunFolder, find_folder, folders_of
@@ -131,6 +132,7 @@ def _train(
     (folder.path / "result.json").unlink(missing_ok=True)  # of a run that was pruned, and goes on
     folder.require_space(parts.parameters * BYTES_PER_PARAMETER)
     key = fingerprint(settings)
+    forget_all_but(data.values())
     val = scoring_batches(settings, parts, splits["val"], device)
     batches = training_batches(settings, parts, splits["train"], device)
     record = Record(folder.path)
@@ -148,10 +150,13 @@ def _train(
     )
     resumed = training.resume(device)
     name = settings.name or (sweep.name if sweep else automatic_name(settings))
+    images = f", images on the {'host' if isinstance(batches.pixels, HostPixels) else 'GPU'}"
     console.print(
         f"{'Continuing' if resumed else 'Training'} [bold]{escape(name)}[/] ({key}): "
         f"{parts.plan.steps} steps of {settings.schedule.batch_size} on {device}, {settings.precision}, "
-        f"{parts.parameters / 1e6:.2f} M parameters" + (f", from step {training.state.step}" if resumed else ""),
+        f"{parts.parameters / 1e6:.2f} M parameters"
+        + (images if device.type == "cuda" else "")
+        + (f", from step {training.state.step}" if resumed else ""),
         highlight=False,
         soft_wrap=True,
     )
@@ -174,8 +179,9 @@ def _train(
         stack.callback(record.close)
         if (uri := settings.tracking.uri) is not None:
             wanted = settings.tracking
+            gpu = str(torch.cuda.get_device_properties(device).uuid) if device.type == "cuda" else ""
             stack.enter_context(
-                Mirror(folder.path, uri, system_metrics=wanted.system_metrics, checkpoint=wanted.checkpoint)
+                Mirror(folder.path, uri, system_metrics=wanted.system_metrics, gpu=gpu, checkpoint=wanted.checkpoint)
             )
         headline = sweep.headline if sweep else ""
         line = LiveLine(console, parts.plan.steps, batches.steps_per_epoch, training.state.step, headline)

@@ -120,7 +120,7 @@ def base_of(space: Space, compose: Compose) -> Settings:
 def check_row(values: Values, space: Space, compose: Compose, objectives: Iterable[str]) -> Row:
     """Compose and build one combination, and see that its network has the objectives."""
     try:
-        settings, device = resolve(compose(space.overrides(values)))
+        settings, device = resolve(compose(space.overrides(values)), dry=True)
         parts = assemble(settings, device, dry=True)
         _check_objectives(objectives, parts.tasks)
     except UserError as error:

@@ -15,6 +15,8 @@ def settle_memory() -> None:
     page by page: some 15 000 page faults a step of a ResNet34 at 256 x 256. To be called before torch is imported.
     """
     os.environ.setdefault("THP_MEM_ALLOC_ENABLE", "1")  # torch asks for transparent large pages
+    # What `deterministic=true` takes of cuBLAS, which looks at it once in a process: at its first use.
+    os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
     libc = ctypes.CDLL(None)
     if hasattr(libc, "mallopt"):  # glibc alone has it
         libc.mallopt(M_MMAP_THRESHOLD, KEEP_BYTES)

@@ -26,9 +26,9 @@ class Peak:
 
 
 def peak(device: torch.device) -> Peak:
-    """Of this process, on a GPU since its statistics were reset."""
+    """Of this process; on a GPU what it reserved since the statistics were reset, with the pool of a captured step."""
     if device.type == "cuda":
-        most, total = torch.cuda.max_memory_allocated(device), torch.cuda.get_device_properties(device).total_memory
+        most, total = torch.cuda.max_memory_reserved(device), torch.cuda.get_device_properties(device).total_memory
         return Peak(most, most / total, torch.cuda.get_device_name(device))
     most = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
     return Peak(most, most / psutil.virtual_memory().total, "CPU")

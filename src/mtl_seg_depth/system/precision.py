@@ -10,7 +10,7 @@ Name = Literal["fp32", "bf16"]
 
 @dataclass(frozen=True)
 class Precision:
-    """fp32 throughout, or bf16 autocast with fp32 weights, losses and optimiser."""
+    """fp32 throughout (products in TF32 on a GPU), or bf16 autocast with fp32 weights, losses and optimiser."""
 
     name: Name
 

@@ -63,7 +63,7 @@ class Measured:
 
 
 class Meter(Protocol):
-    """Running sums over batches, on the device; nothing waits for it until `compute`."""
+    """Running sums over batches, on the device, read by `compute`."""
 
     def update(self, prediction: Tensor, target: Tensor) -> None:
         """Add a batch: predictions as `Task.decode` gives them against targets as `Task.target` does.

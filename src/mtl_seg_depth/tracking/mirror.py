@@ -41,9 +41,12 @@ class Mirror:
         *,
         interval_s: float = 5.0,
         system_metrics: bool = True,
+        gpu: str | None = None,
         checkpoint: bool = True,
     ) -> None:
         """The folder must have its run.json; `checkpoint` sends best.pt too when the run ends with a result.
+
+        `gpu` is the GPU that system metrics look at, as `SystemSampler` takes it.
 
         Raises UserError for a folder without run.json and for an impossible URI.
         """
@@ -52,6 +55,7 @@ class Mirror:
         self._sender.state.finished = False  # it goes on, whatever it was
         self._interval_s = interval_s
         self._system_metrics = system_metrics
+        self._gpu = gpu
         self._environment = ExitStack()
         self._closing = threading.Event()
         self._away = False
@@ -95,7 +99,7 @@ class Mirror:
 
     def _work(self) -> None:
         try:
-            with closing(SystemSampler(self._folder)) if self._system_metrics else nullcontext() as sampler:
+            with closing(SystemSampler(self._folder, self._gpu)) if self._system_metrics else nullcontext() as sampler:
                 self._follow(sampler)
         except UserError as error:
             log.error("%s is not mirrored any further: %s", self._folder, error)

@@ -39,11 +39,10 @@ class MovingAverage(nn.Module):
         self.updates.add_(1)
         step = 1 - ((1 + self.updates) / (10 + self.updates)).clamp(max=self.decay)
         own, other = (list(part.state_dict().values()) for part in (self.network, network))
-        continuous = [tensor.is_floating_point() for tensor in own]
-        ours, theirs = ([t for t, moves in zip(part, continuous, strict=True) if moves] for part in (own, other))
+        ours, theirs = ([tensor for tensor in part if tensor.is_floating_point()] for part in (own, other))
         difference = torch._foreach_sub(theirs, ours)
         torch._foreach_mul_(difference, step)
         torch._foreach_add_(ours, difference)
-        for counter, counted, moves in zip(own, other, continuous, strict=True):
-            if not moves:
-                counter.copy_(counted)
+        counters, counted = ([tensor for tensor in part if not tensor.is_floating_point()] for part in (own, other))
+        if counters:
+            torch._foreach_copy_(counters, counted)

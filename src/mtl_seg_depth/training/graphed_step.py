@@ -1,5 +1,6 @@
 """The optimiser step as one CUDA graph: what the host does for a step is to copy the batch in and to start it."""
 
+import gc
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Protocol
@@ -23,25 +24,30 @@ class Backend(Protocol):
 
 
 class CudaGraphs:
-    """The real backend."""
+    """The real backend, on a stream of its own: a graph records what is done on its device and stream, and no more."""
 
     WARM_UP_STEPS = 3
     """As torch's notes on CUDA graphs have it."""
 
+    def __init__(self, device: torch.device) -> None:
+        self.device = device
+
     def warm_up(self, function: Callable[[], None]) -> None:
-        """Run the function on a stream of its own, as capturing will."""
-        stream = torch.cuda.Stream()  # type: ignore[no-untyped-call]
-        stream.wait_stream(torch.cuda.current_stream())
-        with torch.cuda.stream(stream):
+        """Run the function on the stream that it will be captured on."""
+        current = torch.cuda.current_stream(self.device)
+        self.stream = torch.cuda.Stream(self.device)  # type: ignore[no-untyped-call]
+        self.stream.wait_stream(current)
+        with torch.cuda.stream(self.stream):
             for _ in range(self.WARM_UP_STEPS):
                 function()
-        torch.cuda.current_stream().wait_stream(stream)
+        current.wait_stream(self.stream)
 
     def capture(self, function: Callable[[], None]) -> Callable[[], None]:
         """Record the function's kernels."""
+        gc.collect()  # what is freed while it is captured stays the graph's
         graph = torch.cuda.CUDAGraph()
         # Only this thread is watched: another one may be copying the next batch meanwhile.
-        with torch.cuda.graph(graph, capture_error_mode="thread_local"):
+        with torch.cuda.graph(graph, stream=self.stream, capture_error_mode="thread_local"):
             function()
         return graph.replay
 
@@ -72,7 +78,7 @@ class GraphedStep:
 
     def __init__(self, step: Step, backend: Backend | None = None) -> None:
         self.step = step
-        self.backend = backend or CudaGraphs()
+        self.backend = backend or CudaGraphs(next(step.network.parameters()).device)
         self._replay: Callable[[], None] | None = None
 
     def __call__(self, batch: Batch, learning_rate: float | Tensor) -> dict[str, Tensor]:
@@ -112,9 +118,9 @@ class GraphedStep:
         with _capturable(self.step.optimizer):
             with _put_back(self.step, device):
                 self.backend.warm_up(update)
-            self._replays.zero_()
             self.step.optimizer.zero_grad(set_to_none=True)  # the graph makes gradients of its own
             self._replay = self.backend.capture(update)
+            self._replays.zero_()  # here: what is not recorded is done, and would count as a replay
 
 
 @contextmanager

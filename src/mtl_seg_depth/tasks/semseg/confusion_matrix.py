@@ -33,6 +33,7 @@ class ConfusionMatrix:
     def update(self, prediction: Tensor, labels: Tensor) -> None:
         """Count predicted classes [B, H, W] against labels [B, H, W]; labels without a class are ignored."""
         # One bin for every pair of an 8-bit label and a prediction: ignored labels fall behind the matrix, so no mask.
+        # On a GPU bincount waits for the least and the largest of them.
         rows, columns = self.counts.shape
         pairs = (labels * columns + prediction.clamp(max=rows)).flatten().to(torch.int32)
         counts = torch.bincount(pairs, minlength=256 * columns)
