@@ -1,6 +1,7 @@
 from pathlib import Path
 
 import pytest
+from helpers import miniatures
 from helpers.composing import TINY, compose, groups, options, tiny
 from helpers.tiny_data import write_tiny_miniscapes
 from hypothesis import given
@@ -226,8 +227,13 @@ def tiny_root(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_every_option_of_every_group_composes_builds_and_takes_a_step(tiny_root: Path, choice: str) -> None:
     overrides = [override for override in TINY if override.split("=")[0] != choice.split("=")[0]]
     places = [f"data.root={tiny_root}/data", f"data.cache={tiny_root}/packed"]
+    group, option = choice.split("=")
     if choice == "data=streets":
         places = [f"paths.datasets={tiny_root}/streets", *SMALL_STREETS]
+    elif group == "data" and option in miniatures.MINIATURES:
+        places = [f"data.root={tiny_root}/{option}", f"data.cache={tiny_root}/packed"]
+        choice, *more = miniatures.write(option, tiny_root / option)
+        overrides = [override for override in overrides if not override.startswith("data")] + more
     if choice.startswith("schedule="):
         overrides = [override for override in overrides if not override.startswith("schedule.")]
         overrides.append("schedule.batch_size=2")

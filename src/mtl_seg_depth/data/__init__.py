@@ -1,16 +1,37 @@
 """Data sets, the packed cache, batches and augmentation; importing this room alone loads none of them, and no torch."""
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from mtl_seg_depth.system.lazy import lazily
 
 if TYPE_CHECKING:
     from mtl_seg_depth.data.augmentation import Augmentation
+    from mtl_seg_depth.data.cityscapes import Cityscapes
+    from mtl_seg_depth.data.folder import Folder
+    from mtl_seg_depth.data.kitti import Kitti
     from mtl_seg_depth.data.miniscapes import Miniscapes
+    from mtl_seg_depth.data.mtan import MtanCityscapes, MtanNYUv2
+    from mtl_seg_depth.data.nyuv2 import NYUv2
     from mtl_seg_depth.data.streets.dataset import Streets
+    from mtl_seg_depth.data.synscapes import Synscapes
+    from mtl_seg_depth.data.urbansyn import UrbanSyn
+    from mtl_seg_depth.data.vkitti2 import VKitti2
 
-__all__ = ["Augmentation", "Miniscapes", "Streets"]
+__all__ = [
+    "Augmentation",
+    "Cityscapes",
+    "Folder",
+    "Kitti",
+    "Miniscapes",
+    "MtanCityscapes",
+    "MtanNYUv2",
+    "NYUv2",
+    "Streets",
+    "Synscapes",
+    "UrbanSyn",
+    "VKitti2",
+]
 
-__getattr__ = lazily(
-    __name__, {"Augmentation": "augmentation", "Miniscapes": "miniscapes", "Streets": "streets.dataset"}
-)
+_FILES: Final = {"MtanCityscapes": "mtan", "MtanNYUv2": "mtan", "Streets": "streets.dataset"}
+
+__getattr__ = lazily(__name__, {name: _FILES.get(name, name.lower()) for name in __all__})

@@ -19,7 +19,7 @@ from rich.progress import track
 from rich.table import Table
 
 from mtl_seg_depth.data.dataset import DataSet
-from mtl_seg_depth.data.files import IMAGE, SPLITS, DamagedFileError
+from mtl_seg_depth.data.files import IMAGE, DamagedFileError, Entry
 from mtl_seg_depth.data.packed import packs_of, verify
 from mtl_seg_depth.data.spec import DataSpec
 from mtl_seg_depth.system.errors import UserError
@@ -108,10 +108,10 @@ class Inspection:
             expected = self.spec.targets[target].statistics
             measured = self.splits["train"].depth(target)
             pairs = ((measured.mean, expected.mean), (measured.std, expected.std)) if measured else ()
-            if measured and any(abs(here - there) > 0.05 * there for here, there in pairs):
+            if measured and any(there is None or abs(here - there) > 0.05 * there for here, there in pairs):
                 found.append(
                     f"the training split's depth has the mean {measured.mean:.4f} m and the deviation "
-                    f"{measured.std:.4f} m, configured are {expected.mean} and {expected.std}; "
+                    f"{measured.std:.4f} m, configured are {_or_null(expected.mean)} and {_or_null(expected.std)}; "
                     f"set data.depth_mean={measured.mean:.4f} data.depth_std={measured.std:.4f}"
                 )
         return found
@@ -123,12 +123,12 @@ def inspect(data: DataSet, *, progress: bool = True) -> Inspection:
     Raises UserError only if its root is not a folder; every other fault is part of the result.
     """
     if not data.root.is_dir():
-        raise UserError(f"{data.root} is not a folder; name the one that holds {', '.join(SPLITS)}")
-    return Inspection(data.root, data.spec, {split: _inspect_split(data, split, progress) for split in SPLITS})
+        raise UserError(f"{data.root} is not a folder; name the one that holds {', '.join(data.splits)}")
+    return Inspection(data.root, data.spec, {split: _inspect_split(data, split, progress) for split in data.splits})
 
 
 def _inspect_split(data: DataSet, split: str, progress: bool) -> SplitInspection:
-    sizes: dict[Path, tuple[int, int]] = {}
+    sizes: dict[Entry, tuple[int, int]] = {}
     try:
         files, damaged = data.scan(split)
     except DamagedFileError as error:
@@ -139,7 +139,7 @@ def _inspect_split(data: DataSet, split: str, progress: bool) -> SplitInspection
     bits = {kind: files.readers[kind].bits if kind in files.readers else 8 for kind in data.spec.targets}
     counts = {kind: np.zeros(2**of_kind, np.int64) for kind, of_kind in bits.items()}
 
-    def read(kind: str, path: Path) -> tuple[tuple[int, int], NDArray[np.int64] | None] | DamagedFileError:
+    def read(kind: str, path: Entry) -> tuple[tuple[int, int], NDArray[np.int64] | None] | DamagedFileError:
         try:
             pixels = files.readers[kind](path)
         except DamagedFileError as error:
@@ -185,7 +185,7 @@ def print_inspection(console: Console, inspection: Inspection) -> None:
         for field in MeasuredDepth._fields:
             cells = ["-" if depth is None else f"{getattr(depth, field):.4f}" for depth in depths]
             configured = getattr(inspection.spec.targets[target].statistics, field)
-            overview.add_row(f"depth {field}, m", *cells, f"{configured:.4f}")
+            overview.add_row(f"depth {field}, m", *cells, "-" if configured is None else f"{configured:.4f}")
     console.print(overview)
 
     for target in inspection.of_type(Classes):
@@ -205,6 +205,10 @@ def print_inspection(console: Console, inspection: Inspection) -> None:
 
 def _or_nan(total: np.int64) -> float:
     return float(total) if total else math.nan
+
+
+def _or_null(configured: float | None) -> float | str:
+    return "null" if configured is None else configured
 
 
 def _print_line(console: Console, line: str) -> None:

@@ -1,4 +1,4 @@
-"""The 19 classes that Cityscapes scores, as Miniscapes and the street scenes have them.
+"""The classes that Cityscapes scores, 19 or their 7 categories, and how its files store them.
 
 Source: the label table of the Cityscapes benchmark (Cordts et al., CVPR 2016).
 """
@@ -31,3 +31,23 @@ _COLOURS: Final = {
 
 CITYSCAPES: Final = Classes(tuple(_COLOURS), tuple(_COLOURS.values()))
 """In the order of their train ids, 0..18; 255 is ignored."""
+
+CATEGORIES: Final = Classes(
+    ("flat", "construction", "object", "nature", "sky", "human", "vehicle"),
+    tuple(_COLOURS[name] for name in ("road", "building", "pole", "vegetation", "sky", "person", "car")),
+)
+"""Without void, which is ignored; each in the colour of its first class."""
+
+_CATEGORY: Final = (0, 0, 1, 1, 1, 2, 2, 2, 3, 3, 4, 5, 5, 6, 6, 6, 6, 6, 6)
+"""Of every train id."""
+
+_LABEL_IDS: Final = (7, 8, 11, 12, 13, 17, *range(19, 29), 31, 32, 33)
+"""Of every train id; the benchmark ignores all others, -1..33."""
+
+
+def stored_labels(train_ids: bool, categories: bool) -> tuple[tuple[int, int], ...]:
+    """Pairs of an id in a file, of train ids or label ids, and its class; 255 where ignored."""
+    classes = _CATEGORY if categories else tuple(range(len(CITYSCAPES)))
+    known = dict(zip(range(len(CITYSCAPES)) if train_ids else _LABEL_IDS, classes, strict=True))
+    every = [*known, 255] if train_ids else range(-1, 34)
+    return tuple((stored, known.get(stored, 255)) for stored in every)

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import ClassVar
 
-from mtl_seg_depth.data.files import IMAGE, DamagedFileError, SplitFiles
+from mtl_seg_depth.data.files import IMAGE, SPLITS, DamagedFileError, SplitFiles
 from mtl_seg_depth.data.packed import PackedSplit, pack, packed_before
 from mtl_seg_depth.data.spec import DataSpec
 from mtl_seg_depth.system.errors import UserError
@@ -23,6 +23,9 @@ class DataSet(ABC):
 
     NOT_CONTENT: ClassVar[frozenset[str]] = frozenset({"cache", "workers", "crop_size"})
     """Arguments that do not say which images it has."""
+
+    splits: tuple[str, ...] = SPLITS
+    """Those that it has."""
 
     spec: DataSpec
 
@@ -63,7 +66,7 @@ class DataSet(ABC):
         Raises UserError if the split is missing or incomplete.
         """
         files = self.files(split)
-        width, height = files.readers[IMAGE].size(files.paths[IMAGE][0])
+        width, height = files.size or files.readers[IMAGE].size(files.paths[IMAGE][0])
         return len(files.ids), (height, width)
 
     def peek(self, split: str) -> PackedSplit | None:

@@ -115,4 +115,4 @@ def _numbered(folder: Path, suffix: str) -> tuple[dict[int, Path], list[DamagedF
             numbered[int(path.stem)] = path
         elif not path.name.startswith(".") and path.name not in LEFT_BY_OTHERS:  # such as .DS_Store
             misnamed.append(DamagedFileError(path, f"is not named <number>{suffix}"))
-    return numbered, sorted(misnamed, key=lambda problem: problem.path)
+    return numbered, sorted(misnamed, key=lambda problem: str(problem.path))

@@ -9,11 +9,13 @@ Every block of images (16 MiB of them) has a SHA-256 digest, and is compared wit
 checking a whole pack before a training would keep a large one waiting for as long as its disk takes. A pack with a
 damaged block is refused and removed, so that the next run builds it again; one with a damaged index likewise.
 
-A new pack of a split takes the place of older packs of that split of the same data folder: they are removed once
-it is complete. A run that still maps an older one keeps it, because the kernel frees a file with its last user.
+A new pack of a split takes the place of older packs of that split of the same data folder, read in the same way: they
+are removed once it is complete. A run that still maps an older one keeps it, because the kernel frees a file with its
+last user.
 """
 
 import hashlib
+import itertools
 import json
 import logging
 import math
@@ -36,7 +38,7 @@ from pydantic import BaseModel, Field, PositiveInt
 from rich.console import Console
 from rich.progress import Progress
 
-from mtl_seg_depth.data.files import IMAGE, DamagedFileError, SplitFiles, check_one_size
+from mtl_seg_depth.data.files import IMAGE, DamagedFileError, SplitFiles, check_one_shape, check_one_size, files_of
 from mtl_seg_depth.system import stored
 from mtl_seg_depth.system.errors import UserError
 from mtl_seg_depth.system.stored import STORED, Count
@@ -60,6 +62,7 @@ class _Index(BaseModel):
 
     root: str
     split: str
+    reading: str = ""
     digest: str
     content_digest: str
     ids: list[Count]
@@ -186,10 +189,10 @@ def packed_before(files: SplitFiles, cache: Path) -> PackedSplit | None:
 
 
 def source_digest(files: SplitFiles) -> str:
-    """The digest of the name, size and modification time of every file of a split, in hexadecimal."""
-    sha = hashlib.sha256(f"{_FORMAT_VERSION} {files.split}\n".encode())
+    """The digest of every file's name, size and modification time, and of how they are read, in hexadecimal."""
+    sha = hashlib.sha256(f"{_FORMAT_VERSION} {' '.join(filter(None, (files.split, files.reading)))}\n".encode())
     for kind, paths in files.paths.items():
-        for path in paths:
+        for path in itertools.chain.from_iterable(map(files_of, paths)):
             try:
                 status = path.stat()
             except OSError as error:
@@ -240,11 +243,12 @@ def packs_of(root: Path, cache: Path) -> list[Path]:
     return [folder for folder in folders if _belongs_to(folder, root)]
 
 
-def _belongs_to(folder: Path, root: Path, split: str | None = None) -> bool:
+def _belongs_to(folder: Path, root: Path, files: SplitFiles | None = None) -> bool:
     index = stored.find(folder / _INDEX, _Index)
     if index is None or folder.name != index.digest[:_NAME_DIGITS]:
         return False
-    return index.root == str(root.resolve()) and split in (None, index.split)
+    alike = files is None or (files.split, files.reading) == (index.split, index.reading)
+    return alike and index.root == str(root.resolve())
 
 
 def verify(folder: Path) -> None:
@@ -279,6 +283,7 @@ def _build(files: SplitFiles, digest: str, folder: Path, workers: int, console: 
         index = _Index(
             root=str(files.root.resolve()),
             split=files.split,
+            reading=files.reading,
             digest=digest,
             content_digest=_content_digest(files.ids, shapes, blocks),
             ids=list(files.ids),
@@ -293,14 +298,14 @@ def _build(files: SplitFiles, digest: str, folder: Path, workers: int, console: 
     finally:
         _remove(building)  # after the rename there is nothing of this name
     for other in packs_of(files.root, cache):
-        if other != folder and _belongs_to(other, files.root, files.split):
+        if other != folder and _belongs_to(other, files.root, files):
             _discard(other)
     seconds, count = time.perf_counter() - started, len(files.ids)
     console.print(f"packed {count} images of {files.split} in {seconds:.1f} s ({count / seconds:.0f} a second)")
 
 
 def _common_size(files: SplitFiles, workers: int, bar: Progress) -> tuple[int, int]:
-    """The width and height of every file, after a look at every header: cheap, and before any decoding."""
+    """The width and height to read every file in, after a look at every header: cheap, and before any decoding."""
     wanted = [(files.readers[kind], path) for kind, paths in files.paths.items() for path in paths]
     paths = [path for _, path in wanted]
     with ThreadPoolExecutor(workers) as executor:
@@ -308,8 +313,13 @@ def _common_size(files: SplitFiles, workers: int, bar: Progress) -> tuple[int, i
         sizes: list[tuple[int, int]] = list(
             bar.track(found, total=len(paths), description=f"{files.split}: looking at headers")
         )
-    check_one_size(paths, sizes)
-    return sizes[0]
+    if files.size is None:
+        check_one_size(paths, sizes, "; data.size=[height,width] reads all in one" if files.reading else "")
+        return sizes[0]
+    count = len(files.ids)
+    for position in range(count):
+        check_one_shape(paths[position::count], sizes[position::count])
+    return files.size
 
 
 def _write_arrays(

@@ -8,7 +8,7 @@ import torch
 from PIL import Image as Pillow
 
 from mtl_seg_depth.data.dataset import DataSet
-from mtl_seg_depth.data.files import IMAGE
+from mtl_seg_depth.data.files import IMAGE, Entry
 from mtl_seg_depth.drawing.legend import GAP, legend
 from mtl_seg_depth.drawing.sheet import save, sheet
 from mtl_seg_depth.system.errors import UserError
@@ -20,7 +20,7 @@ def draw_sheet(
     path: Path,
     *,
     split: str = "train",
-    leave_out: Collection[Path] = frozenset(),
+    leave_out: Collection[Entry] = frozenset(),
     count: int = 4,
 ) -> None:
     """Write an image file of up to `count` images spread evenly over a split, none of them in `leave_out`.

@@ -72,17 +72,23 @@ class DepthCodec:
 
 @dataclass(frozen=True)
 class DepthStatistics:
-    """What a normalisation needs to know of a data set's valid depths; all in metres."""
+    """What a normalisation needs to know of a data set's valid depths, all in metres; None for what nobody measured."""
 
-    mean: float
-    std: float
+    mean: float | None
+    std: float | None
     min: float
     max: float
 
     def __post_init__(self) -> None:
         """Refuse statistics that no data set has."""
-        if not (0 < self.min < self.mean < self.max and self.std > 0):
+        mean, std = self.typical, 1.0 if self.std is None else self.std
+        if not (0 < self.min < mean < self.max and std > 0):
             raise ValueError(f"depth statistics need 0 < min < mean < max and a deviation above 0, not {self}")
+
+    @property
+    def typical(self) -> float:
+        """The mean, or a depth that stands for it."""
+        return (self.min + self.max) / 2 if self.mean is None else self.mean
 
 
 @dataclass(frozen=True)

@@ -37,13 +37,22 @@ class DepthNorm:
 class Standard(DepthNorm):
     """Zero mean and unit deviation: `(d - mean) / std`."""
 
+    def __init__(self, statistics: DepthStatistics) -> None:
+        super().__init__(statistics)
+        if statistics.mean is None or statistics.std is None:
+            raise ValueError(
+                "standard depth needs data.depth_mean and data.depth_std, which `python check_data.py data=...` "
+                "measures; depth_norm=log and depth_norm=inverse need neither"
+            )
+        self.mean, self.std = statistics.mean, statistics.std
+
     def encode(self, depth: Tensor) -> Tensor:
         """Deviations from the mean."""
-        return (depth - self.statistics.mean) / self.statistics.std
+        return (depth - self.mean) / self.std
 
     def decode(self, normalised: Tensor) -> Tensor:
         """Metres from deviations."""
-        return normalised * self.statistics.std + self.statistics.mean
+        return normalised * self.std + self.mean
 
 
 class MinMax(DepthNorm):

@@ -15,7 +15,7 @@ from mtl_seg_depth.tasks.depth.codec import DepthSpec
 from mtl_seg_depth.tasks.depth.headline import SI_LOG
 from mtl_seg_depth.tasks.depth.losses.l2 import L2
 from mtl_seg_depth.tasks.depth.meter import DepthMeter
-from mtl_seg_depth.tasks.depth.norms import DepthNorm, Standard
+from mtl_seg_depth.tasks.depth.norms import DepthNorm, MinMax, Standard
 from mtl_seg_depth.tasks.depth.painting import paint_depth, paint_error
 from mtl_seg_depth.tasks.depth.pools import GeometricMean, SummedMetres
 from mtl_seg_depth.tasks.resize import Size, resize
@@ -29,7 +29,7 @@ class Depth(Task):
 
     Args:
         spec: of the data set's depths.
-        norm: what the network predicts instead of metres; None for standardised depth.
+        norm: what the network predicts instead of metres; None for standardised depth if its mean is known.
         criterion: maps normalised depth [B, H, W] and metres [B, H, W] to a scalar; None for the squared error.
     """
 
@@ -39,7 +39,7 @@ class Depth(Task):
 
     def __init__(self, spec: DepthSpec, norm: DepthNorm | None = None, criterion: nn.Module | None = None) -> None:
         self.spec = spec
-        self.norm = norm or Standard(spec.statistics)
+        self.norm = norm or (MinMax if spec.statistics.mean is None else Standard)(spec.statistics)
         self.criterion = criterion or L2(self.norm)
         self.metres = functools.cache(lambda device: torch.from_numpy(spec.codec.table()).to(device))
 

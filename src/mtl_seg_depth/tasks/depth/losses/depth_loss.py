@@ -36,6 +36,6 @@ class ResidualLoss(DepthLoss):
     def forward(self, prediction: Tensor, depth: Tensor) -> Tensor:
         """Scalar from normalised predictions [B, H, W] and depths [B, H, W] in metres, nan where not valid."""
         valid = ~torch.isnan(depth)
-        target = self.depth_norm.encode(torch.where(valid, depth, self.depth_norm.statistics.mean))
+        target = self.depth_norm.encode(torch.where(valid, depth, self.depth_norm.statistics.typical))
         residual = torch.where(valid, prediction.float() - target, 0)
         return mean_over_images(self.penalty(residual, valid), valid)
