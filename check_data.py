@@ -10,19 +10,21 @@ def check_data(config: dict[str, Any]) -> int:
     """Inspect what the config's data says; 0 where it is clean, 1 where files are damaged."""
     from rich.console import Console
 
-    from mtl_seg_depth.data.check import inspect, print_inspection, verify_packs
+    from mtl_seg_depth.config import parse_as
+    from mtl_seg_depth.data.check import InspectionSettings, inspect, print_inspection, verify_packs
     from mtl_seg_depth.nodes import build
     from mtl_seg_depth.system.errors import UserError
 
-    picture = None if config["picture"] is None else Path(config["picture"])
+    settings = parse_as(InspectionSettings, config)
+    picture = None if settings.picture is None else Path(settings.picture)
     if picture is not None and (picture.suffix != ".png" or not picture.resolve().parent.is_dir()):
         raise UserError(f"picture={picture}: a file ending in .png, in a folder that exists")
     console = Console()
-    data = build("data", config["data"])
+    data = build("data", settings.data)
     data.prepare()
     inspection = inspect(data)
     print_inspection(console, inspection)
-    packs_whole = not config["verify"] or verify_packs(console, data)
+    packs_whole = not settings.verify or verify_packs(console, data)
     if picture is not None:
         from mtl_seg_depth.drawing.data_sheet import draw_sheet
 

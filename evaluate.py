@@ -1,11 +1,9 @@
 """Score a trained run on a split: python evaluate.py run=<id> split=test tta=multiscale."""
 
-import sys
 from pathlib import Path
 from typing import Any
 
 from mtl_seg_depth import cli
-from mtl_seg_depth.system.quoting import quote_names
 
 
 def evaluate(config: dict[str, Any]) -> float | int:
@@ -24,5 +22,4 @@ def evaluate(config: dict[str, Any]) -> float | int:
 
 
 if __name__ == "__main__":
-    sys.argv[1:] = quote_names(sys.argv[1:], {"submission", "data.root"})
     cli.start(evaluate, config="evaluate", root=Path(__file__).resolve().parent)

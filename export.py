@@ -1,11 +1,9 @@
 """Export a trained network for other programs: python export.py run=<id> format=onnx."""
 
-import sys
 from pathlib import Path
 from typing import Any
 
 from mtl_seg_depth import cli
-from mtl_seg_depth.system.quoting import quote_names
 
 
 def export(config: dict[str, Any]) -> int:
@@ -32,5 +30,4 @@ def export(config: dict[str, Any]) -> int:
 
 
 if __name__ == "__main__":
-    sys.argv[1:] = quote_names(sys.argv[1:], {"run", "output", "tracking_uri"})
     cli.start(export, config="export", root=Path(__file__).resolve().parent)

@@ -1,11 +1,9 @@
 """Labels and depths of one's own images: python predict.py run=<id> input=photos/."""
 
-import sys
 from pathlib import Path
 from typing import Any
 
 from mtl_seg_depth import cli
-from mtl_seg_depth.system.quoting import quote_names
 
 
 def predict(config: dict[str, Any]) -> int:
@@ -31,5 +29,4 @@ def predict(config: dict[str, Any]) -> int:
 
 
 if __name__ == "__main__":
-    sys.argv[1:] = quote_names(sys.argv[1:], {"input", "output"})
     cli.start(predict, config="predict", root=Path(__file__).resolve().parent)

@@ -1,11 +1,9 @@
 """The report's tables and figures beside our own runs: python report.py."""
 
-import sys
 from pathlib import Path
 from typing import Any
 
 from mtl_seg_depth import cli
-from mtl_seg_depth.system.quoting import quote_names
 
 
 def report(config: dict[str, Any]) -> int:
@@ -26,5 +24,4 @@ def report(config: dict[str, Any]) -> int:
 
 
 if __name__ == "__main__":
-    sys.argv[1:] = quote_names(sys.argv[1:], {"out", "paths.outputs"})
     cli.start(report, config="report", root=Path(__file__).resolve().parent)

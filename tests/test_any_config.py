@@ -9,14 +9,15 @@ from pathlib import Path
 import hypothesis
 import pytest
 import torch
-from helpers.composing import TINY, compose, groups, options, tiny
+from helpers.composing import CONF, TINY, compose, groups, options, tiny
 from helpers.lengths import LONG
 from helpers.tiny_data import write_tiny_miniscapes
 from helpers.trained_runs import quiet
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mtl_seg_depth.cli.start import message_of
+from mtl_seg_depth.cli.messages import message_of
+from mtl_seg_depth.cli.options import Options
 from mtl_seg_depth.config import fingerprint, flatten, parse
 from mtl_seg_depth.runs.assembly import assemble, resolve, scoring_batches, training_batches
 from mtl_seg_depth.runs.run import run
@@ -93,7 +94,7 @@ def trained_or_message(data: Path, words: list[str]) -> str | None:
     try:
         tree = compose(*kept, *(place for place in places if place.split("=")[0] not in chosen), *words)
     except Exception as error:  # composing: the entry points make a message of whatever Hydra raises
-        return message_of(error, "train", words)
+        return message_of(error, Options(CONF, "train"), words)
     try:
         configured, device = resolve(parse(tree))
         fingerprint(configured)

@@ -202,7 +202,7 @@ def test_arguments_by_task_are_checked_for_their_type() -> None:
         check("task_weights", FREE | {"semseg": "much", "depth": None, "dpeth": 1.0}, given)
     assert str(error.value).splitlines() == [
         "task_weights.semseg=much: should be a valid number, unable to parse string as a number",
-        "task_weights.depth=None: should be a valid number",
+        "task_weights.depth=null: should be a valid number",
         "task_weights.dpeth: there is no such option; did you mean depth?",
     ]
 

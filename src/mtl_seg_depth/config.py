@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import re
 import typing
 from collections.abc import Iterator, Mapping
 from typing import Annotated, Any, Literal
@@ -17,12 +18,19 @@ from pydantic import (
     ValidationError,
 )
 
-from mtl_seg_depth.nodes import Node, first_name, public_name, renamed
+from mtl_seg_depth.nodes import KINDS, Node, first_name, public_name, renamed, target_of
 from mtl_seg_depth.system.errors import UserError
 from mtl_seg_depth.system.wording import explain
 
-Device = Annotated[str, Field(pattern=r"^(auto|cpu|cuda(:\d+)?)$")]
 
+def _is_device(name: str) -> str:
+    """Refuse what names no device."""
+    if not re.fullmatch(r"auto|cpu|cuda(:\d+)?", name, re.ASCII):
+        raise ValueError("should be auto, cpu, cuda, or one of several GPUs: cuda:0, cuda:1, ...")
+    return name
+
+
+Device = Annotated[str, AfterValidator(_is_device)]
 
 StepMode = Literal["auto", "eager", "graph", "compile"]
 """How a step is carried out: launched operation by operation, replayed as one CUDA graph, or compiled by Inductor."""
@@ -36,9 +44,9 @@ def _each_once(seeds: tuple[int, ...]) -> tuple[int, ...]:
 
 
 class Section(BaseModel):
-    """Base of the schema: unknown keys are refused, values do not change."""
+    """Base of the schema: unknown keys are refused, values do not change; a name may look like a number."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, coerce_numbers_to_str=True)
 
 
 Schema = typing.TypeVar("Schema", bound=Section)
@@ -166,7 +174,10 @@ comes after it, and what only stands in for other keys.
 
 def parse(config: Mapping[str, Any]) -> Settings:
     """The settings of a composed training. Raises UserError that names every key that is unknown or of a wrong type."""
-    return parse_as(Settings, config)
+    settings = parse_as(Settings, config)
+    for group in KINDS:
+        target_of(group, getattr(settings, group))
+    return settings
 
 
 def parse_as(schema: type[Schema], config: Mapping[str, Any]) -> Schema:

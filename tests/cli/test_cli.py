@@ -117,40 +117,6 @@ def test_every_entry_point_has_help_and_is_short(command: Commands, script: str)
     assert len((ROOT / script).read_text().splitlines()) < 60
 
 
-@pytest.mark.parametrize(
-    ("override", "message"),
-    [
-        ("optimzer=sgd", "optimzer: there is no such option; did you mean optimizer"),
-        ("optimizer=sdg", "optimizer=sdg: there is no such option; did you mean sgd? There are adam, adamw, sgd."),
-        ("epochs=3", "epochs: there is no such option; did you mean schedule.epochs?"),
-        ("gate=shared", "gate: there is no such option; did you mean model.gate (with model=distilled)?"),
-        ("lr.valu=3", "lr.valu: there is no such option; did you mean lr.value or data.val (with data=streets)?"),
-        ("sweeps=adm_lr", "sweeps=adm_lr: there is no such option; did you mean adam_lr or sgd_lr? There are adam_lr,"),
-        ("sweep=adam_lr", "sweep: there is no such option; did you mean sweeps"),
-        ("experiment=adm_lr/1e-4", "experiment=adm_lr/1e-4: there is no such option; did you mean adam_lr/1e-4"),
-        ("experiment=adam_lr/1e-9", "experiment=adam_lr/1e-9: there is no such option; did you mean adam_lr/1e-"),
-        ("experiment=protocol_", "experiment=protocol_: there is no such option; did you mean protocol?"),
-        ("experiment=zzz", "experiment=zzz: there is no such option; --help lists what there is."),
-        ("hydra/sweeper/sampler=tp", "hydra/sweeper/sampler=tp: there is no such option; did you mean tpe? There are "),
-        ("schedule.epochs=abc", "schedule.epochs=abc: should be a valid integer"),
-        ("+model.branch_at=5", "model.branch_at: there is no such option; there are aspp"),
-        ("foo", "Error parsing override 'foo'"),
-        ("+model=5", "must be a string"),
-        ("data=miniscapes", "is not a folder; expected"),
-        ("zzzz=1", "zzzz: there is no such option; --help lists what there is."),
-    ],
-)
-def test_a_mistake_is_one_message_without_a_trace_and_leaves_nothing_behind(
-    command: Commands, tmp_path: Path, override: str, message: str
-) -> None:
-    done = command("train.py", override, f"paths.outputs={tmp_path}/outputs", f"paths.datasets={tmp_path}/datasets")
-    assert done.returncode == 2
-    assert message in done.stderr
-    assert done.stderr.startswith("error: ")
-    assert "Traceback" not in done.stderr
-    assert not list(tmp_path.iterdir())
-
-
 def test_a_trace_is_there_for_who_asks() -> None:
     environment = {**os.environ, "HYDRA_FULL_ERROR": "1"}
     done = subprocess.run(

@@ -20,7 +20,6 @@ from mtl_seg_depth.drawing.prediction_sheet import prediction_sheet
 from mtl_seg_depth.inference import prediction
 from mtl_seg_depth.inference.prediction import PredictionSettings, Summary, predict_photo, save_depth
 from mtl_seg_depth.system.errors import UserError
-from mtl_seg_depth.system.quoting import quote_names
 
 PRODUCTS = ("labels.png", "depth.png", "depth_colour.png", "overlay.png", "sheet.png")
 
@@ -201,20 +200,6 @@ def test_a_mistake_elsewhere_is_a_message(trained_folder: Path, photos: Path, ov
     tree |= {"input": str(photos), key: json.loads(value) if value[0] in "[08" else value}
     with pytest.raises(UserError, match=message):
         prediction.predict(parse_as(PredictionSettings, tree), quiet())
-
-
-@pytest.mark.parametrize(
-    "name",
-    ["plain/a*.png", "été (1), [x]/ä=b.jpg", 'says "hm"/a.png', "back\\slash/ß.png", "$HOME/{a}.png", "~/日本.png"],
-)
-def test_any_file_name_gets_through_the_command_line(name: str) -> None:
-    assert compose(*quote_names([f"input={name}"], {"input"}), config="predict")["input"] == name
-
-
-def test_lists_and_what_is_quoted_already_stay_as_they_are() -> None:
-    arguments = ["input=[a.png,b.png]", 'input="a b.png"', "run=ä", "--help", "-m"]
-    assert quote_names(arguments, {"input"}) == arguments
-    assert compose(arguments[0], config="predict")["input"] == ["a.png", "b.png"]
 
 
 def test_from_the_command_line_damage_makes_the_exit_code_1(

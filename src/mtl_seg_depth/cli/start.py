@@ -1,26 +1,27 @@
 """How every entry point starts: compose with Hydra, run, and answer a mistake with a message, not a stack trace."""
 
+import io
 import os
 import re
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import hydra
-import yaml
 from hydra.core.global_hydra import GlobalHydra
 from hydra.core.hydra_config import HydraConfig
-from hydra.errors import ConfigCompositionException, HydraException, MissingConfigException
+from hydra.errors import ConfigCompositionException, HydraException
 from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
-from mtl_seg_depth.config import flatten
+from mtl_seg_depth.cli.arguments import given_twice, read
+from mtl_seg_depth.cli.messages import message_of
+from mtl_seg_depth.cli.options import Options
 from mtl_seg_depth.system.addresses import redact
 from mtl_seg_depth.system.errors import UserError
 from mtl_seg_depth.system.machine import settle_memory
-from mtl_seg_depth.system.wording import nearest
 
 ROOT_VARIABLE = "MTL_SEG_DEPTH_ROOT"
 """Environment variable: the folder that holds conf/; data sets, outputs and the tracking database go there too."""
@@ -42,10 +43,14 @@ def start(main: Main, *, config: str, root: Path) -> None:
 
     What `main` returns is the job's objective in a sweep; alone, an int becomes the exit code. Never returns.
     """
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="replace")  # a terminal without arrows is no reason to end a run that is done
     if any(argument.startswith("sweeps=") for argument in sys.argv[1:]):
         sys.argv.append("--multirun")  # a sweep's file cannot say so itself: Hydra asks before it composes
     os.environ.setdefault(ROOT_VARIABLE, str(root.resolve()))
-    OmegaConf.register_resolver("help_tables", lambda name: _help_tables(root.resolve() / "conf", name), replace=True)
+    options = Options(root.resolve() / "conf", config)
+    OmegaConf.register_resolver("help_tables", lambda name: _help_tables(options.conf, name), replace=True)
     settle_memory()
     show_traces = bool(os.environ.get("HYDRA_FULL_ERROR"))
     os.environ["HYDRA_FULL_ERROR"] = "1"  # makes Hydra raise instead of printing: the messages are ours
@@ -56,16 +61,19 @@ def start(main: Main, *, config: str, root: Path) -> None:
         codes.append(USER_ERROR)  # composing is over: what goes wrong from here is not the command line's grammar
         try:
             result = main(plain(composed))
-        except UserError as error:
+        except (UserError, OmegaConfBaseException) as error:
             if in_sweep() or show_traces:
                 raise
-            _tell(str(error))
+            _tell("error", str(error) if isinstance(error, UserError) else message_of(error, options))
             return None
         codes[-1] = result if isinstance(result, int) else 0
         return result
 
     try:
-        command = hydra.main(config_path=str(root.resolve() / "conf"), config_name=config)(job)
+        for note in given_twice(sys.argv[1:]):
+            _tell("note", note)
+        sys.argv[1:] = read(sys.argv[1:], options)
+        command = hydra.main(config_path=str(options.conf), config_name=config)(job)
         while True:
             try:
                 command()
@@ -78,7 +86,7 @@ def start(main: Main, *, config: str, root: Path) -> None:
     except Exception as error:
         if show_traces or (codes and not isinstance(error, HydraException | OmegaConfBaseException | UserError)):
             raise
-        _tell(message_of(error, config, sys.argv[1:]))
+        _tell("error", message_of(error, options, sys.argv[1:]))
         sys.exit(USER_ERROR)
     sys.exit(codes[0] if len(codes) == 1 and not in_sweep() else 0)
 
@@ -98,9 +106,9 @@ def _left_to_the_rows(error: ConfigCompositionException) -> bool:
     return bool(places)
 
 
-def _tell(mistake: str) -> None:
+def _tell(kind: str, message: str) -> None:
     """Say what is wrong, on one stream and without the passwords that a command line may hold."""
-    print(f"error: {redact(mistake)}", file=sys.stderr)
+    print(f"{kind}: {redact(message)}", file=sys.stderr)
 
 
 def _help_tables(conf: Path, config: str) -> str:
@@ -140,58 +148,8 @@ def choices() -> dict[str, str]:
     }
 
 
-def message_of(error: BaseException, config: str, arguments: Sequence[str] = ()) -> str:
-    """What to tell the person at the keyboard, with the nearest names that exist; it names one of their arguments."""
-    message = _explained(error, config)
-    named = any(word.lstrip("+~").partition("=")[0] in message for word in arguments)
-    return message if named or not arguments else f"{message} (in {' '.join(arguments)})"
-
-
-def _explained(error: BaseException, config: str) -> str:
-    conf = Path(os.environ[ROOT_VARIABLE]) / "conf"
-    if isinstance(error, MissingConfigException) and error.missing_cfg_file:
-        missing = error.missing_cfg_file.removesuffix(".yaml")
-        top, _, below = missing.partition("/")
-        if list((conf / top).glob("*/*.yaml")):  # such as adam_lr/1e-4: Hydra takes the folder for a group of its own
-            options = [file.relative_to(conf / top).with_suffix("").as_posix() for file in (conf / top).rglob("*.yaml")]
-            close = nearest(below, options)
-            hint = f"did you mean {' or '.join(close)}?" if close else "--help lists what there is."
-            return f"{top}={below}: there is no such option; {hint}"
-        if error.options:
-            group, _, option = missing.rpartition("/")
-            close = nearest(option, error.options)
-            hint = f"did you mean {' or '.join(close)}? " if close else ""
-            return f"{group}={option}: there is no such option; {hint}There are {', '.join(sorted(error.options))}."
-    unknown = re.match(r"Could not (?:override|append to config|delete from config).*?'([^']+)'", str(error), re.DOTALL)
-    if unknown and isinstance(error, ConfigCompositionException):
-        key = unknown[1].lstrip("+~")
-        keys = _valid_keys(conf, config)
-        close = [f"{near}{keys[near]}" for near in nearest(key, keys)]
-        hint = f"did you mean {' or '.join(close)}?" if close else "--help lists what there is."
-        return f"{key}: there is no such option; {hint}"
-    return str(error).strip() or type(error).__name__
-
-
 def plain(composed: DictConfig) -> dict[str, Any]:
     """A composed config as plain values, every interpolation resolved."""
     tree = OmegaConf.to_container(composed, resolve=True, throw_on_missing=True)
     assert isinstance(tree, dict)
     return {str(key): value for key, value in tree.items()}
-
-
-def _valid_keys(conf: Path, config: str) -> dict[str, str]:
-    """Every group and every key of every option, each with a note of the option it needs where not all have it."""
-    from mtl_seg_depth.cli.help_text import groups_of, keys_of
-
-    keys = {key.name: "" for key in keys_of(conf, config)}
-    for group in sorted(conf / entry.name for entry in groups_of(conf, config)):
-        keys[group.name] = ""
-        texts = {path.stem: path.read_text() for path in sorted(group.glob("*.yaml"))}
-        # What is merged into the whole config, such as a row of the report, has no keys of its own.
-        own_keys = {name: text for name, text in texts.items() if not text.startswith("# @package _global_")}
-        options = {name: dict(flatten(yaml.safe_load(text))) for name, text in own_keys.items()}
-        for leaf in sorted(set().union(*options.values()) - {"_target_"}):
-            having = [name for name, leaves in options.items() if leaf in leaves]
-            note = "" if len(having) == len(options) else f" (with {group.name}={' or '.join(having)})"
-            keys[f"{group.name}.{leaf}"] = note
-    return keys

@@ -18,13 +18,24 @@ from rich.console import Console
 from rich.progress import track
 from rich.table import Table
 
+from mtl_seg_depth.config import Paths, Section
 from mtl_seg_depth.data.dataset import DataSet
 from mtl_seg_depth.data.files import IMAGE, DamagedFileError, Entry
 from mtl_seg_depth.data.packed import packs_of, verify
 from mtl_seg_depth.data.spec import DataSpec
+from mtl_seg_depth.nodes import Node
 from mtl_seg_depth.system.errors import UserError
 from mtl_seg_depth.tasks.depth.codec import DepthSpec
 from mtl_seg_depth.tasks.semseg.classes import Classes
+
+
+class InspectionSettings(Section):
+    """What `check_data.py` composes."""
+
+    data: Node
+    picture: str | None
+    verify: bool
+    paths: Paths
 
 
 class MeasuredDepth(NamedTuple):

@@ -231,7 +231,7 @@ def automatic_name(settings: Settings) -> str:
     nodes = (settings.data, settings.model)
     data, model = (node["_target_"].rpartition(".")[2].lower() for node in nodes)
     rest = (node["_target_"].rpartition(".")[2].lower() for node in (settings.optimizer, settings.loss))
-    encoder = settings.encoder.get("name", settings.encoder["_target_"].rpartition(".")[2].lower())
+    encoder = str(settings.encoder.get("name", settings.encoder["_target_"].rpartition(".")[2].lower()))
     return "-".join([data, model, encoder, *rest])
 
 

@@ -14,7 +14,9 @@ from hydra.core.utils import filter_overrides
 from omegaconf import DictConfig, open_dict
 from optuna.distributions import distribution_to_json
 
-from mtl_seg_depth.cli.start import message_of, plain
+from mtl_seg_depth.cli.messages import message_of
+from mtl_seg_depth.cli.options import Options
+from mtl_seg_depth.cli.start import plain
 from mtl_seg_depth.config import Settings, flatten, identity, parse
 from mtl_seg_depth.records.results import Digests
 from mtl_seg_depth.runs.assembly import assemble, resolve
@@ -91,6 +93,8 @@ class Sweep:
 
 def composer(config: DictConfig, load: Callable[[DictConfig, list[str]], DictConfig]) -> Compose:
     """How a trial's settings are composed: as a launcher would, from the sweep's master config."""
+    conf = next(source.path for source in config.hydra.runtime.config_sources if source.provider == "main")
+    options = Options(Path(conf), "train")
 
     def compose(overrides: Iterable[str]) -> Settings:
         try:
@@ -100,7 +104,7 @@ def composer(config: DictConfig, load: Callable[[DictConfig, list[str]], DictCon
             tree = plain(composed)
         except Exception as error:
             # Whatever Hydra and OmegaConf raise for overrides that do not fit is a mistake of the command's.
-            raise UserError(message_of(error, "train")) from error
+            raise UserError(message_of(error, options)) from error
         return parse(tree)
 
     return compose

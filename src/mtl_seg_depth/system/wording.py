@@ -1,6 +1,8 @@
 """Words for people: names like the one they typed, what a refused value should be, and how long a thing takes."""
 
 import difflib
+import json
+import re
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
@@ -8,14 +10,15 @@ from pydantic import ValidationError
 
 
 def nearest(word: str, choices: Iterable[str]) -> list[str]:
-    """Up to three of the choices that look most like `word`, the last part of a dotted choice counting as well."""
-    choices = sorted(set(choices))
+    """Up to three of the choices that look most like `word`, in either case; so does the last part of a dotted one."""
+    known = {choice.lower(): choice for choice in sorted(choices)}
+    word = word.lower()
     tail = word.rpartition(".")[2]
-    same_tail = [choice for choice in choices if choice.rpartition(".")[2] == tail]
-    similar = difflib.get_close_matches(word, choices, n=3, cutoff=0.6)
-    tails = {choice.rpartition(".")[2]: choice for choice in choices}
+    same_tail = [choice for choice in known if choice.rpartition(".")[2] == tail]
+    similar = difflib.get_close_matches(word, known, n=3, cutoff=0.6)
+    tails = {choice.rpartition(".")[2]: choice for choice in known}
     similar_tail = [tails[match] for match in difflib.get_close_matches(tail, tails, n=3, cutoff=0.75)]
-    return list(dict.fromkeys([*same_tail, *similar, *similar_tail]))[:3]
+    return [known[each] for each in dict.fromkeys([*same_tail, *similar, *similar_tail])][:3]
 
 
 def explain(error: ValidationError, prefix: str, known: Mapping[str, Any]) -> Iterator[str]:
@@ -31,8 +34,18 @@ def explain(error: ValidationError, prefix: str, known: Mapping[str, Any]) -> It
         elif problem["type"] == "missing":
             yield f"{key} is missing: give it a value"
         else:
+            value = typed(problem["input"])
             message = problem["msg"].removeprefix("Input ").removeprefix("Value error, ")
-            yield f"{key}={problem['input']}: {message}"
+            if problem["type"] in ("is_instance_of", "sequence_str", "tuple_type", "list_type"):
+                items = re.findall(r"[\d.]+", value) or [value]
+                pair = problem["type"] == "is_instance_of" and len(items) == 1
+                message = f"should be a list, such as [{','.join(items * 2 if pair else items)}]"
+            yield f"{key}={value}: {message}"
+
+
+def typed(value: object) -> str:
+    """A value as a command line has it."""
+    return value if isinstance(value, str) else json.dumps(value, separators=(",", ":"), default=str).replace('"', "")
 
 
 def duration(seconds: float) -> str:
