@@ -11,7 +11,7 @@ def predict(config: dict[str, Any]) -> int:
     from rich.console import Console
 
     from mtl_seg_depth.config import parse_as
-    from mtl_seg_depth.inference import prediction
+    from mtl_seg_depth.inference import photos, prediction
 
     console = Console(highlight=False, soft_wrap=True)
     settings = parse_as(prediction.PredictionSettings, config)
@@ -23,6 +23,8 @@ def predict(config: dict[str, Any]) -> int:
             f"In {summary.beyond} of them depths beyond {limit:g} m stand as {limit:g} m, the most that depth="
             f"{settings.depth} holds; depth=npy keeps them."
         )
+    if summary.left_out:
+        console.print(f"left out: {photos.counted(summary.left_out)}, which are not read", markup=False)
     for error in summary.failed:
         console.print(f"failed: {error}", markup=False)
     return 1 if summary.failed else 0

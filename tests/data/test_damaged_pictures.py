@@ -140,7 +140,7 @@ def test_any_name_of_a_folder_or_photo_works(tmp_path: Path, name: str) -> None:
     print_inspection(Console(file=io.StringIO()), inspect(miniscapes(root), progress=False))
     photo = tmp_path / name / f"{name[:200]}.png"
     Image.new("RGB", (8, 8)).save(photo)
-    assert [found.path for found in find_photos(str(tmp_path / name), tmp_path / "out") if found.path == photo]
+    assert [found.path for found in find_photos(str(tmp_path / name), tmp_path / "out")[0] if found.path == photo]
     assert read_photo(photo).shape == (8, 8, 3)
     (root / "train" / "rgb" / f"{name[:200]}.jpg").touch()
     with pytest.raises(UserError, match="1 files of the train split"):
@@ -151,7 +151,7 @@ def test_a_name_that_is_no_unicode_works(tmp_path: Path) -> None:
     photo = Path(os.fsdecode(os.fsencode(tmp_path) + b"/\xff\xfe.png"))
     Image.new("RGB", (8, 8)).save(photo)
     assert read_photo(photo).shape == (8, 8, 3)
-    assert len(find_photos(str(tmp_path), tmp_path / "out")) == 1
+    assert len(find_photos(str(tmp_path), tmp_path / "out")[0]) == 1
 
 
 def test_links_in_a_circle_are_followed_nowhere(tmp_path: Path) -> None:
@@ -159,7 +159,7 @@ def test_links_in_a_circle_are_followed_nowhere(tmp_path: Path) -> None:
     (root / "loop").symlink_to(root)
     (root / "self").symlink_to(root / "self")
     (root / "train" / "rgb" / "9.jpg").symlink_to(root / "train" / "rgb" / "9.jpg")
-    assert len(find_photos(str(root), tmp_path / "out")) == sum(3 * count for count in (3, 2, 2))
+    assert len(find_photos(str(root), tmp_path / "out")[0]) == sum(3 * count for count in (3, 2, 2))
     _, problems = miniscapes(root).scan("train")
     assert [problem.path.name for problem in problems] == ["9.jpg"]
     for kind in ("semseg", "depth"):

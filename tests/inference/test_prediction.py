@@ -19,6 +19,7 @@ from mtl_seg_depth.config import parse_as
 from mtl_seg_depth.drawing.prediction_sheet import prediction_sheet
 from mtl_seg_depth.inference import prediction
 from mtl_seg_depth.inference.prediction import PredictionSettings, Summary, predict_photo, save_depth
+from mtl_seg_depth.scoring.predictor import Predictor
 from mtl_seg_depth.system.errors import UserError
 
 PRODUCTS = ("labels.png", "depth.png", "depth_colour.png", "overlay.png", "sheet.png")
@@ -75,6 +76,90 @@ def test_damaged_files_are_reported_and_the_others_done(trained_folder: Path, ph
     assert summary.done == 2
     assert [error.path.name for error in summary.failed] == ["a broken.jpg", "cut.jpg", "empty.png"]
     assert len(list((tmp_path / "out").rglob("*_sheet.png"))) == 2
+
+
+def looked_at(monkeypatch: pytest.MonkeyPatch, most: int) -> list[tuple[int, int]]:
+    """Predictors that have no memory for more pixels than `most`; what they looked at."""
+    seen: list[tuple[int, int]] = []
+    call = Predictor.__call__
+
+    def limited(self: Predictor, image: torch.Tensor) -> dict[str, torch.Tensor]:
+        seen.append((image.shape[-2], image.shape[-1]))
+        if image.shape[-2] * image.shape[-1] > most:
+            raise RuntimeError("[enforce fail at alloc_cpu.cpp:113] can't allocate memory: you tried to allocate")
+        return call(self, image)
+
+    monkeypatch.setattr(Predictor, "__call__", limited)
+    return seen
+
+
+def test_what_does_not_fit_into_memory_is_named_with_max_side_and_the_others_are_done(
+    trained_folder: Path, photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    save(photos / "large.png", picture(200, 300))
+    save(photos / "thin.png", picture(1, 70000))
+    seen = looked_at(monkeypatch, 40_000)
+    summary = predict(trained_folder, input=str(photos), output=str(tmp_path / "out"))
+    assert summary.done == 2
+    assert [error.path.name for error in summary.failed] == ["large.png", "thin.png"]
+    assert all("max_side=<pixels>" in error.reason for error in summary.failed)
+    assert (32, 70000 * 32) not in seen, "nothing of that size is even tried"
+    small = predict(trained_folder, "max_side=100", "write=[labels]", input=str(photos), output=str(tmp_path / "two"))
+    assert (small.done, small.failed) == (4, ())
+    assert max(max(size) for size in seen[3:]) == 100
+    with Image.open(tmp_path / "two" / "thin_labels.png") as labels:
+        assert labels.size == (70000, 1)
+
+
+def test_a_network_whose_output_is_nan_is_told_and_stores_nothing(
+    trained_folder: Path, photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    outputs = Predictor.outputs
+    monkeypatch.setattr(
+        Predictor, "outputs", lambda self, image: {task: raw * torch.nan for task, raw in outputs(self, image).items()}
+    )
+    for tta in ("none", "flip"):
+        summary = predict(trained_folder, f"tta={tta}", input=str(photos), output=str(tmp_path / "out"))
+        assert summary.done == 0
+        assert all("is not finite (nan): nothing is stored of it" in error.reason for error in summary.failed)
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_name_too_long_for_what_is_written_of_it_stops_nothing(
+    trained_folder: Path, photos: Path, tmp_path: Path
+) -> None:
+    save(photos / f"{'é' * 120}.png", picture(33, 40))
+    summary = predict(trained_folder, input=str(photos), output=str(tmp_path / "out"))
+    assert summary.done == 2
+    assert [error.reason for error in summary.failed] == ["its name is too long for the files that are made of it"]
+
+
+def test_an_output_that_links_to_itself_is_a_message(trained_folder: Path, photos: Path, tmp_path: Path) -> None:
+    (tmp_path / "loop").symlink_to(tmp_path / "loop")
+    with pytest.raises(UserError, match="loop: File exists"):
+        predict(trained_folder, input=str(photos), output=str(tmp_path / "loop"))
+
+
+def test_of_a_phones_folder_every_kind_of_file_is_predicted_or_counted(
+    trained_folder: Path, tmp_path: Path, command: Commands
+) -> None:
+    rgb, folder = picture(40, 40), tmp_path / "phone"
+    folder.mkdir()
+    for name in ("a.jpg", "b.jfif", "c.JPG"):
+        Image.fromarray(rgb).save(folder / name, "JPEG")
+    for name in ("d.HEIC", "e.heic", "clip.MOV", "notes"):
+        (folder / name).write_bytes(b"another kind")
+    words = ["run=first", "device=cpu", f"paths.outputs={trained_folder}/outputs", "write=[labels]"]
+    done = command("predict.py", *words, f"input={folder}", f"output={tmp_path}/out")
+    assert done.returncode == 0, done.stderr
+    assert "3 images predicted" in done.stdout
+    assert "left out: 2 .heic, 1 .mov, 1 without an ending, which are not read" in done.stdout
+    for name in ("a.jpg", "b.jfif", "c.JPG"):
+        (folder / name).unlink()
+    done = command("predict.py", *words, f"input={folder}", f"output={tmp_path}/out")
+    assert done.returncode == 2
+    assert "no image there" in done.stderr
+    assert "there are 2 .heic, 1 .mov, 1 without an ending" in done.stderr
 
 
 @pytest.mark.parametrize("size", [(7, 5), (1, 90), (31, 33), (32, 32), (65, 47)])

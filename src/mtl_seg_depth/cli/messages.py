@@ -32,6 +32,8 @@ def _explained(error: BaseException, options: Options) -> str:
     unknown = re.match(r"Could not (?:override|append to config|delete from config).*?'([^']+)'", str(error), re.DOTALL)
     if unknown and isinstance(error, ConfigCompositionException):
         return options.unknown(unknown[1])
+    if isinstance(error, OSError) and error.filename is not None:
+        return f"{error.filename}: {error.strerror}"
     if isinstance(error, OmegaConfBaseException) and error.full_key:
         return f"{error.full_key}: {str(error).partition(chr(10))[0]}"
     message = str(error).strip() or type(error).__name__

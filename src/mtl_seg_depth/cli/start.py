@@ -61,10 +61,10 @@ def start(main: Main, *, config: str, root: Path) -> None:
         codes.append(USER_ERROR)  # composing is over: what goes wrong from here is not the command line's grammar
         try:
             result = main(plain(composed))
-        except (UserError, OmegaConfBaseException) as error:
-            if in_sweep() or show_traces:
+        except (UserError, OmegaConfBaseException, OSError) as error:
+            if in_sweep() or show_traces or (isinstance(error, OSError) and error.filename is None):
                 raise
-            _tell("error", str(error) if isinstance(error, UserError) else message_of(error, options))
+            _tell("error", message_of(error, options))
             return None
         codes[-1] = result if isinstance(result, int) else 0
         return result

@@ -1,6 +1,7 @@
 """People's own images: which files a command means, what their predictions are called, and how one is read."""
 
 import glob
+import os
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -14,7 +15,9 @@ from mtl_seg_depth.data.files import MAX_PIXELS, DamagedFileError
 from mtl_seg_depth.system.errors import UserError
 from mtl_seg_depth.system.wording import nearest
 
-SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".webp", ".bmp", ".tif", ".tiff", ".gif", ".ppm", ".pgm"})
+SUFFIXES = frozenset(
+    {".jpg", ".jpeg", ".jfif", ".jpe", ".png", ".webp", ".bmp", ".tif", ".tiff", ".gif", ".ppm", ".pgm"}
+)
 """What counts as an image in a folder; a file that is named itself may end in anything, if it is of `FORMATS`."""
 
 FORMATS = ("JPEG", "PNG", "WEBP", "BMP", "DIB", "TIFF", "GIF", "PPM")
@@ -31,28 +34,36 @@ class Photo:
     name: Path
 
 
-def find_photos(inputs: str | Sequence[str], output: Path) -> list[Photo]:
+def find_photos(inputs: str | Sequence[str], output: Path) -> tuple[list[Photo], Counter[str]]:
     """The images that `inputs` mean: files, folders with all below them, or patterns such as `frames/*.png`.
+
+    With them, how many other files there are, by the ending of their names.
 
     Sorted by path; files in an output folder that lies inside an input folder are left out. A name keeps sub-folders
     and stem, and the ending too where two images would share it. Raises UserError if nothing is found, and
     where predictions would land among the images of an input folder.
     """
     found: dict[Path, Path] = {}
+    left_out: Counter[str] = Counter()
+    results = os.path.realpath(output)
     for given in [inputs] if isinstance(inputs, str) else inputs:
         base, files, many = _meant(given)
-        if many and output.resolve() == base.resolve():
+        if many and results == os.path.realpath(base):
             raise UserError(f"output={output} is the folder of the images; give another, or one inside it")
-        inside = output.resolve().is_relative_to(base.resolve()) and many
+        inside = many and Path(results).is_relative_to(os.path.realpath(base))
         for path in files:
-            if inside and path.resolve().is_relative_to(output.resolve()):
+            if inside and Path(os.path.realpath(path)).is_relative_to(results):
+                continue
+            if many and path.suffix.lower() not in SUFFIXES:
+                left_out[path.suffix.lower() or "without an ending"] += 1
                 continue
             relative = path.relative_to(base)
             if ".." in relative.parts:
                 raise UserError(f"input={given}: after the first wildcard a pattern cannot go up again")
             found.setdefault(path, relative)
     if not found:
-        raise UserError(f"input={inputs}: no image there ({', '.join(sorted(SUFFIXES))})")
+        instead = f"; there are {counted(left_out)}" if left_out else ""
+        raise UserError(f"input={inputs}: no image there ({', '.join(sorted(SUFFIXES))}){instead}")
     stems = Counter(relative.with_suffix("") for relative in found.values())
     photos = [
         Photo(path, relative if stems[relative.with_suffix("")] > 1 else relative.with_suffix(""))
@@ -61,7 +72,12 @@ def find_photos(inputs: str | Sequence[str], output: Path) -> list[Photo]:
     names = Counter(photo.name for photo in photos)
     if twice := [str(name) for name, count in names.items() if count > 1]:
         raise UserError(f"input={inputs}: several images are called {twice[0]}; predict their folders one by one")
-    return photos
+    return photos, left_out
+
+
+def counted(endings: Counter[str]) -> str:
+    """How many files of which kind, such as `12 .heic, 1 .txt`."""
+    return ", ".join(f"{count} {ending}" for ending, count in endings.most_common())
 
 
 def _meant(given: str) -> tuple[Path, Iterator[Path], bool]:
@@ -70,22 +86,22 @@ def _meant(given: str) -> tuple[Path, Iterator[Path], bool]:
     if path.is_file():
         return path.parent, iter([path]), False
     if path.is_dir():
-        return path, _pictures(path.rglob("*"), path), True
+        return path, _visible(path.rglob("*"), path), True
     if glob.has_magic(given):
         parts = path.parts
         fixed = next(index for index, part in enumerate(parts) if glob.has_magic(part))
         base = Path(*parts[:fixed])
-        return base, _pictures(base.glob(str(Path(*parts[fixed:]))), base), True
+        return base, _visible(base.glob(str(Path(*parts[fixed:]))), base), True
     beside = [other.name for other in path.parent.iterdir()] if path.parent.is_dir() else []
     close = nearest(path.name, beside)
     hint = f"; did you mean {' or '.join(close)}?" if close else ""
     raise UserError(f"input={given}: there is no such file or folder{hint}")
 
 
-def _pictures(paths: Iterator[Path], base: Path) -> Iterator[Path]:
+def _visible(paths: Iterator[Path], base: Path) -> Iterator[Path]:
     for path in paths:
         hidden = any(part.startswith(".") for part in path.relative_to(base).parts if part != "..")
-        if path.suffix.lower() in SUFFIXES and not hidden and path.is_file():
+        if not hidden and path.is_file():
             yield path
 
 

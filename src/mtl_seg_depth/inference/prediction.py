@@ -11,9 +11,12 @@ For an image `<name>` the output folder gets, as far as `write` says so:
 All have the image's own size, the sheet aside.
 """
 
-from collections import deque
-from collections.abc import Mapping, Sequence
+import errno
+import os
+from collections import Counter, deque
+from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -28,7 +31,7 @@ from rich.console import Console
 from rich.progress import track
 
 from mtl_seg_depth.config import Device, Paths, Section
-from mtl_seg_depth.data.files import DamagedFileError
+from mtl_seg_depth.data.files import MAX_PIXELS, DamagedFileError
 from mtl_seg_depth.drawing.prediction_sheet import prediction_sheet
 from mtl_seg_depth.drawing.sheet import save
 from mtl_seg_depth.inference.photos import Photo, find_photos, read_photo
@@ -39,10 +42,12 @@ from mtl_seg_depth.scoring.predictor import Predict, Predictor
 from mtl_seg_depth.scoring.tta import TestTimeAugmentation, workable_size
 from mtl_seg_depth.system import atomic
 from mtl_seg_depth.system.errors import UserError
+from mtl_seg_depth.system.memory import is_shortage
 from mtl_seg_depth.system.precision import Precision, native
 from mtl_seg_depth.tasks.depth.task import Depth
 from mtl_seg_depth.tasks.resize import resize
 from mtl_seg_depth.tasks.semseg.overlay import overlay
+from mtl_seg_depth.tasks.semseg.pools import NO_CLASS
 from mtl_seg_depth.tasks.semseg.task import Semseg
 from mtl_seg_depth.tasks.task import Task
 
@@ -57,6 +62,8 @@ value, 65535, stands for its depth AND ALL BEYOND: 65.535 m, 655.35 m, 255.996 m
 
 PER_METRE = {"mm": 1000, "cm": 100, "kitti": 256}
 LARGEST_VALUE = 65535
+
+SMALLER = "max_side=<pixels> makes what the network looks at smaller"
 
 Product = Literal["labels", "depth", "depth_colour", "overlay", "sheet"]
 TASK_OF = {"labels": "semseg", "overlay": "semseg", "depth": "depth", "depth_colour": "depth"}
@@ -87,16 +94,18 @@ class PredictionSettings(Section):
 class Summary:
     """What came of a prediction: how many images, those that failed with the reason, and how much depth was cut.
 
-    `beyond` counts the images with depths beyond what the 16-bit file holds.
+    `beyond` counts the images with depths beyond what the 16-bit file holds; `left_out` the files in the folders that
+    are no images, by the ending of their names.
     """
 
     done: int
     failed: tuple[DamagedFileError, ...]
     beyond: int
+    left_out: Counter[str]
 
 
 def predict(settings: PredictionSettings, console: Console) -> Summary:
-    """Predict every image that the settings mean; a file that cannot be read is reported, and the others done.
+    """Predict every image that the settings mean; one that cannot be done is reported, and the others done.
 
     Raises UserError for a mistake in the settings, and where the output cannot be written.
     """
@@ -105,7 +114,7 @@ def predict(settings: PredictionSettings, console: Console) -> Summary:
     output = Path(settings.output).expanduser()
     device = find_device(settings.device)
     views: TestTimeAugmentation = build("tta", settings.tta)
-    photos = find_photos(settings.input, output)
+    photos, left_out = find_photos(settings.input, output)
     trained = load_trained(settings.run, Path(settings.paths.outputs), device)
     lacking = {product: task for product, task in TASK_OF.items() if task not in trained.tasks}
     write = [product for product in settings.write if product not in lacking]
@@ -116,32 +125,49 @@ def predict(settings: PredictionSettings, console: Console) -> Summary:
     _refuse_overwriting(photos, output, settings.depth)
 
     failed: list[DamagedFileError] = []
-    pending: deque[Future[bool]] = deque()
+    pending: deque[tuple[Photo, Future[bool]]] = deque()
     beyond = 0
+
+    def written() -> bool:
+        photo, future = pending.popleft()
+        with _told(photo, failed):
+            return future.result()
+        return False
+
     try:
         with ThreadPoolExecutor(2) as executor:  # PNGs are compressed while the network looks at the next image
             shown = track(photos, "predicting", console=console, transient=True, disable=not console.is_terminal)
             for photo in shown:
-                try:
+                with _told(photo, failed):
                     rgb = read_photo(photo.path)
-                    prediction = predict_photo(
-                        rgb, look, trained.tasks, device, settings.max_side, settings.focal_ratio
-                    )
-                except DamagedFileError as error:
-                    failed.append(error)
-                    continue
-                except torch.OutOfMemoryError:
-                    reason = "does not fit into the device's memory; max_side=<pixels> makes it smaller"
-                    failed.append(DamagedFileError(photo.path, reason))
-                    continue
-                target = output / photo.name
-                pending.append(executor.submit(_write, rgb, prediction, trained.tasks, target, write, settings.depth))
+                    found = predict_photo(rgb, look, trained.tasks, device, settings.max_side, settings.focal_ratio)
+                    target = output / photo.name
+                    job = executor.submit(_write, rgb, found, trained.tasks, target, write, settings.depth)
+                    pending.append((photo, job))
                 if len(pending) > 2:
-                    beyond += pending.popleft().result()
-            beyond += sum(future.result() for future in pending)
+                    beyond += written()
+            while pending:
+                beyond += written()
     except OSError as error:
         raise UserError(f"{error.filename or output}: {error.strerror or error}") from error
-    return Summary(len(photos) - len(failed), tuple(failed), beyond)
+    return Summary(len(photos) - len(failed), tuple(failed), beyond, left_out)
+
+
+@contextmanager
+def _told(photo: Photo, failed: list[DamagedFileError]) -> Iterator[None]:
+    """Note what is wrong with one image alone, so that the others are done."""
+    try:
+        yield
+    except Exception as error:
+        if is_shortage(error):
+            reason = f"does not fit into memory; {SMALLER}"
+        elif isinstance(error, UserError):
+            reason = error.reason if isinstance(error, DamagedFileError) else str(error)
+        elif isinstance(error, OSError) and error.errno == errno.ENAMETOOLONG:
+            reason = "its name is too long for the files that are made of it"
+        else:
+            raise
+        failed.append(DamagedFileError(photo.path, reason))
 
 
 def predict_photo(
@@ -159,10 +185,16 @@ def predict_photo(
     """
     size = (rgb.shape[0], rgb.shape[1])
     seen = workable_size(size, min(1.0, (max_side or max(size)) / max(size)))
+    if max_side is not None:  # an image narrower than what the network takes is enlarged, but not both ways
+        seen = min(seen[0], max_side), min(seen[1], max_side)
+    if seen[0] * seen[1] > MAX_PIXELS:
+        raise UserError(f"the network would look at {seen[1]} x {seen[0]} pixels; {SMALLER}")
     pixels = torch.from_numpy(rgb).to(device).permute(2, 0, 1).unsqueeze(0).float().div_(255)
     result: dict[str, NDArray[Any]] = {}
     for name, values in look(resize(pixels, seen)).items():
         task = tasks[name]
+        if not values.isfinite().all() or (isinstance(task, Semseg) and (values == NO_CLASS).any()):
+            raise UserError(f"the network's {name} is not finite (nan): nothing is stored of it")
         full = task.enlarged(values, size)[0]
         if isinstance(task, Depth):
             full = full * focal_ratio
@@ -231,9 +263,9 @@ def _write(
 
 def _refuse_overwriting(photos: Sequence[Photo], output: Path, form: DepthFormat) -> None:
     """UserError if a product would take the place of an input."""
-    inputs = {photo.path.resolve() for photo in photos}
+    inputs = {os.path.realpath(photo.path) for photo in photos}
     for photo in photos:
         for product in (*TASK_OF, "sheet"):
             path = product_path(output / photo.name, product, form)
-            if path.resolve() in inputs:
+            if os.path.realpath(path) in inputs:
                 raise UserError(f"output={output}: {path} is one of the images, and would be overwritten")

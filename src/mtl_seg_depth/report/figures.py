@@ -160,7 +160,7 @@ def _stacked(paths: Sequence[Path]) -> bytes:
     from PIL import Image
 
     try:
-        pictures = [Image.open(path).convert("RGB") for path in paths]
+        pictures = [Image.open(path, formats=["PNG"]).convert("RGB") for path in paths]
     except OSError as error:
         raise MissingFigureError(f"a panel cannot be read: {error}") from error
     for each in pictures:

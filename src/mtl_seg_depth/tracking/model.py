@@ -83,7 +83,9 @@ def decode_answer(rows: list[dict[str, Any]]) -> dict[str, NDArray[Any]]:
     """What the rows of an answer mean, for images of one size; as `ask` returns it."""
 
     def values(name: str) -> NDArray[Any]:
-        return np.stack([np.array(Image.open(io.BytesIO(base64.b64decode(row[name])))) for row in rows])
+        return np.stack(
+            [np.array(Image.open(io.BytesIO(base64.b64decode(row[name])), formats=["PNG"])) for row in rows]
+        )
 
     answer: dict[str, NDArray[Any]] = {}
     for name in (column for column in rows[0] if not column.endswith("_scale")):
