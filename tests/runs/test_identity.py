@@ -15,6 +15,7 @@ from rich.console import Console
 
 from mtl_seg_depth.inference.trained import find_checkpoint
 from mtl_seg_depth.records.results import RunResult
+from mtl_seg_depth.runs import assembly
 from mtl_seg_depth.runs.dry_run import dry_run
 from mtl_seg_depth.runs.run import run
 from mtl_seg_depth.system.errors import UserError
@@ -156,3 +157,30 @@ def test_outputs_that_are_moved_keep_their_results(folder: Path) -> None:
     second = train(folder, "a", f"paths.outputs={folder}/elsewhere")
     assert second.best_weights == folder / "elsewhere" / first.folder.name / "best.pt"
     assert second.best_weights.is_file()
+
+
+def test_a_run_of_automatic_precision_goes_on_in_the_format_it_was_begun_in(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    faster = ["bf16"]
+    monkeypatch.setattr(assembly, "native", lambda device: faster[0])
+    wide = ("precision=auto", "data.crop_size=[64,64]")
+    write_tiny_miniscapes(folder / "wide", COUNTS, height=64, width=64)
+    original = Step.__call__
+
+    def stopping(self: Step, *arguments: Any) -> Any:
+        os.kill(os.getpid(), signal.SIGTERM)
+        return original(self, *arguments)
+
+    with monkeypatch.context() as patched, pytest.raises(Interrupted):
+        patched.setattr(Step, "__call__", stopping)
+        train(folder, "wide", *wide)
+    faster[0] = "fp32"
+    resumed = train(folder, "wide", *wide)
+    assert (resumed.folder / "config.yaml").read_text().count("precision: bf16") == 1
+    assert [path.name for path in (folder / "outputs").iterdir()] == [resumed.folder.name]
+    assert train(folder, "wide", *wide).folder == resumed.folder
+    # One that was asked for by name is another command's.
+    explicit = train(folder, "wide", *wide, "precision=fp32", "seed=1")
+    faster[0] = "bf16"
+    assert train(folder, "wide", *wide, "seed=1").fingerprint != explicit.fingerprint

@@ -5,12 +5,12 @@ from collections.abc import Callable, Mapping
 from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import torch
 from torch import Tensor, optim
 
-from mtl_seg_depth.config import Settings
+from mtl_seg_depth.config import Settings, fingerprint
 from mtl_seg_depth.data.augmentation import Augmentation
 from mtl_seg_depth.data.batches import Batch, ScoringBatches, TrainingBatches, check_sizes
 from mtl_seg_depth.data.dataset import DataSet
@@ -18,10 +18,13 @@ from mtl_seg_depth.data.packed import PackedSplit
 from mtl_seg_depth.models.encoder import Encoder
 from mtl_seg_depth.models.network import Network
 from mtl_seg_depth.nodes import build, check, takes
+from mtl_seg_depth.records.folder import folders_of
+from mtl_seg_depth.records.results import Card
 from mtl_seg_depth.scoring.predictor import NARROW, Predictor
+from mtl_seg_depth.system import stored
 from mtl_seg_depth.system.errors import UserError
 from mtl_seg_depth.system.memory import shortage_told
-from mtl_seg_depth.system.precision import Precision, native
+from mtl_seg_depth.system.precision import Name, Precision, native
 from mtl_seg_depth.tasks.configured import configured_tasks
 from mtl_seg_depth.tasks.task import Task
 from mtl_seg_depth.training.averaging import MovingAverage
@@ -38,8 +41,20 @@ def resolve(settings: Settings, *, dry: bool = False) -> tuple[Settings, torch.d
     """The settings with `precision=auto` decided, and the device as `find_device` gives it."""
     device = find_device(settings.device, dry=dry)
     if settings.precision == "auto":
-        settings = settings.model_copy(update={"precision": native(device)})
+        settings = settings.model_copy(update={"precision": _begun_in(settings) or native(device)})
     return settings, device
+
+
+def _begun_in(settings: Settings) -> Name | None:
+    """The one format in which a run of this `precision=auto` was begun: it decides, not what is faster by now."""
+    found: list[Name] = []
+    for name in get_args(Name):
+        one = settings.model_copy(update={"precision": name})
+        folders = folders_of(Path(settings.paths.outputs) / folder_name(one, fingerprint(one)))
+        cards = [stored.find(folder.path / "run.json", Card) for folder in folders]
+        if any(card is not None and card.tags.get("precision", "auto") == "auto" for card in cards):
+            found.append(name)
+    return found[0] if len(found) == 1 else None
 
 
 def find_device(name: str, *, dry: bool = False) -> torch.device:

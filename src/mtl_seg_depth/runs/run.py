@@ -90,6 +90,7 @@ def run(
         UserError: a mistake in the settings or the data, found before the first step wherever that is possible.
         Interrupted: the run was asked to stop, and saved.
     """
+    asked = settings.precision
     settings, device = resolve(settings)
     settle_torch(settings)
     sizes = f"schedule.batch_size={settings.schedule.batch_size} with data.crop_size={settings.data['crop_size']}"
@@ -113,12 +114,13 @@ def run(
                 # While this one waited, another may have begun a run on other data in the folder, or ended this one.
                 if folder_of(settings, data) == folder:
                     return folder.result or _train(
-                        settings, device, folder, parts, splits, data, console, choices, sweep
+                        settings, asked, device, folder, parts, splits, data, console, choices, sweep
                     )
 
 
 def _train(
     settings: Settings,
+    asked: str,
     device: torch.device,
     folder: RunFolder,
     parts: Parts,
@@ -169,7 +171,7 @@ def _train(
         fingerprint=key,
         experiment=settings.tracking.experiment,
         params={**params, **choices, "parameters": str(parts.parameters), "steps": str(parts.plan.steps)},
-        tags={"fingerprint": key, **({"git_commit": commit} if (commit := git.commit()) else {})},
+        tags={"fingerprint": key, "precision": asked, **({"git_commit": commit} if (commit := git.commit()) else {})},
         data=data,
         parent=None if sweep is None else sweep.folder,
     )
