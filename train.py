@@ -16,6 +16,7 @@ def train(config: dict[str, Any]) -> float | list[float] | int:
     from mtl_seg_depth.config import parse
     from mtl_seg_depth.inference.evaluation import evaluate_run
     from mtl_seg_depth.runs.run import run
+    from mtl_seg_depth.system.addresses import redact
     from mtl_seg_depth.system.errors import UserError
     from mtl_seg_depth.system.interruption import AGAIN, Interrupted
 
@@ -41,7 +42,8 @@ def train(config: dict[str, Any]) -> float | list[float] | int:
         return AGAIN
     if cli.in_sweep():
         return float(result.best.get("val/multitask", math.nan))
-    show_result(console, result, ui_command="make ui" if settings.tracking.uri else None)
+    uri, of_make_ui = settings.tracking.uri, f"sqlite:///{settings.paths.root}/mlflow.db"
+    show_result(console, result, compare="make ui" if uri == of_make_ui else uri and f"in {redact(uri)}")
     if settings.score is not None and result.checkpoint:
         show_evaluation(console, evaluate_run(settings, result.folder, console))
     return 0 if result.status == "finished" else 1

@@ -32,7 +32,8 @@ def train_two(folder: Path) -> Path:
 
 
 def settings_of(folder: Path, *overrides: str) -> EvaluationSettings:
-    places = [f"paths.outputs={folder}/outputs", "run=first", "device=cpu"]
+    places = [f"paths.outputs={folder}/outputs", f"paths.datasets={folder}", "run=first", "device=cpu"]
+    places.append(f"tracking_uri=sqlite:///{folder}/mlflow.db")
     last = {override.split("=")[0]: override for override in (*places, *overrides)}
     return parse_as(EvaluationSettings, compose(*last.values(), config="evaluate"))
 

@@ -102,7 +102,7 @@ def test_scores_go_to_where_the_run_is_tracked(folder: Path, trained_folder: Pat
     client = MlflowClient(f"sqlite:///{trained_folder}/mlflow.db")
     run_id = json.loads((only_run(folder, "first") / "mlflow.json").read_text())["run_id"]
     before = client.get_run(run_id).info
-    result = evaluate(folder, "split=test", "tta=multiscale")
+    result = evaluate(folder, "split=test", "tta=multiscale", f"tracking_uri=sqlite:///{trained_folder}/mlflow.db")
     after = client.get_run(run_id)
     assert after.data.metrics["test_multiscale/multitask"] == result.scores["multitask"]
     assert after.data.metrics["test_multiscale/by_distance/10-20/mae"] == result.scores["by_distance/10-20/mae"]
@@ -111,12 +111,8 @@ def test_scores_go_to_where_the_run_is_tracked(folder: Path, trained_folder: Pat
 
 
 def test_a_server_that_is_away_costs_no_scores(folder: Path) -> None:
-    path = only_run(folder, "first") / "mlflow.json"
-    state = json.loads(path.read_text())
-    path.write_text(json.dumps(state | {"tracking_uri": f"sqlite:///{folder}/file/that/cannot/be.db"}))
-    (folder / "file").write_text("")
     console = quiet()
-    result = evaluation.evaluate(settings_of(folder, "split=test"), console)
+    result = evaluation.evaluate(settings_of(folder, "split=test", "tracking_uri=http://127.0.0.1:9"), console)
     assert result is not None
     assert "not on the tracking server" in console.file.getvalue()  # type: ignore[attr-defined]
 

@@ -25,7 +25,7 @@ from PIL import Image
 from torch import Tensor
 
 from mtl_seg_depth.system.errors import UserError
-from mtl_seg_depth.tracking import mirror_once
+from mtl_seg_depth.tracking import find_run, mirror_once
 from mtl_seg_depth.tracking import model as mlflow_model
 
 
@@ -80,10 +80,10 @@ def test_the_mlflow_model_answers_pictures_of_any_size(runs: Make, served: Path,
 def test_a_model_goes_into_the_run_it_comes_from(runs: Make, served: Path, tmp_path: Path) -> None:
     folder = runs("joint")
     with pytest.raises(UserError, match="has no MLflow run"):
-        mlflow_model.find_run(folder, None)
+        find_run(folder, None)
     uri = f"sqlite:///{tmp_path}/mlflow.db"
     run_id = mirror_once(folder, uri, checkpoint=False)
-    assert mlflow_model.find_run(folder, None) == (uri, run_id)
+    assert find_run(folder, uri) == (uri, run_id)
     with pytest.raises(UserError, match="did not take the model"):
         mlflow_model.log_model(served, uri, "0" * 32)
     address = mlflow_model.log_model(served, uri, run_id)

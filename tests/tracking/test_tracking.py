@@ -3,6 +3,7 @@ import json
 import math
 import multiprocessing
 import os
+import shutil
 import socket
 import sqlite3
 import subprocess
@@ -20,7 +21,7 @@ from mlflow import MlflowClient
 from mtl_seg_depth.records.record import Record, read_points
 from mtl_seg_depth.system import atomic
 from mtl_seg_depth.system.errors import UserError
-from mtl_seg_depth.tracking import Mirror, absolute_uri, mirror_once, prepare_store
+from mtl_seg_depth.tracking import Mirror, absolute_uri, mirror_once, mirror_rest, prepare_store
 from mtl_seg_depth.tracking import mirror as mirror_module
 from mtl_seg_depth.tracking.__main__ import main
 from mtl_seg_depth.tracking.sender import Sender
@@ -510,7 +511,7 @@ def test_metrics_that_fail_on_the_way_do_not_end_the_mirroring(record, uri, nvml
     assert caplog.text.count("no more system metrics of GPUMonitor") == 1
 
 
-def test_another_database_gets_everything(record, uri, tmp_path):
+def test_another_database_gets_everything(record, uri, tmp_path, fresh_database):
     record.log(1, {"loss": 1.0})
     finish(record)
     mirror_once(record.folder, uri)
@@ -518,9 +519,40 @@ def test_another_database_gets_everything(record, uri, tmp_path):
     moved = f"sqlite:///{tmp_path / 'store' / 'first.db'}"
     mirror_once(record.folder, moved)
     assert (len(runs(moved)), rows(moved)) == (1, 1)
-    (tmp_path / "store" / "first.db").rename(tmp_path / "old.db")
-    mirror_once(record.folder, uri)
+    # This process still has the first file open: another name.
+    shutil.copy(fresh_database, tmp_path / "other.db")
+    other = f"sqlite:///{tmp_path / 'other.db'}"
+    mirror_rest(record.folder, other, checkpoint=False)
+    assert history(other, "loss") == recorded(record, "loss")
+
+
+def test_what_a_database_that_is_gone_had_is_sent_again(record, uri, tmp_path, fresh_database):
+    shutil.copy(fresh_database, tmp_path / "gone.db")
+    record.log(1, {"loss": 1.0})
+    finish(record)
+    mirror_once(record.folder, f"sqlite:///{tmp_path / 'gone.db'}")
+    path = record.folder / "mlflow.json"
+    path.write_text(path.read_text().replace(f"sqlite:///{tmp_path / 'gone.db'}", uri))  # as if it had stood there
+    mirror_rest(record.folder, uri, checkpoint=False)
     assert history(uri, "loss") == recorded(record, "loss")
+
+
+def test_a_database_that_was_moved_with_its_artifacts_writes_nothing_into_its_old_place(tmp_path, fresh_database):
+    one, two = tmp_path / "one checkout", tmp_path / "two"
+    one.mkdir()
+    shutil.copy(fresh_database, one / "mlflow.db")
+    first = started(one / "run")
+    first.artifact_path("a.txt").write_text("a")
+    mirror_once(first.folder, f"sqlite:///{one}/mlflow.db")
+    one.rename(two)
+    uri = f"sqlite:///{two}/mlflow.db"
+    second = started(two / "second")
+    second.artifact_path("b.txt").write_text("b")
+    mirror_once(second.folder, uri)
+    assert not one.exists()
+    assert sorted(path.name for path in (two / "mlartifacts").rglob("*.txt")) == ["a.txt", "b.txt"]
+    names = {file.path for run in runs(uri) for file in MlflowClient(uri).list_artifacts(run.info.run_id)}
+    assert names == {"a.txt", "b.txt"}
 
 
 def test_a_deleted_experiment_is_named(record, uri):
@@ -537,7 +569,7 @@ def test_a_live_training_is_left_alone(record, uri, capsys):
     assert not (record.folder / "mlflow.json").exists()
 
 
-def test_command_line(tmp_path, uri, capsys):
+def test_command_line(tmp_path, uri, capsys, monkeypatch):
     first, second = started(tmp_path / "first"), started(tmp_path / "second")
     finish(first)
     (tmp_path / "empty").mkdir()
@@ -549,11 +581,13 @@ def test_command_line(tmp_path, uri, capsys):
     assert sorted(run.info.status for run in runs(uri)) == ["FINISHED", "KILLED"]
 
     second.log(1, {"loss": 1.0})
-    assert main([folders[2]]) == 0  # where it went before
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", uri)
+    assert main([folders[2]]) == 0
     assert rows(uri) == 1
     assert len(runs(uri)) == 2
-    started(tmp_path / "third")
-    assert main([str(tmp_path / "third")]) == 2
+    monkeypatch.delenv("MLFLOW_TRACKING_URI")
+    with pytest.raises(SystemExit):
+        main([folders[2]])  # where it went before is no reason to send it there
     assert "give --tracking-uri" in capsys.readouterr().err
 
 
@@ -563,8 +597,6 @@ def test_passwords_are_kept_out_of_files_and_messages(record, caplog, capfd):
         wait_until(lambda: "is away" in caplog.text)
     with pytest.raises(UserError) as raised:
         mirror_once(record.folder, server)
-    with pytest.raises(UserError, match="give --tracking-uri"):
-        mirror_once(record.folder)
     written = "".join(path.read_text() for path in record.folder.iterdir())
     printed = capfd.readouterr()
     everything = written + caplog.text + str(raised.value) + printed.out + printed.err

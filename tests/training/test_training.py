@@ -228,7 +228,7 @@ def test_a_checkpoint_of_other_data_is_not_continued(folder: Path, monkeypatch: 
     shutil.copytree(folder / "other" / split, folder / "data" / split)
     monkeypatch.setattr(RunFolder, "data", {})
     name = {"train": "training data", "val": "validation data"}[split]
-    with pytest.raises(UserError, match=f"{left.name}/last.pt was made with another {name}; resume=false trains anew"):
+    with pytest.raises(UserError, match=f"{left.name}/last.pt was made with another {name}: it is not of this run"):
         train(folder)
 
 

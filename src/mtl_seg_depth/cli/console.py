@@ -15,7 +15,7 @@ from mtl_seg_depth.scoring.headline import shown
 from mtl_seg_depth.system.wording import duration
 
 
-def show_result(console: Console, result: RunResult, ui_command: str | None) -> None:
+def show_result(console: Console, result: RunResult, compare: str | None) -> None:
     """Print a run's result: scores beside the baseline, classes from worst to best, cost, where things are."""
     best, baseline = result.best, result.baseline
     if result.status == "diverged":
@@ -33,8 +33,8 @@ def show_result(console: Console, result: RunResult, ui_command: str | None) -> 
         "run folder": _near(result.folder),
         "fingerprint": result.fingerprint,
     }
-    if ui_command:
-        facts["compare runs"] = ui_command
+    if compare:
+        facts["compare runs"] = compare
     table = Table(box=None, show_header=False, pad_edge=False)
     for name, value in facts.items():
         table.add_row(Text(name, style="bold"), Text(str(value), overflow="fold"))

@@ -1,5 +1,6 @@
 """An evaluation in the terminal, as short tables."""
 
+import math
 from collections.abc import Mapping
 
 from rich import box
@@ -57,13 +58,15 @@ def _headlines(scores: Mapping[str, float], plain: Mapping[str, float] | None) -
         if each.key in scores:
             cells = [f"{scores[each.key]:.2f}"]
             if plain is not None:
-                cells += [f"{plain[each.key]:.2f}", f"{scores[each.key] - plain[each.key]:+.2f}"]
+                one = plain.get(each.key, math.nan)
+                cells += [f"{one:.2f}", f"{scores[each.key] - one:+.2f}"]
             table.add_row(each.heading, *cells)
     return table
 
 
 def _depth_errors(scores: Mapping[str, float]) -> RenderableType:
-    cells = [Text(f"{title} {scores[f'depth_errors/{key}']:.4g}") for key, title in ERRORS.items()]
+    known = {title: scores.get(f"depth_errors/{key}") for key, title in ERRORS.items()}
+    cells = [Text(f"{title} {value:.4g}") for title, value in known.items() if value is not None]
     title = Text("Depth errors, image by image, then averaged", style="bold")
     return Group(title, Columns(cells, padding=(0, 3)), Text())
 

@@ -26,6 +26,8 @@ class DataSet(ABC):
 
     splits: tuple[str, ...] = SPLITS
     """Those that it has."""
+    DRAWN: ClassVar[bool] = False
+    """Whether `prepare` makes the images: they can be made in any folder, and are the same."""
 
     spec: DataSpec
 

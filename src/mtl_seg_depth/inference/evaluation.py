@@ -9,9 +9,10 @@ The fingerprint is that of what decides the scores, so an evaluation asked for a
 
 import hashlib
 import json
+import os
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
@@ -31,7 +32,7 @@ from mtl_seg_depth.drawing.confusion import confusion
 from mtl_seg_depth.drawing.sheet import save
 from mtl_seg_depth.inference.submission import check_target, write_submission
 from mtl_seg_depth.inference.trained import Reference, Trained, load_trained
-from mtl_seg_depth.nodes import PACKAGE, build, first_name
+from mtl_seg_depth.nodes import PACKAGE, build, first_name, target_of
 from mtl_seg_depth.records.record import Record
 from mtl_seg_depth.records.results import Evaluation
 from mtl_seg_depth.runs.assembly import find_device
@@ -39,12 +40,13 @@ from mtl_seg_depth.scoring.predictor import Predict, Predictor
 from mtl_seg_depth.scoring.scores import Scores, score
 from mtl_seg_depth.scoring.tta import AveragedViews, TestTimeAugmentation
 from mtl_seg_depth.system import memory, stored
+from mtl_seg_depth.system.addresses import redact
 from mtl_seg_depth.system.errors import UserError
 from mtl_seg_depth.system.precision import Precision
 from mtl_seg_depth.tasks.configured import configured_tasks
 from mtl_seg_depth.tasks.semseg.task import AbsentClass
 from mtl_seg_depth.tasks.task import Task
-from mtl_seg_depth.tracking import mirror_once
+from mtl_seg_depth.tracking import mirror_again
 
 PLAIN = AveragedViews(semseg="probabilities")
 """No augmentation at all, as `tta=none` has it."""
@@ -71,6 +73,8 @@ class EvaluationSettings(Section):
     device: Device
     submission: str | None
     rerun: bool
+    tracking_uri: str | None
+    """Where new scores are sent to, if the run is there."""
     paths: Paths
 
 
@@ -148,9 +152,15 @@ def _evaluate(
     precision = Precision("bf16" if name == "bf16" else "fp32")
     given = {key: value for key, value in settings.data.items() if value is not None}
     data = settings.data if "_target_" in given else {**own.data, **given}
-    source: DataSet = build("data", data)
-    split = source.open(settings.split)
-    other_data = None if _is_own(trained, source, split) else data["_target_"].rpartition(".")[2].lower()
+    places = {} if "_target_" in given else {**places_here(own, settings.paths), **given}
+    source: DataSet = build("data", {**data, **places})
+    as_trained: DataSet = build("data", data)
+
+    def opened(split: str) -> PackedSplit:
+        return as_trained.peek(split) or source.open(split)
+
+    split = opened(settings.split)
+    other_data = None if _is_own(trained, opened, split) else data["_target_"].rpartition(".")[2].lower()
     absent = settings.absent_classes or own.validation.absent_classes
     question = Question(trained, split, views, precision, absent, other_data)
     predict = views.around(Predictor(trained.network, trained.tasks, precision))
@@ -161,7 +171,7 @@ def _evaluate(
         result = None if settings.rerun else question.stored
         if result is None:
             batches = ScoringBatches(split, batch_size=settings.batch_size, tasks=tasks, device=device)
-            result = _answer(question, predict, batches, console)
+            result = _answer(question, predict, batches, settings.tracking_uri, console)
         else:
             console.print("This was evaluated before; rerun=true evaluates it again.")
         plain = replace(question, views=PLAIN).stored
@@ -190,6 +200,7 @@ def evaluate_run(settings: Settings, folder: Path, console: Console) -> Evaluati
             precision="auto",
             device=settings.device,
             submission=None,
+            tracking_uri=settings.tracking.uri,
             rerun=settings.rerun,
             paths=settings.paths,
         ),
@@ -211,7 +222,24 @@ def _tasks_of(source: DataSet, trained: Trained, absent: AbsentClass) -> dict[st
     return configured_tasks({name: source.spec.targets[name] for name in trained.tasks}, settings)
 
 
-def _is_own(trained: Trained, source: DataSet, split: PackedSplit) -> bool:
+def places_here(own: Settings, paths: Paths) -> dict[str, str]:
+    """Where this machine draws and packs a run's data: a run may come from elsewhere, and it decides no place to write.
+
+    What lay below the run's `paths.datasets` is below ours; other data that were not drawn are read where they were.
+    """
+    datasets = Path(paths.datasets)
+
+    def here(path: str, otherwise: str) -> str:
+        below = Path(os.path.relpath(path, own.paths.datasets))
+        return str(datasets / (otherwise if ".." in below.parts else below))
+
+    root = str(own.data["root"])
+    drawn = here(root, Path(root).name)
+    outside = not Path(root).is_relative_to(own.paths.datasets) and not target_of("data", own.data).DRAWN
+    return {"root": root if outside else drawn, "cache": here(str(own.data["cache"]), "packed")}
+
+
+def _is_own(trained: Trained, opened: Callable[[str], PackedSplit], split: PackedSplit) -> bool:
     """Whether a split is of the data that a run knows as its own, wherever they are by now.
 
     A run knows what it was trained and validated on. Another split is its own if it was scored as that before, of which
@@ -226,16 +254,19 @@ def _is_own(trained: Trained, source: DataSet, split: PackedSplit) -> bool:
         return split.content_digest in own
     try:
         known = next((name for name in ("val", "train") if name in trained.data), None)
-        return known is None or source.open(known).content_digest == trained.data[known]
+        return known is None or opened(known).content_digest == trained.data[known]
     except UserError:  # nothing lies beside it
         return False
 
 
-def _answer(question: Question, predict: Predict, batches: ScoringBatches, console: Console) -> Evaluation:
-    """Score the whole split, and store the scores where the run has a folder."""
+def _answer(
+    question: Question, predict: Predict, batches: ScoringBatches, uri: str | None, console: Console
+) -> Evaluation:
+    """Score the whole split, and store the scores where the run has a folder that can be written to."""
     folder = question.trained.folder
     if folder is not None:
-        with _locked(folder):  # that its training still runs is better known before the work than after it
+        # That its training still runs is better known before the work; what cannot be written to has none.
+        with suppress(OSError), _locked(folder):
             pass
     began = time.monotonic()
     live = console.is_terminal
@@ -254,37 +285,42 @@ def _answer(question: Question, predict: Predict, batches: ScoringBatches, conso
         confusion=None if scores.confusion is None else scores.confusion.matrix.tolist(),
     )
     if folder is not None and question.path is not None:
-        _store(folder, question.path, question.trained, result, scores)
-        _mirror(folder, question.trained.settings.tracking.checkpoint, console)
+        try:
+            _store(folder, question.path, question.trained, result, scores)
+        except OSError as error:
+            reason = f"{error.filename or question.path}: {error.strerror or error}"
+            console.print(f"[yellow]The scores are not stored:[/] {escape(reason)}", soft_wrap=True)
+            return result.model_copy(update={"file": None})
+        _mirror(folder, uri, question.trained.settings.tracking.checkpoint, console)
     return result
 
 
 def _store(folder: Path, path: Path, trained: Trained, result: Evaluation, scores: Scores) -> None:
-    """Write an evaluation into its run folder; UserError if that cannot be written to."""
-    try:
-        with _locked(folder):
-            path.parent.mkdir(exist_ok=True)
-            record = Record(folder)
-            if scores.confusion is not None:
-                save(confusion(scores.confusion), record.artifact_path(f"evaluations/{path.stem}.png"))
-            # On the validation split the training logged most of them itself.
-            known = {name for point in record.points() if point.step == trained.step for name in point.metrics}
-            new = {name: value for name, value in scores.flat(result.key).items() if name not in known}
-            record.log(trained.step, new)
-            record.close()
-            stored.write(path, result)  # last: where it is, everything is
-    except OSError as error:
-        raise UserError(f"{error.filename or path}: {error.strerror or error}; the scores are not stored") from error
+    """Write an evaluation into its run folder."""
+    with _locked(folder):
+        path.parent.mkdir(exist_ok=True)
+        record = Record(folder)
+        if scores.confusion is not None:
+            save(confusion(scores.confusion), record.artifact_path(f"evaluations/{path.stem}.png"))
+        # On the validation split the training logged most of them itself.
+        known = {name for point in record.points() if point.step == trained.step for name in point.metrics}
+        new = {name: value for name, value in scores.flat(result.key).items() if name not in known}
+        record.log(trained.step, new)
+        record.close()
+        stored.write(path, result)  # last: where it is, everything is
 
 
-def _mirror(folder: Path, checkpoint: bool, console: Console) -> None:
-    """Send the new scores to where the run is tracked; a server that is away is no reason to fail."""
-    if not (folder / "mlflow.json").exists():
+def _mirror(folder: Path, uri: str | None, checkpoint: bool, console: Console) -> None:
+    """Send the new scores to a server that has the run; one that is away, or has not, is no reason to fail."""
+    if uri is None or not (folder / "mlflow.json").exists():
         return
     try:
-        mirror_once(folder, checkpoint=checkpoint)
+        if mirror_again(folder, uri, checkpoint=checkpoint):
+            return
+        reason = f"the run is not in {redact(uri)}; tracking_uri=<uri> says where it is"
     except UserError as error:
-        console.print(f"[yellow]Stored, but not on the tracking server:[/] {escape(str(error))}", soft_wrap=True)
+        reason = str(error)
+    console.print(f"[yellow]Stored, but not on the tracking server:[/] {escape(reason)}", soft_wrap=True)
 
 
 @contextmanager

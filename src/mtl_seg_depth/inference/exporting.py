@@ -28,6 +28,7 @@ from mtl_seg_depth.inference.trained import Reference, find_checkpoint, load_tra
 from mtl_seg_depth.models.network import Network
 from mtl_seg_depth.system import atomic
 from mtl_seg_depth.system.errors import UserError
+from mtl_seg_depth.tracking import find_run
 from mtl_seg_depth.tracking import model as mlflow_model
 
 EXAMPLE_SIZE = (70, 100)
@@ -46,7 +47,7 @@ class ExportSettings(Section):
     log: bool
     """Send an MLflow model to the run's MLflow run as well."""
     tracking_uri: str | None
-    """Where that run is; None for where it was sent to."""
+    """Where that run is."""
     paths: Paths
 
 
@@ -88,7 +89,7 @@ def export(settings: ExportSettings) -> Exported:
     _check_place(path, chosen)
 
     trained = load_trained(str(checkpoint), outputs, torch.device("cpu"))
-    run = mlflow_model.find_run(trained.folder, settings.tracking_uri) if settings.log else None
+    run = find_run(trained.folder, settings.tracking_uri) if settings.log else None
     trained.network.to(memory_format=torch.contiguous_format)
     deployed = Deployed(trained.network, trained.tasks, settings.probabilities).eval()
     description = describe(trained, deployed)

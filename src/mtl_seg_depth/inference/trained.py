@@ -1,6 +1,5 @@
 """Networks that were trained before: found by what people call them, and built again from their own config."""
 
-import json
 from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,8 +13,8 @@ from mtl_seg_depth.data.dataset import DataSet
 from mtl_seg_depth.models.network import Network
 from mtl_seg_depth.nodes import build
 from mtl_seg_depth.records import checkpoint
-from mtl_seg_depth.records.folder import RunFolder
-from mtl_seg_depth.records.results import Card, Digests, other_data
+from mtl_seg_depth.records.folder import RunFolder, check_links
+from mtl_seg_depth.records.results import Card, Digests, Mirrored, other_data
 from mtl_seg_depth.runs.assembly import build_network
 from mtl_seg_depth.system import stored
 from mtl_seg_depth.system.errors import UserError
@@ -105,7 +104,9 @@ def _runs(outputs: Path) -> Iterator[tuple[Path, Card]]:
     """Every run folder with best weights, and its identity card."""
     for path in sorted(outputs.glob("*/run.json")):
         if (path.parent / "best.pt").is_file():
-            yield path.parent, stored.read(path, Card)
+            card = stored.find(path, Card)  # one that is damaged stops no other
+            if card is not None:
+                yield path.parent, card
 
 
 def _fits(reference: str, folder: Path, card: Card) -> bool:
@@ -113,9 +114,8 @@ def _fits(reference: str, folder: Path, card: Card) -> bool:
         return True
     if len(reference) < SHORTEST_REFERENCE:
         return False
-    mlflow = folder / "mlflow.json"
-    run_id = json.loads(mlflow.read_text()).get("run_id", "") if mlflow.exists() else ""
-    return card.fingerprint.startswith(reference) or bool(run_id.startswith(reference))
+    sent = stored.find(folder / "mlflow.json", Mirrored)
+    return card.fingerprint.startswith(reference) or (sent is not None and sent.run_id.startswith(reference))
 
 
 def load_trained(reference: str | None, outputs: Path, device: torch.device) -> Trained:
@@ -124,29 +124,45 @@ def load_trained(reference: str | None, outputs: Path, device: torch.device) -> 
     The config inside the checkpoint is data: only classes of this package are built from it.
     """
     path = find_checkpoint(reference, outputs)
-    saved = checkpoint.load(path, device)
-    if "config" not in saved:
-        raise UserError(f"{path} holds no config: it is a checkpoint to continue from; name the run's best.pt")
-    settings = parse(saved["config"])
-    # The checkpoint has the encoder's weights: none are fetched.
-    settings = settings.model_copy(update={"encoder": {**settings.encoder, "weights": "none"}})
-    source: DataSet = build("data", settings.data)
-    # Checkpoints of before their data were in them have what the config says.
-    specs = read_specs(saved["spec"]["targets"], str(path)) if "spec" in saved else source.spec.targets
-    tasks = configured_tasks(specs, settings.model_dump())
-    network = build_network(settings, tasks)
-    network.load_state_dict(saved["network"])
-    network.to(device, memory_format=torch.channels_last).eval()  # type: ignore[call-overload]
-    card = RunFolder(path.parent).card
+    card = _card_beside(path)
+    saved = checkpoint.load_best(path, device)
+    if card is not None:
+        known = {"fingerprint": card.fingerprint, **checkpoint.as_identity(card.data)}
+        checkpoint.require_identity(path, saved.identity, {key: value for key, value in known.items() if value})
+    with checkpoint.content_told(path):
+        settings = parse(saved.config)
+        # The checkpoint has the encoder's weights: none are fetched.
+        settings = settings.model_copy(update={"encoder": {**settings.encoder, "weights": "none"}})
+        source: DataSet = build("data", settings.data)
+        # Checkpoints of before their data were in them have what the config says.
+        specs = source.spec.targets if saved.spec is None else read_specs(saved.spec["targets"], str(path))
+        tasks = configured_tasks(specs, settings.model_dump())
+        with torch.device("meta"):  # a network is as large as its config says: shapes first, and then memory
+            shapes = {name: value.shape for name, value in build_network(settings, tasks).state_dict().items()}
+        if shapes != saved.shapes:
+            different = min(name for name, _ in shapes.items() ^ saved.shapes.items())
+            raise ValueError(f"its weights are not of the network that its config describes: {different}")
+        network = build_network(settings, tasks)
+        network.load_state_dict(saved.network)
+        network.to(device, memory_format=torch.channels_last).eval()  # type: ignore[call-overload]
+        fingerprint = saved.identity["fingerprint"]
     return Trained(
         network=network,
         tasks={name: tasks[name] for name in network.tasks},
         source=source,
         settings=settings,
-        fingerprint=saved["identity"]["fingerprint"],
-        step=saved["step"],
-        scores=saved["scores"],
+        fingerprint=fingerprint,
+        step=saved.step,
+        scores=saved.scores,
         name=path.name if card is None else card.name,
         folder=None if card is None else path.parent,
-        data=checkpoint.digests(saved["identity"]),
+        data=checkpoint.digests(saved.identity),
     )
+
+
+def _card_beside(path: Path) -> Card | None:
+    """Of the run whose folder a checkpoint lies in; UserError for a folder that reaches outside itself."""
+    if not (path.parent / "run.json").exists():
+        return None
+    check_links(path.parent)
+    return RunFolder(path.parent).card

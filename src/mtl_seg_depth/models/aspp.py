@@ -7,6 +7,8 @@ from torch import Tensor, nn
 
 from mtl_seg_depth.models.blocks import conv_bn_relu
 
+MOST_RATES = 32
+
 
 class ASPP(nn.Module):
     """Context at several scales, [B, in_channels, h, w] -> [B, out_channels, h, w].
@@ -19,8 +21,9 @@ class ASPP(nn.Module):
 
     def __init__(self, in_channels: int, atrous_rates: Sequence[int] = (3, 6, 9), out_channels: int = 256) -> None:
         super().__init__()
-        if not atrous_rates or min(atrous_rates) < 1:
-            raise ValueError(f"atrous_rates takes whole numbers from 1, at least one; not {list(atrous_rates)}")
+        if not 1 <= len(atrous_rates) <= MOST_RATES or min(atrous_rates) < 1:
+            shown = list(atrous_rates[:MOST_RATES])
+            raise ValueError(f"atrous_rates takes whole numbers from 1, one to {MOST_RATES} of them; not {shown}")
         self.out_channels = out_channels
         self.branches = nn.ModuleList(
             [

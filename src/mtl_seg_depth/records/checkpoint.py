@@ -8,15 +8,19 @@ compared with what the file gives back before the file takes its name, and again
 import hashlib
 import io
 import os
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, BinaryIO
 
 import torch
+from pydantic import BaseModel, ConfigDict, ValidationError
 
 from mtl_seg_depth.records.results import Digests
 from mtl_seg_depth.system import atomic, tensors
 from mtl_seg_depth.system.errors import UserError
+from mtl_seg_depth.system.memory import is_shortage
+from mtl_seg_depth.system.stored import Count, Score
 
 _SEAL = b"\nsha256 of the above: "
 _SEAL_BYTES = len(_SEAL) + 2 * hashlib.sha256().digest_size + 1
@@ -63,6 +67,56 @@ def load(path: Path, device: torch.device) -> dict[str, Any]:
     return state
 
 
+class Best(BaseModel):
+    """What is in the file of the best weights."""
+
+    model_config = ConfigDict(arbitrary_types_allowed=True)
+
+    config: dict[str, Any]
+    network: dict[str, torch.Tensor]
+    identity: dict[str, str]
+    step: Count
+    scores: dict[str, Score]
+    rank: tuple[Score, Score]
+    spec: dict[str, Any] | None = None
+    """Of its data; files from before it was kept have none."""
+
+    @property
+    def shapes(self) -> dict[str, torch.Size]:
+        """Of every weight."""
+        return {name: value.shape for name, value in self.network.items()}
+
+
+def load_best(path: Path, device: torch.device) -> Best:
+    """Read best weights; UserError as in `load`, and for a checkpoint that holds something else."""
+    saved = load(path, device)
+    if "config" not in saved and "optimizer" in saved:
+        raise UserError(f"{path} is a checkpoint to continue from, and has no config: name the run's best.pt")
+    with content_told(path):
+        return Best.model_validate(saved)
+
+
+@contextmanager
+def content_told(path: Path) -> Iterator[None]:
+    """Raise UserError, with the file's name, for whatever the content of a file makes go wrong where it is used.
+
+    Its checksum says that it is whole, not that it is a checkpoint of ours: anything may be in it.
+    """
+    try:
+        yield
+    except ValidationError as error:
+        first = error.errors(include_url=False, include_input=False)[0]
+        where = ".".join(map(str, first["loc"]))
+        raise UserError(f"{path} is no checkpoint of ours: {where}: {first['msg']}") from error
+    except UserError as error:
+        raise UserError(f"{path} is no checkpoint of ours, or of another version: {error}") from error
+    except (ArithmeticError, AttributeError, LookupError, RuntimeError, TypeError, ValueError) as error:
+        if is_shortage(error):
+            raise
+        reason = str(error).strip().partition("\n")[0] or type(error).__name__
+        raise UserError(f"{path} is no checkpoint of ours, or of another version: {reason}") from error
+
+
 def identity(path: Path) -> dict[str, Any]:
     """Whose checkpoint it is, read without its tensors and without its checksum; empty if that cannot be read."""
     try:
@@ -73,8 +127,23 @@ def identity(path: Path) -> dict[str, Any]:
     return found if isinstance(found, dict) else {}
 
 
+def require_identity(path: Path, found: Mapping[str, Any], wanted: Mapping[str, Any]) -> None:
+    """Raise UserError unless a checkpoint is of this run; what an older one does not know of itself counts as equal."""
+    different = [key for key, value in wanted.items() if found.get(key, value) != value]
+    if different:
+        raise UserError(
+            f"{path} was made with another {' and another '.join(different)}: it is not of this run; "
+            "train.py resume=false trains anew beside it"
+        )
+
+
 DATA_KEYS = {"train": "training data", "val": "validation data", "weights": "file of initial weights"}
 """What a digest is called in a checkpoint's identity."""
+
+
+def as_identity(digests: Mapping[str, str]) -> dict[str, str]:
+    """The digests of a run's data, as they stand in a checkpoint's identity."""
+    return {DATA_KEYS[split]: digest for split, digest in digests.items() if split in DATA_KEYS}
 
 
 def digests(identity: Mapping[str, Any]) -> Digests:

@@ -55,6 +55,7 @@ class RunFolder:
     def locked(self, wait: bool) -> Iterator[None]:
         """Keep every other process out of this run; if one is in it, wait for its end or raise UserError."""
         self.path.mkdir(parents=True, exist_ok=True)
+        check_links(self.path)
         try:
             with FileLock(self.path / "lock", timeout=-1 if wait else 0):
                 yield
@@ -75,6 +76,7 @@ def inside(folder: Path, name: str = "") -> Path:
     """Where the file lies that something in a folder calls `name`; UserError if that is outside, by links or not."""
     path = folder / name
     try:
+        path.exists()  # raises where no file can have such a name
         there = path.resolve().is_relative_to(folder.resolve())
     except (OSError, ValueError, RuntimeError):  # a loop of links, or no name of a file at all
         there = False
@@ -116,10 +118,18 @@ def find_folder(base: Path, data: Mapping[str, str], *, rerun: bool = False, res
         resume: whether one that is not finished is to be continued.
     """
     folders = folders_of(base)
-    ours = [folder for folder in folders if folder.card and not results.other_data(folder.data, data)]
+    ours, damaged = [], None
+    for folder in folders:
+        try:
+            if folder.card and not results.other_data(folder.data, data):
+                ours.append(folder)
+        except UserError as error:  # it may be this very run: it is told where no other one is
+            damaged = error
     if ours and (not rerun if ours[-1].result else resume):
         return ours[-1]
-    if folders and folders[-1].card is None:  # made, and nothing begun in it
+    if damaged and not ours:
+        raise damaged
+    if folders and not (folders[-1].path / "run.json").exists():  # made, and nothing begun in it
         return folders[-1]
     last = max((int(folder.path.name[len(base.name) + 1 :] or 1) for folder in folders), default=0)
     return RunFolder(base if last == 0 else base.with_name(f"{base.name}.{last + 1}"))

@@ -19,6 +19,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from types import MappingProxyType
 
+from mtl_seg_depth.records.folder import check_links
 from mtl_seg_depth.records.results import Card
 from mtl_seg_depth.system import stored
 from mtl_seg_depth.system.addresses import redact, redacted
@@ -78,6 +79,8 @@ class Points:
         # One write to a file opened for appending: a kill leaves the whole line, or a torn one at the end.
         if os.write(self._descriptor, line) != len(line):
             raise OSError(errno.ENOSPC, "no room for a whole line", str(self._path))
+        if os.fstat(self._descriptor).st_nlink == 0:
+            raise FileNotFoundError(errno.ENOENT, "somebody deleted it while it was written to", str(self._path))
         self._seen.add(key)
 
     def __iter__(self) -> Iterator[Point]:
@@ -100,6 +103,7 @@ class Record:
         """Create the folder where it is missing and open its points; UserError if they are damaged."""
         self.folder = Path(folder)
         self.folder.mkdir(parents=True, exist_ok=True)
+        check_links(self.folder)
         self._points = Points(self.folder / "metrics.jsonl")
 
     def start(

@@ -27,6 +27,7 @@ from mtl_seg_depth.system.memory import shortage_told
 from mtl_seg_depth.system.precision import Name, Precision, native
 from mtl_seg_depth.tasks.configured import configured_tasks
 from mtl_seg_depth.tasks.task import Task
+from mtl_seg_depth.tracking import absolute_uri
 from mtl_seg_depth.training.averaging import MovingAverage
 from mtl_seg_depth.training.graphed_step import GraphedStep, obstacle
 from mtl_seg_depth.training.learning_rates import LearningRate, Span
@@ -40,6 +41,8 @@ log = logging.getLogger(__name__)
 def resolve(settings: Settings, *, dry: bool = False) -> tuple[Settings, torch.device]:
     """The settings with `precision=auto` decided, and the device as `find_device` gives it."""
     device = find_device(settings.device, dry=dry)
+    if settings.tracking.uri is not None:
+        absolute_uri(settings.tracking.uri)  # an impossible one is told before anything is done
     if settings.precision == "auto":
         settings = settings.model_copy(update={"precision": _begun_in(settings) or native(device)})
     return settings, device

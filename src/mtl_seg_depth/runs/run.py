@@ -16,7 +16,7 @@ from mtl_seg_depth.data.dataset import DataSet
 from mtl_seg_depth.data.packed import PackedSplit
 from mtl_seg_depth.data.placement import HostPixels, forget_all_but
 from mtl_seg_depth.nodes import build
-from mtl_seg_depth.records.checkpoint import DATA_KEYS
+from mtl_seg_depth.records.checkpoint import as_identity
 from mtl_seg_depth.records.folder import RunFolder, find_folder, folders_of
 from mtl_seg_depth.records.record import Record
 from mtl_seg_depth.records.results import Cost, Digests, RunResult
@@ -35,7 +35,7 @@ from mtl_seg_depth.runs.observers import LiveLine, Panels
 from mtl_seg_depth.scoring.baseline import Constant
 from mtl_seg_depth.scoring.scores import score
 from mtl_seg_depth.system import atomic, git, memory, stored
-from mtl_seg_depth.system.addresses import redacted
+from mtl_seg_depth.system.addresses import redact, redacted
 from mtl_seg_depth.system.errors import UserError
 from mtl_seg_depth.tracking import Mirror, mirror_rest
 from mtl_seg_depth.training.keeper import Keeper, State
@@ -95,7 +95,7 @@ def run(
     settle_torch(settings)
     sizes = f"schedule.batch_size={settings.schedule.batch_size} with data.crop_size={settings.data['crop_size']}"
     with memory.shortage_told(sizes, device):
-        finished = any(folder.result for folder in folders_of(_first_folder(settings)))
+        finished = any((folder.path / "result.json").exists() for folder in folders_of(_first_folder(settings)))
         parts = None if finished else assemble(settings, device)  # finds mistakes before anything is packed or written
         source: DataSet = build("data", settings.data)
         splits = {split: source.open(split) for split in SPLITS}
@@ -139,7 +139,7 @@ def _train(
     batches = training_batches(settings, parts, splits["train"], device)
     record = Record(folder.path)
     kept = redacted(settings.model_dump(mode="json"))  # and handed around
-    known_by = {"fingerprint": key, **{DATA_KEYS[split]: digest for split, digest in data.items()}}
+    known_by = {"fingerprint": key, **as_identity(data)}
     training = Training(
         parts.step,
         parts.advance,
@@ -158,7 +158,8 @@ def _train(
         f"{parts.plan.steps} steps of {settings.schedule.batch_size} on {device}, {settings.precision}, "
         f"{parts.parameters / 1e6:.2f} M parameters"
         + (images if device.type == "cuda" else "")
-        + (f", from step {training.state.step}" if resumed else ""),
+        + (f", from step {training.state.step}" if resumed else "")
+        + (f", tracked in {escape(redact(settings.tracking.uri))}" if settings.tracking.uri else ""),
         highlight=False,
         soft_wrap=True,
     )

@@ -1,6 +1,8 @@
 """Files of tensors, read without running anything that is in them."""
 
+import os
 import pickle
+import zipfile
 from pathlib import Path
 
 import torch
@@ -17,11 +19,22 @@ def read(path: Path, device: torch.device | str = "cpu", mapped: bool = False) -
     Raises UserError for any other file. A damaged one can make `torch.load` raise nearly anything.
     """
     try:
+        _refuse_packed(path)
         return torch.load(path, map_location=device, weights_only=True, mmap=mapped)
     except Exception as error:
         if is_shortage(error):
             raise
         raise UserError(f"{path} is damaged or no file of tensors ({reason(error)})") from error
+
+
+def _refuse_packed(path: Path) -> None:
+    """Raise ValueError for a file that is larger inside than outside: torch compresses nothing."""
+    with path.open("rb") as file:
+        if file.read(2) == b"PK" and zipfile.is_zipfile(file):
+            size = file.seek(0, os.SEEK_END)
+            with zipfile.ZipFile(file) as archive:
+                if sum(part.file_size for part in archive.infolist()) > size:
+                    raise ValueError("it is compressed, which torch.save never does")
 
 
 def reason(error: BaseException) -> str:

@@ -1,6 +1,5 @@
 """Mirrors a run folder while its training runs, or afterwards."""
 
-import json
 import logging
 import os
 import shlex
@@ -10,7 +9,7 @@ from collections.abc import Callable
 from contextlib import ExitStack, closing, nullcontext
 from pathlib import Path
 from types import TracebackType
-from typing import Self
+from typing import Self, TypeVar
 
 from filelock import FileLock, Timeout
 
@@ -21,6 +20,8 @@ from mtl_seg_depth.tracking.store import absolute_uri, mlflow_environment
 from mtl_seg_depth.tracking.system import SystemSampler
 
 log = logging.getLogger(__name__)
+
+Answer = TypeVar("Answer")
 
 _SAMPLE_EVERY_S = 10.0  # system metrics, as often as MLflow's own monitor
 _LONGEST_PAUSE_S = 60.0  # between two attempts to reach a server that is away
@@ -139,23 +140,49 @@ class Mirror:
         return True
 
 
-def mirror_once(folder: str | os.PathLike[str], tracking_uri: str | None = None, *, checkpoint: bool = True) -> str:
+def mirror_once(folder: str | os.PathLike[str], tracking_uri: str, *, checkpoint: bool = True) -> str:
     """Send whatever of a run folder the server lacks and set the run's final status; returns the MLflow run id.
 
-    A run without result.json was killed, and is closed as such. Without `tracking_uri` the folder goes where it
-    went before. Raises UserError when its training is still alive, or the server is away.
+    A run without result.json was killed, and is closed as such. Raises UserError when its training is still alive, or
+    the server is away.
     """
-    folder = Path(folder)
-    sender = Sender(folder, absolute_uri(tracking_uri or _earlier_uri(folder)), checkpoint)
+    sender = Sender(Path(folder), absolute_uri(tracking_uri), checkpoint)
+    return _alone(sender, sender.finish)
+
+
+def mirror_again(folder: Path, tracking_uri: str, *, checkpoint: bool) -> bool:
+    """Send what is new of a run that the server has already; whether it has. UserError as in `mirror_once`."""
+    sender = Sender(folder, absolute_uri(tracking_uri), checkpoint)
+    return _alone(sender, lambda: sender.known() is not None and bool(sender.finish()))
+
+
+def find_run(folder: Path | None, tracking_uri: str | None) -> tuple[str, str]:
+    """The tracking URI, made absolute, and the id of the MLflow run that a run folder has there.
+
+    Where that is only this machine's own config or command line can say: what a folder says of it, others may have
+    written. Raises UserError if there is none.
+    """
+    sender = Sender(folder, absolute_uri(tracking_uri), False) if folder and tracking_uri else None
+    run_id = sender and _alone(sender, sender.known)
+    if not sender or not run_id:
+        raise UserError(
+            f"log=true: {folder or 'a checkpoint outside a run folder'} has no MLflow run in "
+            f"{redact(tracking_uri or 'tracking_uri=null')}; tracking_uri=<uri> says where it has one, and "
+            "python -m mtl_seg_depth.tracking <run folder> --tracking-uri <uri> makes one"
+        )
+    return sender.uri, run_id
+
+
+def _alone(sender: Sender, ask: Callable[[], Answer]) -> Answer:
     try:
-        with FileLock(folder / "lock", timeout=0), mlflow_environment():
-            return sender.finish()
+        with FileLock(sender.folder / "lock", timeout=0), mlflow_environment():
+            return ask()
     except Timeout as error:
-        raise UserError(f"{folder}: its training is alive, and mirrors it itself.") from error
+        raise UserError(f"{sender.folder}: its training is alive, and mirrors it itself.") from error
     except UserError:
         raise
     except Exception as error:  # as in Mirror
-        raise UserError(f"{folder}: {redact(sender.uri)} did not take it: {_reason(error)}") from error
+        raise UserError(f"{sender.folder}: {redact(sender.uri)} did not take it: {_reason(error)}") from error
 
 
 def mirror_rest(folder: Path, tracking_uri: str, *, checkpoint: bool) -> None:
@@ -188,14 +215,6 @@ def _reason(error: BaseException) -> str:
     while inner := error.__cause__ or error.__context__:
         error = inner
     return redact((str(error) or type(error).__name__).splitlines()[0])
-
-
-def _earlier_uri(folder: Path) -> str:
-    path = folder / "mlflow.json"
-    uri: str = json.loads(path.read_text())["tracking_uri"] if path.exists() else ""
-    if not uri or "***@" in uri:
-        raise UserError(f"{folder}: give --tracking-uri; mlflow.json there has none, or lacks the password.")
-    return uri
 
 
 def _replay_command(folder: Path, uri: str) -> str:

@@ -2,7 +2,6 @@
 
 import base64
 import io
-import json
 import logging
 import os
 from collections.abc import Iterator, Mapping
@@ -17,7 +16,7 @@ from PIL import Image
 
 from mtl_seg_depth.system.addresses import redact
 from mtl_seg_depth.system.errors import UserError
-from mtl_seg_depth.tracking.store import absolute_uri, mlflow_environment, new_client, server_errors
+from mtl_seg_depth.tracking.store import mlflow_environment, new_client, server_errors
 
 ARTIFACT = "model"
 """The artifact folder of a run that holds its model."""
@@ -92,24 +91,6 @@ def decode_answer(rows: list[dict[str, Any]]) -> dict[str, NDArray[Any]]:
         scale = rows[0].get(f"{name}_scale")
         answer[name] = values(name).astype(np.int64) if scale is None else (values(name) * scale).astype(np.float32)
     return answer
-
-
-def find_run(run_folder: Path | None, tracking_uri: str | None) -> tuple[str, str]:
-    """The tracking URI and the id of the MLflow run that a run folder was mirrored to.
-
-    Raises UserError if it was not, and where the password of the server is needed to reach it.
-    """
-    path = run_folder / "mlflow.json" if run_folder else None
-    if path is None or not path.exists():
-        raise UserError(
-            f"log=true: {run_folder or 'a checkpoint outside a run folder'} has no MLflow run to log a model to; "
-            "python -m mtl_seg_depth.tracking <run folder> --tracking-uri <uri> makes one"
-        )
-    state = json.loads(path.read_text())
-    uri = tracking_uri or state["tracking_uri"]
-    if "***@" in uri:
-        raise UserError(f"log=true: {path} keeps no password; give tracking_uri=<uri>")
-    return absolute_uri(uri), state["run_id"]
 
 
 def log_model(folder: Path, uri: str, run_id: str) -> str:

@@ -4,23 +4,25 @@ What is sent twice (after a kill between sending and noting it) is sent with the
 stores ignore exact duplicates.
 """
 
+import os
 import secrets
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from filelock import FileLock
 
+from mtl_seg_depth.records.folder import check_links, inside
 from mtl_seg_depth.records.record import parse_point
 from mtl_seg_depth.records.results import Card, Ending, Mirrored
 from mtl_seg_depth.system import stored
 from mtl_seg_depth.system.addresses import redact
 from mtl_seg_depth.system.errors import UserError
-from mtl_seg_depth.tracking.store import experiment_id, new_client, prepare_store
+from mtl_seg_depth.tracking.store import experiment_id, may_have_run, new_client, prepare_store, sqlite_file
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
-    from mlflow.entities import Metric
+    from mlflow.entities import Metric, Run
 
 # A diverged or pruned run is a result like any other; the tag `status` tells it from one that ran to its end.
 _MLFLOW_STATUS = {
@@ -43,14 +45,16 @@ class Sender:
         if not (folder / "run.json").exists():
             raise UserError(f"{folder} is no run folder: it has no run.json.")
         self.uri = uri
-        self._folder = folder
+        self.folder = folder
         self._checkpoint = checkpoint
+        check_links(folder)
         self._card = stored.read(folder / "run.json", Card)
         self._client: MlflowClient | None = None
-        parent = self._card.parent
-        self._parent = folder / parent if parent and (folder / parent / "run.json").exists() else None
+        self._parent = _sweep_of(folder, self._card.parent)
         path = folder / "mlflow.json"
         self.state = stored.read(path, Mirrored) if path.exists() else Mirrored(key=secrets.token_hex(16))
+        if self.state.tracking_uri != redact(uri) or not may_have_run(uri, self.state.run_id):
+            self.state.finished = False
         self.state.tracking_uri = redact(uri)
 
     def send(self) -> "MlflowClient":
@@ -62,24 +66,36 @@ class Sender:
                 client.log_batch(self.state.run_id, metrics=batch, synchronous=True)
                 self.state.sent[name] = end
                 self._save()
-        root = self._folder / "artifacts"
+        root = self.folder / "artifacts"
         for path in sorted(root.rglob("*")):
             if path.is_file() and not path.name.startswith("."):
                 self._send_file(client, path, path.parent.relative_to(root).as_posix())
         self._client = client
         return client
 
+    def known(self) -> str | None:
+        """The id of the folder's MLflow run on the server, which is asked; None if it has none. Nothing is created."""
+        if (database := sqlite_file(self.uri)) and not database.exists():
+            return None
+        client = new_client(self.uri)
+        experiment = client.get_experiment_by_name(self._card.experiment)
+        found = self._find(client, experiment.experiment_id) if experiment else []
+        return found[0].info.run_id if found else None
+
+    def _find(self, client: "MlflowClient", experiment: str) -> Sequence["Run"]:
+        return client.search_runs([experiment], f"tags.{_KEY_TAG} = '{self.state.key}'", max_results=1)
+
     def finish(self) -> str:
         """Send the rest and close the MLflow run with the status of result.json; returns its id."""
         client = self.send()
-        result = self._folder / "result.json"
+        result = self.folder / "result.json"
         status = stored.read(result, Ending).status if result.exists() else "interrupted"
-        best = self._folder / "best.pt"
+        best = self.folder / "best.pt"
         if self._checkpoint and _MLFLOW_STATUS[status] == "FINISHED" and best.exists():
             self._send_file(client, best, ".")
         client.set_tag(self.state.run_id, "status", status)
         # A run that is sent days later ended with its result, or when it was last written to; evaluations come after.
-        files = [path for path in (result, self._folder / "metrics.jsonl") if path.exists()]
+        files = [path for path in (result, self.folder / "metrics.jsonl") if path.exists()]
         ended = files[0].stat().st_mtime_ns // 1_000_000 if files else self._card.started
         client.set_terminated(self.state.run_id, _MLFLOW_STATUS[status], ended)
         self.state.finished = result.exists()
@@ -94,7 +110,7 @@ class Sender:
         prepare_store(self.uri)
         client = new_client(self.uri)
         experiment = experiment_id(client, self.uri, self._card.experiment)
-        found = client.search_runs([experiment], f"tags.{_KEY_TAG} = '{self.state.key}'", max_results=1)
+        found = self._find(client, experiment)
         if found:
             run = found[0]
         else:
@@ -123,7 +139,7 @@ class Sender:
         """The points not sent yet, in batches that MLflow takes, each with the position in the file after it."""
         from mlflow.entities import Metric
 
-        path = self._folder / name
+        path = self.folder / name
         if not path.exists():
             return
         batch: list[Metric] = []
@@ -152,7 +168,7 @@ class Sender:
             self._save()
 
     def _save(self) -> None:
-        stored.write(self._folder / "mlflow.json", self.state)
+        stored.write(self.folder / "mlflow.json", self.state)
 
 
 def send_parent(folder: Path, uri: str, *, finish: bool = False) -> str:
@@ -164,6 +180,16 @@ def send_parent(folder: Path, uri: str, *, finish: bool = False) -> str:
         sender.state.finished = False  # it goes on, whatever it was
         sender.send()
         return sender.state.run_id
+
+
+def _sweep_of(folder: Path, parent: str | None) -> Path | None:
+    """The folder of a run's sweep, which lies in sweeps/ beside the run; None for any other."""
+    sweeps = folder.parent / "sweeps"
+    try:
+        path = inside(sweeps, os.path.relpath(folder / (parent or "."), sweeps))
+    except UserError:
+        return None
+    return path if (path / "run.json").exists() else None
 
 
 def _shortened(value: str) -> str:

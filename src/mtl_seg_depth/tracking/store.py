@@ -2,10 +2,12 @@
 
 import logging
 import os
+import sqlite3
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
+from urllib.parse import unquote, urlsplit
 
 from filelock import FileLock
 
@@ -14,6 +16,8 @@ from mtl_seg_depth.system.errors import UserError
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
+ARTIFACTS = "mlartifacts"
+"""The folder of all artifacts, beside a database file."""
 
 _SCHEMES = ("sqlite", "http", "https", "postgresql", "mysql", "mssql", "databricks")
 
@@ -39,6 +43,39 @@ def sqlite_file(uri: str) -> Path | None:
     return Path(uri.removeprefix("sqlite:///")).absolute() if uri.startswith("sqlite:///") else None
 
 
+def may_have_run(uri: str, run_id: str) -> bool:
+    """Whether a server may have a run; a database file is looked into, and a server is not asked."""
+    database = sqlite_file(uri)
+    if database is None:
+        return True
+    try:
+        with closing(sqlite3.connect(f"{database.as_uri()}?mode=ro", uri=True)) as connection:
+            return connection.execute("SELECT 1 FROM runs WHERE run_uuid = ?", [run_id]).fetchone() is not None
+    except sqlite3.Error:
+        return False
+
+
+def _follow(database: Path) -> None:
+    """Let a database that was moved with the artifacts beside it, as with its checkout, know where they are by now."""
+    with closing(sqlite3.connect(database, timeout=60)) as connection, connection:
+        for (location,) in connection.execute("SELECT artifact_location FROM experiments").fetchall():
+            before, _, name = str(location).rpartition(f"/{ARTIFACTS}/")
+            here = (database.parent / ARTIFACTS / unquote(name)).as_uri()
+            is_local = before.startswith("file://") and location != here
+            if is_local and (_path_of(here).exists() or not _path_of(location).exists()):
+                connection.execute(
+                    "UPDATE experiments SET artifact_location = ? WHERE artifact_location = ?", [here, location]
+                )
+                connection.execute(
+                    "UPDATE runs SET artifact_uri = ? || substr(artifact_uri, ?) WHERE substr(artifact_uri, 1, ?) = ?",
+                    [here, len(location) + 1, len(location) + 1, f"{location}/"],
+                )
+
+
+def _path_of(uri: str) -> Path:
+    return Path(unquote(urlsplit(uri).path))
+
+
 def prepare_store(tracking_uri: str) -> str:
     """Create the tracking database if it is an SQLite file that is not there yet; returns the absolute URI.
 
@@ -54,6 +91,8 @@ def prepare_store(tracking_uri: str) -> str:
                 raise FileExistsError("it is a folder")
             with FileLock(f"{database}.lock"), mlflow_environment():
                 new_client(uri).search_experiments(max_results=1)
+                if database.exists():  # it may have been deleted while this process has it open
+                    _follow(database)
         except (PermissionError, FileExistsError, NotADirectoryError) as error:
             raise UserError(f"No tracking database can be kept at {database}: {error}") from error
     return uri
@@ -76,7 +115,7 @@ def experiment_id(client: "MlflowClient", uri: str, name: str) -> str:
     if experiment is None:
         database = sqlite_file(uri)
         folder = name.replace("/", "_").lstrip(".") or "_"  # never a way up
-        location = (database.parent / "mlartifacts" / folder).as_uri() if database else None
+        location = (database.parent / ARTIFACTS / folder).as_uri() if database else None
         try:
             return client.create_experiment(name, location)
         except MlflowException:

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from pydantic import TypeAdapter
 from torch import Tensor
 
 from mtl_seg_depth.records import checkpoint
@@ -72,14 +73,9 @@ class Keeper:
         saved = self._newest(device)
         if saved is None:
             return None
-        known = saved["identity"]
-        different = [key for key, value in self.identity.items() if known.get(key, value) != value]
-        if different:
-            raise UserError(
-                f"{self.last_path} was made with another {' and another '.join(different)}; "
-                "resume=false trains anew beside it"
-            )
-        state = State(**saved["state"])
+        with checkpoint.content_told(self.last_path):
+            known, state = dict(saved["identity"]), TypeAdapter(State).validate_python(saved["state"])
+        checkpoint.require_identity(self.last_path, known, self.identity)
         self._look_at_best(state)
         return state, saved
 
@@ -130,13 +126,14 @@ class Keeper:
         if not self.best_path.exists() and not state.best:
             return
         try:
-            best = checkpoint.load(self.best_path, torch.device("cpu"))
+            best = checkpoint.load_best(self.best_path, torch.device("cpu"))
         except UserError as error:
             raise UserError(f"{error}; the best weights so far are lost. resume=false trains anew beside it") from None
-        if best["step"] > state.step:
-            self._ahead = {key: best[key] for key in ("step", "rank", "scores")}
-        elif best["step"] != state.best_step:
+        checkpoint.require_identity(self.best_path, best.identity, self.identity)
+        if best.step > state.step:
+            self._ahead = {"step": best.step, "rank": best.rank, "scores": best.scores}
+        elif best.step != state.best_step:
             raise UserError(
-                f"{self.best_path} is of step {best['step']}, and the best was at step {state.best_step}: it is not of "
+                f"{self.best_path} is of step {best.step}, and the best was at step {state.best_step}: it is not of "
                 "this run. resume=false trains anew beside it"
             )

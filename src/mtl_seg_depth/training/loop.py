@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from mtl_seg_depth.data.batches import Batch, TrainingBatches
+from mtl_seg_depth.records.checkpoint import content_told
 from mtl_seg_depth.records.record import Record
 from mtl_seg_depth.records.results import Status
 from mtl_seg_depth.scoring.scores import Scores
@@ -136,12 +137,13 @@ class Training:
         if kept is None:
             return False
         self.state, saved = kept
-        self.window.load_state_dict(saved["window"])
-        self.step.network.load_state_dict(saved["network"])
-        self.step.optimizer.load_state_dict(saved["optimizer"])
-        self.step.weighting.load_state_dict(saved["weighting"])
-        if self.step.average is not None:
-            self.step.average.load_state_dict(saved["average"])
+        with content_told(self.keeper.last_path):
+            self.window.load_state_dict(saved["window"])
+            self.step.network.load_state_dict(saved["network"])
+            self.step.optimizer.load_state_dict(saved["optimizer"])
+            self.step.weighting.load_state_dict(saved["weighting"])
+            if self.step.average is not None:
+                self.step.average.load_state_dict(saved["average"])
         return True
 
     def _log_losses(self) -> bool:

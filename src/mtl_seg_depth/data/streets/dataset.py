@@ -17,6 +17,8 @@ class Streets(Miniscapes):
         miniscapes: the arguments of `Miniscapes`.
     """
 
+    DRAWN = True
+
     def __init__(self, train: int, val: int, test: int, height: int, width: int, seed: int, **miniscapes: Any) -> None:
         super().__init__(**miniscapes)
         if min(train, val, test) < 1:
