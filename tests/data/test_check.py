@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from helpers.composing import ROOT, compose
-from helpers.facts import STATISTICS
+from helpers.facts import STATISTICS, encode_depth
 from helpers.tiny_data import miniscapes, write_tiny_miniscapes
 from PIL import Image
 from rich.console import Console
@@ -135,6 +135,24 @@ def test_labels_that_are_all_ignored_are_worth_a_warning(root: Path) -> None:
     warnings = inspected(root).warnings()
     assert "val: every pixel is ignored; are its labels train ids?" in warnings
     assert not any(warning.startswith("val: no pixel of") for warning in warnings)
+
+
+def write_depths(root: Path, *metres: float) -> None:
+    """Let every image have these depths, in stripes."""
+    for path in root.glob("*/depth/*.png"):
+        row = np.repeat(np.array(metres), 64 // len(metres))
+        Image.fromarray(encode_depth(np.tile(row, (32, 1)))).save(path)
+
+
+def test_depths_beyond_the_configured_range_are_worth_a_warning(root: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    write_depths(root, 5.0, 20.0, 40.0, 160.0)
+    statistics = ("data.depth_mean=56.25", "data.depth_std=61")
+    assert check(root, *statistics, "data.depth_min=10", "data.depth_max=80") == 0
+    told = [line for line in capsys.readouterr().out.splitlines() if line.startswith("warning:") and "depth_m" in line]
+    assert [line.split(":")[1].strip() for line in told if "50.00% of the depths" in line] == ["train", "val", "test"]
+    assert all("data.depth_min=10" in line and "data.depth_max=80" in line for line in told)
+    check(root, *statistics)
+    assert "depth_min" not in capsys.readouterr().out
 
 
 def test_absent_classes_and_mostly_invalid_depth_are_worth_a_warning(root: Path) -> None:

@@ -21,6 +21,7 @@ import pytest
 import torch
 from helpers.comparing import assert_same_run, damage, scores, weights
 from helpers.composing import HELPERS, TINY, places, tiny
+from helpers.facts import encode_depth
 from helpers.tiny_data import write_tiny_miniscapes
 from mlflow import MlflowClient
 from PIL import Image
@@ -63,6 +64,34 @@ def steps_taken(monkeypatch: pytest.MonkeyPatch) -> list[int]:
 
     monkeypatch.setattr(Step, "__call__", counting)
     return taken
+
+
+@pytest.mark.parametrize("norm", ["standard", "minmax", "log", "inverse"])
+def test_depths_beyond_the_configured_range_count_for_nothing(
+    folder: Path, norm: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    for path in (folder / "data").glob("*/depth/*.png"):
+        near_and_far = np.tile(np.repeat([5.0, 160.0], 32), (32, 1))
+        Image.fromarray(encode_depth(near_and_far)).save(path)
+    limits = ("data.depth_mean=20", "data.depth_std=9", f"depth_norm={norm}", "schedule.epochs=1")
+    half = train(folder, *limits, "data.depth_min=10")
+    assert half.status == "finished"
+    assert "invalid" not in caplog.text
+    none = train(folder, *limits, "data.depth_min=10", "data.depth_max=100")
+    assert none.status == "finished"
+    assert "val/depth" not in none.best
+    assert "val: every pixel looked at is ignored or invalid for depth" in caplog.text
+
+
+def test_labels_that_are_all_ignored_are_told_and_have_no_score(folder: Path, caplog: pytest.LogCaptureFixture) -> None:
+    for path in (folder / "data" / "val" / "semseg").glob("*.png"):
+        Image.new("L", (64, 32), 255).save(path)
+    result = train(folder, "schedule.epochs=1")
+    assert result.status == "finished"
+    assert "val/semseg" not in result.best
+    assert "val/depth" in result.best
+    assert "val: every pixel looked at is ignored or invalid for semseg" in caplog.text
+    assert "train:" not in caplog.text
 
 
 def test_a_training_leaves_everything_it_promises(folder: Path, steps_taken: list[int]) -> None:

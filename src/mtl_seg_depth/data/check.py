@@ -72,6 +72,13 @@ class SplitInspection:
         code = spec.ignore_index if isinstance(spec, Classes) else 0
         return float(self.counts[target][code] / _or_nan(self.counts[target].sum()))
 
+    def outside_share(self, target: str) -> float:
+        """The share of a target's depths that lie beyond the configured range."""
+        spec = self.spec.targets[target]
+        stored, valid = (~np.isnan(table) for table in (spec.codec.table(), spec.table()))
+        counts = self.counts[target][: len(stored)]
+        return float(counts[stored & ~valid].sum() / max(1, counts[stored].sum()))
+
     def depth(self, target: str) -> MeasuredDepth | None:
         """Statistics over every valid pixel of a target of depths; None if there is none."""
         table = self.spec.targets[target].codec.table().astype(np.float64)
@@ -115,6 +122,12 @@ class Inspection:
             for target in self.of_type(DepthSpec):
                 if split.ignored_share(target) > 0.5:
                     found.append(f"{name}: {split.ignored_share(target):.0%} of the pixels have no valid depth")
+                if outside := split.outside_share(target):
+                    valid = self.spec.targets[target].statistics
+                    found.append(
+                        f"{name}: {outside:.2%} of the depths are nearer than data.depth_min={valid.min:g} or farther "
+                        f"than data.depth_max={valid.max:g}, and count for nothing"
+                    )
         for target in self.of_type(DepthSpec):
             expected = self.spec.targets[target].statistics
             measured = self.splits["train"].depth(target)

@@ -1,6 +1,7 @@
 """One training from settings to result: its folder, its identity, its record, and never twice the same."""
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+import logging
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -37,6 +38,7 @@ from mtl_seg_depth.scoring.scores import score
 from mtl_seg_depth.system import atomic, git, memory, stored
 from mtl_seg_depth.system.addresses import redact, redacted
 from mtl_seg_depth.system.errors import UserError
+from mtl_seg_depth.tasks.task import Task
 from mtl_seg_depth.tracking import Mirror, mirror_rest
 from mtl_seg_depth.training.keeper import Keeper, State
 from mtl_seg_depth.training.loop import Observer, Training
@@ -44,6 +46,11 @@ from mtl_seg_depth.training.loop import Observer, Training
 BYTES_PER_PARAMETER = 4 * (3 * 4 + 2)
 """On disk at most: `last`, the one before and the next hold weights, two moments and the weights' average, `best` and
 the next weights."""
+
+log = logging.getLogger(__name__)
+
+LOOKED_AT = 32
+"""Images of a split at most, evenly spaced, before a training."""
 
 
 @dataclass(frozen=True)
@@ -137,6 +144,8 @@ def _train(
     forget_all_but(data.values())
     val = scoring_batches(settings, parts, splits["val"], device)
     batches = training_batches(settings, parts, splits["train"], device)
+    for split in splits.values():
+        _warn_of_nothing(split, parts.tasks.values())
     record = Record(folder.path)
     kept = redacted(settings.model_dump(mode="json"))  # and handed around
     known_by = {"fingerprint": key, **as_identity(data)}
@@ -209,6 +218,19 @@ def _train(
         record.log(state.step, {f"cost/{name}": value for name, value in result.cost if not isinstance(value, str)})
         stored.write(folder.path / "result.json", result)
     return result.model_copy(update={"folder": folder.path})
+
+
+def _warn_of_nothing(split: PackedSplit, tasks: Iterable[Task]) -> None:
+    """Warn of a split in which, as far as a few images tell, nothing counts for a task."""
+    step = -(-len(split) // LOOKED_AT)
+    split.check(range(0, len(split), step))
+    for task in tasks:
+        if not task.counts(split.targets[task.name][::step]):
+            log.warning(
+                "%s: every pixel looked at is ignored or invalid for %s; check_data.py says more",
+                split.split,
+                task.name,
+            )
 
 
 def _cost(state: State, batch_size: int, parameters: int, device: torch.device) -> Cost:

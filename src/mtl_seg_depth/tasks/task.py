@@ -151,6 +151,10 @@ class Task(ABC):
         """A new pool that brings views together as the report did (section 4.4); None if it left this task alone."""
         return None
 
+    def counts(self, codes: NDArray[Any]) -> bool:  # noqa: ARG002
+        """Whether any pixel of stored codes [N, H, W, ...] is trained on and scored."""
+        return True
+
     @abstractmethod
     def constant(self, codes: NDArray[Any]) -> Tensor:
         """One pixel's prediction that looks at nothing, [...], from many images' stored codes [N, H, W, ...]."""

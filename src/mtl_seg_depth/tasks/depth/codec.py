@@ -121,3 +121,9 @@ class DepthSpec:
                 f"the valid range is depth_min={low:g} to depth_max={high:g} m, and this data's codes stand for "
                 f"{nearest:g} to {farthest:g} m"
             )
+
+    def table(self) -> NDArray[np.float32]:
+        """Depth in metres of every code, float32 [2 ** bits]; nan for code 0, and for depths beyond the valid range."""
+        metres = self.codec.table()
+        low, high = self.statistics.min * (1 - 1e-6), self.statistics.max * (1 + 1e-6)
+        return np.where((metres >= low) & (metres <= high), metres, np.float32(np.nan))

@@ -41,7 +41,7 @@ class Depth(Task):
         self.spec = spec
         self.norm = norm or (MinMax if spec.statistics.mean is None else Standard)(spec.statistics)
         self.criterion = criterion or L2(self.norm)
-        self.metres = functools.cache(lambda device: torch.from_numpy(spec.codec.table()).to(device))
+        self.metres = functools.cache(lambda device: torch.from_numpy(spec.table()).to(device))
 
     @classmethod
     def configured(cls, spec: DepthSpec, settings: Mapping[str, Any]) -> Self:
@@ -50,7 +50,7 @@ class Depth(Task):
         return cls(spec, norm, build("loss", settings["loss"], depth_norm=norm))
 
     def target(self, codes: Tensor) -> Tensor:
-        """Metres, from the codec's table."""
+        """Metres, from a table; nan beyond the valid range too."""
         metres: Tensor = self.metres(codes.device)
         return metres.index_select(0, codes.flatten().int()).view(codes.shape)
 
@@ -83,9 +83,13 @@ class Depth(Task):
         """The sum of metres over `divisor`."""
         return SummedMetres(size, self.norm, divisor)
 
+    def counts(self, codes: NDArray[Any]) -> bool:
+        """Whether any has a depth within the valid range."""
+        return not np.isnan(self.spec.table()[codes]).all()
+
     def constant(self, codes: NDArray[Any]) -> Tensor:
         """The mean depth."""
-        table = self.spec.codec.table()
+        table = self.spec.table()
         counts = np.where(np.isnan(table), 0, np.bincount(codes.reshape(-1), minlength=len(table)))
         return torch.tensor(float(np.nansum(counts * table) / max(1, counts.sum())))
 

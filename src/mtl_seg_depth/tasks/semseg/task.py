@@ -73,6 +73,10 @@ class Semseg(Task):
         """The class of the highest mean probability, or with `how="votes"` the one that most views vote for."""
         return (Votes if how == "votes" else Probabilities)(size)
 
+    def counts(self, codes: NDArray[Any]) -> bool:
+        """Whether any has a class."""
+        return bool((codes < len(self.classes)).any())
+
     def constant(self, codes: NDArray[Any]) -> Tensor:
         """The most frequent class."""
         return torch.tensor(np.bincount(codes.reshape(-1), minlength=256)[: len(self.classes)].argmax())
