@@ -201,5 +201,5 @@ def test_a_picture_that_cannot_be_written_is_refused_before_the_inspection(root:
 
 
 def test_a_missing_data_set_is_a_message(tmp_path: Path) -> None:
-    with pytest.raises(UserError, match="is not a folder; name the one that holds train, val, test"):
+    with pytest.raises(UserError, match=r"is not a folder; set data\.root=<folder>"):
         check(tmp_path / "absent")

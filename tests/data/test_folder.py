@@ -1,12 +1,15 @@
 """One's own folder, and what every data set says of files that are not there or not what was asked for."""
 
+import re
 import shutil
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+import yaml
 from helpers import miniatures
+from helpers.composing import CONF, ROOT
 from helpers.miniatures import opened, save
 from PIL import Image
 
@@ -127,6 +130,18 @@ def test_a_mistake_in_its_keys_is_named(root: Path, changes: dict[str, Any], mes
     with pytest.raises(UserError) as error:
         folder(root, **changes)
     assert message in str(error.value)
+
+
+def test_a_yaml_of_the_docs_is_short_and_reads_a_folder(root: Path) -> None:
+    block = re.search(r"```yaml\n(.*?)```", (ROOT / "docs" / "data.md").read_text(), re.DOTALL)
+    assert block is not None
+    assert len(block[1].splitlines()) <= 15
+    own = yaml.safe_load(block[1])
+    assert own.pop("defaults") == ["folder"]
+    places = {"root": str(root), "cache": str(root.parent / "packed"), "crop_size": [32, 32]}
+    source: DataSet = build("data", {**yaml.safe_load((CONF / "data/folder.yaml").read_text()), **own, **places})
+    assert [len(source.open(split, progress=False)) for split in source.splits] == [6, 3]
+    assert source.spec.targets["semseg"].names == ("road", "sky")
 
 
 def test_files_that_lack_their_counterpart_are_named(root: Path) -> None:

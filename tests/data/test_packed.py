@@ -1,4 +1,5 @@
 import errno
+import hashlib
 import os
 import random
 import re
@@ -104,6 +105,15 @@ def test_unchanged_sources_are_not_decoded_again(root: Path, cache: Path, decode
     assert len(decoded) == 15
     assert second.folder == first.folder
     assert second.content_digest == first.content_digest
+
+
+def test_a_pack_of_files_as_they_are_has_the_name_that_it_always_had(root: Path, cache: Path) -> None:
+    sha = hashlib.sha256(b"1 train\n")
+    for kind, ending in (("rgb", "jpg"), ("semseg", "png"), ("depth", "png")):
+        for number in range(len(list((root / "train" / kind).iterdir()))):
+            status = (root / "train" / kind / f"{number}.{ending}").stat()
+            sha.update(f"{kind}/{number}.{ending} {status.st_size} {status.st_mtime_ns}\n".encode())
+    assert miniscapes(root, cache).open("train", progress=False).folder.name == sha.hexdigest()[:16]
 
 
 def test_touched_sources_are_packed_again(root: Path, cache: Path, decoded: list[Path]) -> None:

@@ -207,6 +207,13 @@ def text(tmp_path: Path, name: str, content: bytes) -> Path:
         ),
         (DepthReader(CODEC), lambda at: save(at / "0.png", np.zeros((4, 4), np.uint8)), "8-bit grey PNG", "of 16 bits"),
         (DepthReader(CODEC), lambda at: smoothed(at, "0.png"), "8-bit RGB PNG", "one number a pixel"),
+        (
+            DepthReader(CODEC, least_bits=8),
+            lambda at: save(at / "0.png", np.arange(64, dtype=np.uint8).reshape(8, 8), bytes(range(192))),
+            "8-bit palette PNG",
+            "one number a pixel",
+        ),
+        (LabelReader(TABLE), lambda at: save(at / "0.npy", np.array([[2**32 + 7]])), "the id 4294967303", "0, 7, 11"),
         (DepthReader(CODEC), lambda at: save(at / "0.npy", np.zeros(7)), "shape (7,)", "[height, width"),
         (DepthReader(CODEC), lambda at: text(at, "0.exr", b"nothing"), "is not an OpenEXR file", ""),
         (DepthReader(CODEC), lambda at: text(at, "0.npz", b"nothing"), "not a zip file", ""),

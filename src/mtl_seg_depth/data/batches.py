@@ -54,7 +54,7 @@ def to_batch(image: Tensor, codes: Mapping[str, Tensor], tasks: Mapping[str, Tas
 
 def _unsigned(codes: Tensor) -> Tensor:
     """Codes of 16 bits, which travel as signed numbers, as what they are."""
-    return codes.int() & 0xFFFF if codes.dtype == torch.int16 else codes
+    return codes.int().bitwise_and_(0xFFFF) if codes.dtype == torch.int16 else codes
 
 
 def check_sizes(count: int, image: Size, batch_size: int, crop_size: Size) -> None:

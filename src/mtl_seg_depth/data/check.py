@@ -147,7 +147,7 @@ def inspect(data: DataSet, *, progress: bool = True) -> Inspection:
     Raises UserError only if its root is not a folder; every other fault is part of the result.
     """
     if not data.root.is_dir():
-        raise UserError(f"{data.root} is not a folder; name the one that holds {', '.join(data.splits)}")
+        raise UserError(f"{data.root} is not a folder; set data.root=<folder> to where the data is")
     return Inspection(data.root, data.spec, {split: _inspect_split(data, split, progress) for split in data.splits})
 
 

@@ -75,6 +75,6 @@ class Cityscapes(Arranged):
         self.spec = DataSpec(
             name="cityscapes",
             targets={"semseg": CITYSCAPES if classes == 19 else CATEGORIES, "depth": self.depth},
-            licence="for research, by registration; no redistribution",
+            licence="its own, for research that is not commercial",
             source="Cordts et al., The Cityscapes Dataset, CVPR 2016",
         )

@@ -78,9 +78,9 @@ class Folder(Arranged):
         wanted = {kind: text for kind, text in patterns.items() if text is not None}
         if len(wanted) == 1:
             raise ValueError("masks, depths or both are patterns; with neither there is nothing to train")
-        if depth_kind == "disparity" and depths is not None and focal_baseline is None:
+        if depth_kind == "disparity" and depths is not None and not (focal_baseline or 0) > 0:
             raise ValueError(
-                "depth_kind=disparity needs focal_baseline: focal length in pixels times baseline in metres"
+                "depth_kind=disparity needs focal_baseline: focal length in pixels times baseline in metres, above 0"
             )
         if any(text.startswith(("/", "~")) or ".." in text for text in wanted.values()):
             raise ValueError("images, masks and depths are patterns below data.root")

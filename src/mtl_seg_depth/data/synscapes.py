@@ -37,6 +37,6 @@ class Synscapes(Arranged):
         self.spec = DataSpec(
             name="synscapes",
             targets={"semseg": CITYSCAPES, "depth": self.depth},
-            licence="for research, by registration; no redistribution",
+            licence="see synscapes.on.liu.se",
             source="Wrenninge & Unger, Synscapes, 2018",
         )

@@ -86,6 +86,7 @@ def _image_header(path: Path, image: Image.Image, palette: bool) -> Header:
     if image.mode.startswith(("I", "F")):
         bits = 16 if "16" in image.mode or image.format == "PNG" else 32
     channels = 3 if image.mode == "P" and palette else len(image.getbands())
+    colour = {"P": "palette"}.get(image.mode, colour)
     return Header(image.format, f"{bits}-bit {colour}", image.width, image.height, channels, bits)
 
 

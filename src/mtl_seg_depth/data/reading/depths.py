@@ -57,7 +57,7 @@ class DepthReader:
     def size(self, entry: Entry) -> tuple[int, int]:
         """Width and height as stored."""
         found = header(entry)
-        if found.channels != 1 or found.format == "JPEG":
+        if found.channels != 1 or found.format == "JPEG" or found.numbers.endswith("palette"):
             raise DamagedFileError(entry, f"is a {found.numbers} {found.format}; expected depth, one number a pixel")
         if found.bits < self.least_bits:
             raise DamagedFileError(

@@ -63,18 +63,17 @@ class LabelReader:
         self.size(entry)
         stored = load(entry, _as_rgb if self.colours else lambda image: image)
         if self.colours:
-            stored = stored.astype(np.int32) @ np.array([1 << 16, 1 << 8, 1], np.int32)
-        if stored.dtype.kind == "f":
-            if not (stored == np.rint(stored)).all():
-                raise DamagedFileError(entry, "holds fractions; expected a mask of whole ids")
-            stored = stored.astype(np.int64)
+            stored = stored[..., :3].astype(np.int32) @ np.array([1 << 16, 1 << 8, 1], np.int32)
+        if stored.dtype.kind == "f" and not (stored == np.rint(stored)).all():
+            raise DamagedFileError(entry, "holds fractions; expected a mask of whole ids")
         first, ids = _lookup(self.table)
-        place = stored.astype(np.int32) - first
+        keys: Pixels = stored.astype(np.int32 if stored.itemsize < 4 else np.int64)
+        place: Pixels = keys - first
         known = (place >= 0) & (place < len(ids))
         found = ids[np.where(known, place, 0)]
         wrong = ~known | (found < 0)
         if wrong.any():
-            raise DamagedFileError(entry, self._unknown(stored[wrong], wrong.mean()))
+            raise DamagedFileError(entry, self._unknown(keys[wrong], wrong.mean()))
         resize = majority if self.shrink == "majority" else nearest
         return np.ascontiguousarray(resize(found.astype(np.uint8), self.to))
 
