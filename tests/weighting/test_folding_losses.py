@@ -7,11 +7,15 @@ import pytest
 import torch
 from helpers.two_tasks import GIVEN, TASKS
 from torch import Tensor, nn
+from torchjd import scalarization
 
 from mtl_seg_depth.weighting.dwa import DynamicWeightAverage
 from mtl_seg_depth.weighting.famo import FAMO
 from mtl_seg_depth.weighting.fixed import Fixed
 from mtl_seg_depth.weighting.geometric import Geometric
+from mtl_seg_depth.weighting.imtl_l import IMTLL
+from mtl_seg_depth.weighting.rlw import RLW
+from mtl_seg_depth.weighting.stch import STCH
 from mtl_seg_depth.weighting.uncertainty import Uncertainty
 from mtl_seg_depth.weighting.weighting import Weighting
 
@@ -172,3 +176,89 @@ def test_famo_lets_both_losses_fall_at_a_similar_rate() -> None:
     semseg, depth = relative_progress(FAMO(**GIVEN))
     assert min(semseg, depth) > 0.8
     assert semseg == pytest.approx(depth, rel=0.2)
+
+
+def problems(tasks: int) -> Tensor:
+    """20 losses for each task, over four powers of ten, in float64."""
+    random = torch.Generator().manual_seed(tasks)
+    return 10 ** (4 * torch.rand(20, tasks, generator=random, dtype=torch.float64) - 2)
+
+
+def derivative(function: Callable[[Tensor], Tensor], losses: Tensor) -> Tensor:
+    leaf = losses.clone().requires_grad_()
+    (found,) = torch.autograd.grad(function(leaf), leaf)
+    return found
+
+
+def test_rlw_draws_softmax_of_standard_normals() -> None:
+    rlw = RLW(tasks=("a", "b", "c"), steps_per_epoch=3)
+    drawn = []
+    for step in range(2000):
+        rlw.steps.fill_(step)
+        drawn.append(derivative(rlw, torch.ones(3)))
+    weights = torch.stack(drawn)
+    torch.testing.assert_close(weights.sum(dim=1), torch.ones(2000))
+    ratios = (weights[:, 0] / weights[:, 1]).log()  # the difference of two standard normals
+    assert ratios.mean().item() == pytest.approx(0, abs=0.1)
+    assert ratios.std().item() == pytest.approx(math.sqrt(2), rel=0.05)
+    assert (ratios.abs() > 2 * math.sqrt(2)).double().mean().item() == pytest.approx(0.0455, abs=0.015)
+
+
+def test_rlws_draws_are_those_of_the_seed_and_the_step() -> None:
+    weights = {}
+    for seed in (0, 1):
+        rlw = RLW(seed=seed, **GIVEN)
+        weights[seed] = [feed(rlw, 1.0, 2.0).tolist() for _ in range(3)]
+    assert len({str(each) for seed in weights for each in weights[seed]}) == 6
+    again = RLW(seed=1, **GIVEN)
+    again.steps.fill_(2)
+    assert feed(again, 5.0, 1.0).tolist() == weights[1][2]
+
+
+@pytest.mark.parametrize("tasks", [2, 3, 5])
+def test_imtl_l_is_torchjds(tasks: int) -> None:
+    ours, theirs = IMTLL(tasks=tuple("abcdefgh"[:tasks]), steps_per_epoch=3), scalarization.IMTLL(tasks)
+    for losses in problems(tasks):
+        scales = losses.log().float() / 3
+        ours.scales.data.copy_(scales)
+        theirs.log_scale.data.copy_(scales)
+        torch.testing.assert_close(ours(losses), theirs(losses))
+        for function, parameter in ((ours, ours.scales), (theirs, theirs.log_scale)):
+            parameter.grad = None
+            function(losses).backward()
+        torch.testing.assert_close(ours.scales.grad, theirs.log_scale.grad)
+
+
+def test_imtl_l_settles_where_every_scaled_loss_is_1() -> None:
+    imtl = IMTLL(**GIVEN)
+    optimizer = torch.optim.Adam(imtl.parameters(), lr=0.1)
+    for _ in range(300):
+        optimizer.zero_grad()
+        weights = feed(imtl, 3.0, 0.05)
+        optimizer.step()
+    assert weights.tolist() == pytest.approx([1 / 3, 20.0], rel=1e-2)
+
+
+@pytest.mark.parametrize("mu", [0.1, 1.0])
+@pytest.mark.parametrize("tasks", [2, 3, 5])
+def test_stch_is_torchjds_of_log_losses_relative_to_the_measured_ones(tasks: int, mu: float) -> None:
+    stch = STCH(mu=mu, warm_up_epochs=0, tasks=tuple("abcdefgh"[:tasks]), steps_per_epoch=3)
+    measured, *losses = problems(tasks)
+    stch.steps.fill_(3)
+    stch.sums.copy_(3 * measured)
+    theirs = scalarization.STCH(mu, weights=torch.ones(tasks, dtype=torch.float64), reference=measured.log())
+    for each in losses:
+        found = derivative(stch, each)
+        torch.testing.assert_close(found, derivative(lambda x: tasks * theirs(x.log()), each))
+        assert (found * each).sum().item() == pytest.approx(tasks)
+
+
+def test_stch_warms_up_measures_an_epoch_and_then_minds_the_worst() -> None:
+    """Epochs of 3: one of warming up, one with means 2 and 8; then the task that has fallen less weighs more."""
+    stch = STCH(mu=0.5, warm_up_epochs=1, **GIVEN)
+    for semseg, depth in [(5.0, 100.0)] * 3 + [(1.0, 8.0), (2.0, 12.0), (3.0, 4.0)]:
+        assert feed(stch, semseg, depth).tolist() == pytest.approx([1 / semseg, 1 / depth])
+    shares = [(1.0 / 2) ** 2, (6.0 / 8) ** 2]  # exp(log(ratio) / 0.5)
+    expected = [2 * share / sum(shares) / loss for share, loss in zip(shares, (1.0, 6.0), strict=True)]
+    assert feed(stch, 1.0, 6.0).tolist() == pytest.approx(expected)
+    assert feed(stch, 2.0, 0.0)[1] == 0

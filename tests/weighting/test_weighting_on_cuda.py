@@ -2,14 +2,15 @@
 
 import pytest
 import torch
+from helpers.composing import options
 from helpers.two_tasks import batch, configured, step_with
 
-METHODS = ["aligned_mtl", "cagrad", "dwa", "equal", "famo", "geometric", "nash_mtl", "pcgrad", "uncertainty"]
+OPTIONS = [option for option in options("task_weights") if not option.startswith("w0")]
 
 
 @pytest.mark.cuda
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
-@pytest.mark.parametrize("option", METHODS)
+@pytest.mark.parametrize("option", OPTIONS)
 def test_the_host_never_waits_for_the_device(option: str) -> None:
     step = step_with(configured(f"task_weights={option}"), device="cuda")
     batches = [batch(number, "cuda") for number in range(3)]

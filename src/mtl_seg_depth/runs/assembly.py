@@ -113,7 +113,7 @@ def assemble(settings: Settings, device: torch.device, *, dry: bool = False) -> 
     augmentation: Augmentation = build("augment", settings.augment)
     all_tasks = configured_tasks(source.spec.targets, settings.model_dump())
     # Cheap checks before anything that takes a second.
-    check("task_weights", settings.task_weights, ["tasks", "steps_per_epoch", "noise_factors"])
+    check("task_weights", settings.task_weights, ["tasks", "steps_per_epoch", "noise_factors", "seed"])
     check("optimizer", settings.optimizer, ["parameters"])
     check("model", settings.model, ["encoder", "outputs"])
     schedule, validation = settings.schedule, settings.validation
@@ -143,6 +143,7 @@ def assemble(settings: Settings, device: torch.device, *, dry: bool = False) -> 
         tasks=network.tasks,
         steps_per_epoch=span.steps_per_epoch,
         noise_factors={name: task.noise_factor for name, task in tasks.items()},
+        **({"seed": settings.seed} if takes("task_weights", settings.task_weights, "seed") else {}),
     )
     if not dry:
         weighting.to(device)

@@ -47,6 +47,7 @@ class Step:
         self.precision = precision
         self.clip_norm = clip_norm
         self.average = average
+        weighting.prepare(network)
 
     @property
     def scored_network(self) -> Network:

@@ -1,7 +1,7 @@
 """What the methods share that combine the tasks' gradients instead of their losses."""
 
 import itertools
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import torch
@@ -18,8 +18,9 @@ class GradientWeighting(Weighting):
 
     Shared is a parameter that gets a gradient from more than one task: in `joint` nearly all of them, in `branched`
     the encoder's. A parameter of one task takes that task's gradient as it is, so a network of one task is trained
-    as if there were no method. But for NashMTL everything is on the scale of the plain sum of the losses: for gradients
-    that are orthogonal and of one length the weights are 1, or little more.
+    as if there were no method. But for NashMTL and FairGrad everything is on the scale of the plain sum of the losses:
+    for gradients that are orthogonal and of one length the weights are 1, or little more. Weights that sum to 1 in a
+    paper are taken K times for that.
 
     What the methods see is a task's gradient over all shared parameters as one vector, with zeros where a parameter is
     shared by other tasks only. That is the problem that their papers solve, with one set of weights for the whole
@@ -28,7 +29,8 @@ class GradientWeighting(Weighting):
     task that reaches no shared parameter has no part in this, and weighs 1: a vector of zeros would look like a task
     that no update can help.
 
-    Weights depend on nothing but the inner products of these vectors (the Gram matrix). For two tasks they are a
+    Weights depend on nothing but the inner products of these vectors (the Gram matrix); a method that needs the vectors
+    themselves has a `merge` of its own. For two tasks they are a
     formula of few operations; for more, a solver with a fixed number of iterations on the device. Neither waits for
     the host, and both can be captured. Each task costs a backward pass and the memory of its gradients.
     """
@@ -37,11 +39,14 @@ class GradientWeighting(Weighting):
     """[K, K], between the tasks' gradients over the shared parameters, in the newest step.
 
     0 between tasks that share nothing with each other, nan where no parameter is shared at all."""
+    sharing: list[int]
+    """The k tasks that reach a shared parameter."""
 
     def __init__(self, **weighting: Any) -> None:
         super().__init__(**weighting)
         size = len(self.tasks)
         self.register_buffer("cosines", torch.full((size, size), torch.nan), persistent=False)
+        self.sharing = list(range(size))
 
     def combine(self, gram: Tensor) -> Tensor:
         """The weights [k] of two gradients or more, from their inner products [k, k] in float64."""
@@ -66,39 +71,44 @@ class GradientWeighting(Weighting):
             gradients.append([parameter.grad for parameter in parameters])
             network.zero_grad(set_to_none=True)
         self.weights.fill_(1)
-        shared: list[list[Tensor | None]] = []
-        for parameter, *own in zip(parameters, *gradients, strict=True):
+        shared: dict[int, list[Tensor | None]] = {}
+        for index, (parameter, *own) in enumerate(zip(parameters, *gradients, strict=True)):
             present = [gradient for gradient in own if gradient is not None]
             parameter.grad = present[0] if present else None
             if len(present) > 1:
-                shared.append(own)
+                shared[index] = own
         if shared:
-            sharing = [task for task, own in enumerate(zip(*shared, strict=True)) if any(g is not None for g in own)]
-            self._merge(sharing, [[own[task] for task in sharing] for own in shared])
+            columns = list(zip(*shared.values(), strict=True))
+            self.sharing = [task for task, own in enumerate(columns) if any(g is not None for g in own)]
+            self.merge({index: [own[task] for task in self.sharing] for index, own in shared.items()})
 
     @torch.no_grad()
-    def _merge(self, sharing: list[int], shared: list[list[Tensor | None]]) -> None:
+    def merge(self, shared: Mapping[int, Sequence[Tensor | None]]) -> None:
         """Turn each parameter's first gradient into the weighted sum, in place.
 
         Args:
-            sharing: the k tasks that reach a shared parameter.
-            shared: of each shared parameter the k tasks' gradients, None if a task does not reach it.
+            shared: by a shared parameter's number among those that are trained, the gradients of the k tasks in
+                `sharing`; None if a task does not reach it.
         """
-        gram = gram_matrix(shared)
-        squares = gram.diagonal()
-        cosines = gram / torch.outer(squares, squares).sqrt().clamp(min=DIVISOR)
+        gram = gram_matrix(list(shared.values()))
         weights = self.combine(gram)
-        columns = list(zip(*shared, strict=True))
+        columns = list(zip(*shared.values(), strict=True))
         for column, weight in zip(columns, weights.to(self.weights.dtype), strict=True):
             torch._foreach_mul_([gradient for gradient in column if gradient is not None], weight)
-        sums = [next(gradient for gradient in own if gradient is not None) for own in shared]
+        sums = [next(gradient for gradient in own if gradient is not None) for own in shared.values()]
         for column in columns[1:]:
             pairs = [(x, y) for x, y in zip(sums, column, strict=True) if y is not None and y is not x]
             if pairs:
                 torch._foreach_add_([x for x, _ in pairs], [y for _, y in pairs])
-        if len(sharing) < len(self.tasks):
+        self.note(gram, weights)
+
+    def note(self, gram: Tensor, weights: Tensor) -> None:
+        """Keep what is logged of the tasks in `sharing`: their weights [k], and the cosines of their gradients."""
+        squares = gram.diagonal()
+        cosines = gram / torch.outer(squares, squares).sqrt().clamp(min=DIVISOR)
+        if len(self.sharing) < len(self.tasks):
             own = torch.eye(len(self.tasks), dtype=gram.dtype, device=gram.device)
-            place = torch.stack([own[task] for task in sharing])
+            place = torch.stack([own[task] for task in self.sharing])
             weights = weights @ place + (1 - place.sum(dim=0))
             cosines = place.T @ cosines @ place
         self.cosines.copy_(cosines)

@@ -4,7 +4,7 @@ import torch
 from torch import Tensor
 
 from mtl_seg_depth.weighting.gradients import DIVISOR, GradientWeighting
-from mtl_seg_depth.weighting.solvers import solve
+from mtl_seg_depth.weighting.solvers import normalised, solve
 
 
 class NashMTL(GradientWeighting):
@@ -21,12 +21,11 @@ class NashMTL(GradientWeighting):
     For more than two tasks, `beta_i = |g_i| alpha_i` minimise the convex `beta^T C beta / 2 - sum log beta_i`, C the
     cosines. Newton's method finds them: with the step y relative to beta, `(B C B + 1) y = 1 - B C beta` for B the
     diagonal matrix of beta, taken by `1 / (1 + m)` with m the largest share that a beta would lose, the function falls
-    in every iteration by half of what its slope promises. RIDGE in C bounds beta where the update vanishes.
+    in every iteration by half of what its slope promises. A ridge in C bounds beta where the update vanishes.
 
     Source: Navon et al., ICML 2022, section 3.
     """
 
-    RIDGE = 1e-8
     ITERATIONS = 20
 
     def combine_two(self, gram: Tensor) -> Tensor:
@@ -38,11 +37,9 @@ class NashMTL(GradientWeighting):
 
     def combine_many(self, gram: Tensor) -> Tensor:
         """The bargaining solution, by Newton's method."""
-        lengths = gram.diagonal().sqrt()
+        lengths, cosines = normalised(gram)
         size = len(gram)
         eye = torch.eye(size, dtype=gram.dtype, device=gram.device)
-        cosines = gram / torch.outer(lengths, lengths).clamp(min=DIVISOR)
-        cosines = cosines + torch.diag(self.RIDGE + (lengths == 0))  # no gradient: a direction of its own
         beta = torch.ones_like(lengths)
         for _ in range(self.ITERATIONS):
             beta = beta * (size / (beta @ cosines @ beta)).sqrt()  # the best multiple

@@ -5,6 +5,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from mtl_seg_depth.weighting.draws import orders
 from mtl_seg_depth.weighting.gradients import DIVISOR, GradientWeighting
 from mtl_seg_depth.weighting.weighting import Losses
 
@@ -56,11 +57,3 @@ def project(gram: Tensor, order: Tensor) -> Tensor:
         met = (other[:, None] == index) & (other != index)[:, None]
         weights = weights + conflict[:, None] * met
     return weights
-
-
-def orders(step: Tensor, size: int) -> Tensor:
-    """Random permutations [size, size] of 0 .. size - 1, in rows; a function of the step, whatever the device."""
-    key = step * size**2 + torch.arange(size**2, device=step.device)
-    for _ in range(2):  # Mueller's hash of 32 bits, https://stackoverflow.com/a/12996028
-        key = ((key ^ (key >> 16)) * 0x45D9F3B) & 0xFFFFFFFF
-    return (key ^ (key >> 16)).view(size, size).argsort(dim=1, stable=True)

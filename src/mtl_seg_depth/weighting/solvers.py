@@ -7,6 +7,17 @@ operations are the same whatever the values are. Meant for a dozen rows; each fu
 import torch
 from torch import Tensor
 
+RIDGE = 1e-8
+"""What bounds the weights of gradients that depend on each other; far below what the methods ask for."""
+TINY = torch.finfo(torch.float64).tiny
+
+
+def normalised(gram: Tensor) -> tuple[Tensor, Tensor]:
+    """The lengths [k] of gradients, and their cosines [k, k] with a RIDGE; no gradient is a direction of its own."""
+    lengths = gram.diagonal().sqrt()
+    cosines = gram / torch.outer(lengths, lengths).clamp(min=TINY)
+    return lengths, cosines + torch.diag(RIDGE + (lengths == 0))
+
 
 def solve(matrix: Tensor, right: Tensor) -> Tensor:
     """X [K, R] with `matrix X = right`, by Gauss-Jordan elimination.
@@ -19,6 +30,24 @@ def solve(matrix: Tensor, right: Tensor) -> Tensor:
     for pivot in range(size):
         both = torch.addr(both, both[:, pivot] - eye[pivot], both[pivot] / both[pivot, pivot], alpha=-1)
     return both[:, size:]
+
+
+def non_negative(matrix: Tensor, linear: Tensor) -> Tensor:
+    """The x of 0 or more, [K], with the least `x^T matrix x / 2 + linear x`.
+
+    By an interior-point method for `x z = barrier`, z being the multipliers: Newton's steps, each 0.9 of the way to the
+    boundary at most, and a tenth of the barrier from one to the next.
+    """
+    x = torch.ones_like(linear)
+    z = torch.ones_like(linear)
+    for _ in range(16):
+        barrier = (0.1 * (x * z).mean()).clamp(min=1e-13)
+        target, ratio = barrier / x, z / x
+        newton = solve(matrix + torch.diag(ratio), (target - matrix @ x - linear)[:, None]).squeeze(1)
+        change = target - z - ratio * newton
+        step = (0.9 / torch.maximum(-newton / x, -change / z).max().clamp(min=TINY)).clamp(max=1)
+        x, z = x + step * newton, z + step * change
+    return x
 
 
 def eigen(matrix: Tensor) -> tuple[Tensor, Tensor]:

@@ -40,6 +40,9 @@ class Weighting(nn.Module):
         self.noise_factors = tuple((noise_factors or {}).get(task, 1.0) for task in self.tasks)
         self.register_buffer("weights", torch.full((len(self.tasks),), torch.nan), persistent=False)
 
+    def prepare(self, network: nn.Module) -> None:
+        """Make what is to be kept for each parameter of a network, before the first step or a checkpoint is loaded."""
+
     def forward(self, losses: Tensor) -> Tensor:
         """The scalar to descend, from the tasks' losses [K]."""
         raise NotImplementedError(f"{type(self).__name__} has no forward()")
