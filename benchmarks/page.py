@@ -79,6 +79,26 @@ def whole_run(found: Results) -> str:
     return head + table(["loop", "seconds", "images/s", "mean IoU, %", "SI-log"], rows)
 
 
+def method_cost(found: Results) -> str:
+    rows = [
+        [
+            name,
+            span(one["seconds"][name]),
+            span(one["seconds"]["equal"]),
+            f"{one['times_equal']:.2f}",
+            f"{one['more_bytes'] / 2**20:.0f}",
+        ]
+        for name, one in found["methods"].items()
+    ]
+    text = (
+        f"Joint {found['encoder']}, {found['batch']} crops of {found['size']} x {found['size']} a step; equal weights "
+    )
+    text += (
+        f"take {number(found['peak_bytes']['equal'] / 2**30)} GiB at most, each measured in turns with the method.\n\n"
+    )
+    return text + table(["`task_weights`", "ms a step", "with equal weights", "x equal", "MiB more"], rows)
+
+
 def timings(found: Results) -> str:
     text = table(["what", "ms"], [[name, span(seconds)] for name, seconds in found["seconds"].items()])
     return text + "".join(f"\n{name} is not installed here.\n" for name in found.get("missing", ()))
@@ -162,6 +182,7 @@ SECTIONS = {
     "step_time": ("A step", step_time),
     "data_path": ("Training images", data_path),
     "whole_run": ("A whole run", whole_run),
+    "method_cost": ("Balancing the tasks", method_cost),
     "peers": ("Other people's networks", timings),
     "metrics_cost": ("Scores", timings),
     "startup": ("Start-up", timings),
