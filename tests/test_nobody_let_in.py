@@ -1,9 +1,14 @@
 """What comes from others runs nothing, what is served is served to this machine, and secrets stay where they were."""
 
+import importlib
+import inspect
 import json
 import os
+import pkgutil
+import random
 import re
 import subprocess
+import sys
 import zipfile
 from collections.abc import Callable
 from pathlib import Path
@@ -16,6 +21,8 @@ from helpers.composing import ROOT, TINY, places, tiny
 from helpers.tiny_data import write_tiny_miniscapes
 from helpers.trained_runs import evaluate, only_run, quiet
 
+import mtl_seg_depth
+from mtl_seg_depth import nodes
 from mtl_seg_depth.data.miniscapes import scan_split
 from mtl_seg_depth.data.packed import pack
 from mtl_seg_depth.inference.trained import load_trained
@@ -76,6 +83,90 @@ def test_a_config_in_a_checkpoint_builds_nothing_but_ours(
         load_trained(str(path), folder / "outputs", CPU)
     assert not harm.exists()
     observed("a config from a checkpoint builds only classes of this package", executed=int(harm.exists()))
+
+
+def names_of_everything() -> list[str]:
+    """Every function and class of every module of this package, private ones too, and of what could do harm."""
+    for module in pkgutil.walk_packages(mtl_seg_depth.__path__, "mtl_seg_depth."):
+        if not module.name.endswith(("__main__", "served")):  # a program, and what MLflow alone may run
+            importlib.import_module(module.name)
+    harmful = ("builtins", "os", "shutil", "subprocess", "pathlib", "torch", "torch.hub", "importlib")
+    modules = [name for name in sys.modules if name.split(".")[0] == "mtl_seg_depth"]
+    found = []
+    for module in (*modules, *harmful):
+        for name, what in vars(importlib.import_module(module)).items():
+            if callable(what):
+                found.append(f"{module}.{name}")
+                inner = vars(what) if inspect.isclass(what) else {}
+                found += [f"{module}.{name}.{each}" for each in list(inner)[:20]]
+    return sorted(found)
+
+
+def test_no_node_anywhere_calls_anything_but_what_its_group_is_for(
+    folder: Path, extent: Callable[[int, int], int], observed: Callable[..., None]
+) -> None:
+    """On the command line, in a run, an export and a checkpoint alike: all of them build by `nodes.build`."""
+    saved = checkpoint.load(only_run(folder, "first") / "best.pt", CPU)
+    chance, names, harm = random.Random(0), names_of_everything(), folder / "harm"
+    harm.mkdir()
+    (harm / "kept").touch()
+    executed, cases, files = 0, extent(3000, 60_000), extent(30, 1000)
+    words = ("path", "folder", "root", "file", "name", "cmd", "command", "source", "self", "args")
+    groups = [group for group in nodes.KINDS if group != "tta"]  # evaluation's own
+    for case in range(cases + files):
+        group, target = chance.choice(groups), chance.choice(names)
+        node = {"_target_": target, **{word: str(harm) for word in chance.sample(words, chance.randrange(3))}}
+        allowed = target in {f"mtl_seg_depth.{nodes.KINDS[group].room}.{name}" for name in nodes.public_names(group)}
+        try:
+            if case < cases:
+                nodes.build(group, node)
+            else:
+                checkpoint.save(folder / "received.pt", saved | {"config": saved["config"] | {group: node}})
+                load_trained(str(folder / "received.pt"), folder / "outputs", CPU)
+        except UserError as error:
+            assert allowed or "_target_" in str(error)
+        else:
+            # Of the other groups a checkpoint's network is not built.
+            executed += not allowed and (case < cases or group in ("data", "encoder", "model", "depth_norm"))
+    assert executed == 0
+    assert [path.name for path in harm.iterdir()] == ["kept"]
+    observed("a config from anywhere calls nothing but what a group is for", cases=cases + files, executed=executed)
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        ("hydra: {callbacks: {a: {_target_: os.mkdir, path: HARM}}}", "'os.mkdir' is not in the Hydra execution"),
+        (
+            "hydra: {callbacks: {a: {_target_: mtl_seg_depth.system.atomic.write_text, path: HARM, text: a}}}",
+            "whitelist",
+        ),
+        (
+            "hydra: {hydra_logging: {version: 1, root: {handlers: [a]}, handlers: {a: {(): os.mkdir, path: HARM}}}}",
+            "execution_whitelist",
+        ),
+        (
+            "hydra: {job_logging: {version: 1, root: {handlers: [a]}, handlers: {a: {(): os.mkdir, path: HARM}}}}",
+            "execution_whitelist",
+        ),
+        ("hydra: {sweeper: {_target_: os.mkdir}}", "Unknown plugin class : 'os.mkdir'"),
+        ("name: ${oc.env:A_SECRET}", "a config reads MTL_SEG_DEPTH_... alone"),
+        ("name: ${oc.env:A_SECRET,x}", "a config reads MTL_SEG_DEPTH_... alone"),
+        ("name: ${oc.env:MTL_SEG_DEPTH_ROOT}", None),
+    ],
+)
+def test_a_config_file_of_somebody_else_runs_nothing_and_takes_nothing_from_the_environment(
+    tmp_path: Path, command: Commands, content: str, message: str | None
+) -> None:
+    harm = tmp_path / "harm"
+    option = tmp_path / "theirs" / "experiment" / "shared.yaml"
+    option.parent.mkdir(parents=True)
+    option.write_text(f"# @package _global_\n{content.replace('HARM', str(harm))}\n")
+    words = ["--config-dir", str(tmp_path / "theirs"), "experiment=shared", "dry_run=true", "precision=fp32"]
+    done = command("train.py", *words, *(["-m"] if "sweeper" in content else []))
+    assert not harm.exists()
+    assert (done.returncode, "Traceback" in done.stderr) == (0 if message is None else 2, False)
+    assert (message or "") in done.stderr
 
 
 def test_a_malicious_pickle_in_the_packed_cache_is_not_run(tmp_path: Path, observed: Callable[..., None]) -> None:

@@ -220,3 +220,8 @@ def flatten(tree: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, An
             yield from flatten(value, f"{prefix}{key}.")
         else:
             yield f"{prefix}{key}", value
+
+
+def as_texts(settings: Settings) -> dict[str, str]:
+    """What decides the result as a run's card keeps it: dotted key -> text."""
+    return {name.removesuffix("._target_"): str(value) for name, value in flatten(identity(settings))}

@@ -15,6 +15,7 @@ from hydra.errors import ConfigCompositionException, HydraException
 from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
+from omegaconf.resolvers import oc
 
 from mtl_seg_depth.cli.arguments import given_twice, read
 from mtl_seg_depth.cli.messages import message_of
@@ -34,6 +35,19 @@ INTERRUPTED = 130
 
 # In a config: a second task weight from the first. Rounded, for floats' sake: 1 - 0.9 is 0.1.
 OmegaConf.register_resolver("one_minus", lambda value: round(1 - value, 12), replace=True)
+
+
+def _variable(name: str, *default: Any) -> Any:
+    """`${oc.env:...}`: a config may come from others, and what it takes from the environment goes into the record."""
+    if name not in (ROOT_VARIABLE, "MLFLOW_TRACKING_URI") and not name.startswith("MTL_SEG_DEPTH_"):
+        raise UserError(f"${{oc.env:{name}}}: a config reads MTL_SEG_DEPTH_... alone; on a command line, write ${name}")
+    return oc.env(name, *default)
+
+
+OmegaConf.register_resolver("oc.env", _variable, replace=True)
+
+BUILT_BY_HYDRA = ("hydra._internal.core_plugins.*", "hydra_plugins.*", "optuna.pruners.*", "optuna.samplers.*")
+"""What Hydra itself may call by a name in a config: launchers, sweepers, samplers; no callback and no logging class."""
 
 Main = Callable[[dict[str, Any]], Any]
 
@@ -73,7 +87,7 @@ def start(main: Main, *, config: str, root: Path) -> None:
         for note in given_twice(sys.argv[1:]):
             _tell("note", note)
         sys.argv[1:] = read(sys.argv[1:], options)
-        command = hydra.main(config_path=str(options.conf), config_name=config)(job)
+        command = hydra.main(config_path=str(options.conf), config_name=config, execution_whitelist=BUILT_BY_HYDRA)(job)
         while True:
             try:
                 command()

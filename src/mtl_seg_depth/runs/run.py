@@ -12,7 +12,7 @@ import yaml
 from rich.console import Console
 from rich.markup import escape
 
-from mtl_seg_depth.config import Settings, fingerprint, flatten, identity
+from mtl_seg_depth.config import Settings, as_texts, fingerprint
 from mtl_seg_depth.data.dataset import DataSet
 from mtl_seg_depth.data.packed import PackedSplit
 from mtl_seg_depth.data.placement import HostPixels, forget_all_but
@@ -175,7 +175,7 @@ def _train(
     text = yaml.safe_dump(kept, sort_keys=False)
     for path in (folder.path / "config.yaml", record.artifact_path("config.yaml")):
         atomic.write_text(path, text)
-    params = {name.removesuffix("._target_"): str(value) for name, value in flatten(identity(settings))}
+    params = as_texts(settings)
     record.start(
         name=name,
         fingerprint=key,
