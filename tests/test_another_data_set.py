@@ -27,7 +27,7 @@ from mtl_seg_depth.tasks.depth.codec import DepthCodec, DepthRules, DepthSpec, D
 from mtl_seg_depth.tasks.semseg.classes import Classes
 
 ROOMS = Classes(tuple(f"thing {i}" for i in range(13)), tuple((i, 2 * i, 3 * i) for i in range(13)), ignore_index=254)
-MILLIMETRES = DepthCodec(bits=16, scale="metres", first=0.001, last=65.535)
+FINE = DepthCodec(bits=16, scale="metres", first=0.0002, last=13.107)
 SIZES = {"train": 4, "val": 3, "test": 2}
 
 
@@ -42,7 +42,7 @@ class Rooms(Miniscapes):
 
     def __init__(self, **miniscapes: Any) -> None:
         super().__init__(**miniscapes | {"depth_mean": 30.0, "depth_std": 10.0, "depth_min": 4.0, "depth_max": 300.0})
-        depth = DepthSpec(MILLIMETRES, DepthStatistics(3.0, 2.0, 0.5, 10.0), DepthRules(cap=8.0))
+        depth = DepthSpec(FINE, DepthStatistics(3.0, 2.0, 0.5, 10.0), DepthRules(cap=8.0))
         self.spec = DataSpec("rooms", {"semseg": ROOMS, "depth": depth}, licence="CC0", source="this test")
 
 
@@ -55,7 +55,7 @@ def write_rooms(root: Path) -> None:
             labels = random.integers(0, 13, (5, 9), np.uint8).repeat(8, 0).repeat(8, 1)
             labels[:2] = 254
             Image.fromarray(labels).save(path)
-            depth = random.integers(500, 10_000, (5, 9)).repeat(8, 0).repeat(8, 1).astype(np.uint16)
+            depth = random.integers(2_500, 30_000, (5, 9)).repeat(8, 0).repeat(8, 1).astype(np.uint16)
             depth[-2:], depth[2, 0] = 0, 40_000  # a code above what signed numbers of 16 bits hold
             Image.fromarray(depth).save(root / split / "depth" / path.name)
 
@@ -85,7 +85,7 @@ def test_classes_codec_and_rules_go_where_they_are_needed(folder: Path) -> None:
     split = trained.source.open("train")
     assert split.targets["depth"].dtype == np.uint16
     metres = trained.tasks["depth"].target(running.torch.from_numpy(split.targets["depth"].astype(np.int32)))
-    assert metres[0, 2, 0].item() == pytest.approx(40.0)
+    assert metres[0, 2, 0].item() == pytest.approx(8.0)
     assert metres[0, -1, 0].isnan()
 
 
@@ -96,9 +96,9 @@ def test_codes_of_16_bits_arrive_whole_in_a_batch(folder: Path) -> None:
     parts = assemble(settings, device)
     split = parts.source.open("val")
     batch = scoring_batches(settings, parts, split, device).rows([0, 1, 2])
-    expected = MILLIMETRES.table()[split.targets["depth"][:, :32, :64]]
+    expected = FINE.table()[split.targets["depth"][:, :32, :64]]
     np.testing.assert_array_equal(batch.targets["depth"].numpy(), expected)
-    assert np.nanmax(expected) == pytest.approx(40.0)
+    assert np.nanmax(expected) == pytest.approx(8.0)
 
 
 def test_a_checkpoint_carries_its_data_spec(folder: Path) -> None:
@@ -119,7 +119,7 @@ def test_depths_beyond_the_data_sets_cap_are_not_scored(folder: Path) -> None:
 
 
 def rooms_spec() -> DepthSpec:
-    spec = DepthSpec(MILLIMETRES, DepthStatistics(3.0, 2.0, 0.5, 10.0), DepthRules(cap=8.0))
+    spec = DepthSpec(FINE, DepthStatistics(3.0, 2.0, 0.5, 10.0), DepthRules(cap=8.0))
     assert isinstance(spec, DepthSpec)
     return spec
 

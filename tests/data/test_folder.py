@@ -117,6 +117,8 @@ def test_folders_say_what_is_in_a_split(tmp_path: Path) -> None:
         ({"splits": {"train": 0.9, "val": 0.2}}, "at most 1 together"),
         ({"splits": {"train": "a", "val": "b"}}, "has no {split}; give splits as shares"),
         ({"depth_kind": "disparity"}, "needs focal_baseline"),
+        ({"depth_kind": "disparity", "focal_baseline": 0.0}, "needs focal_baseline"),
+        ({"depth_kind": "disparity", "focal_baseline": 475.0, "rays": [9, 9, 5, 5]}, "planar already"),
         ({"depth_kind": "metre"}, "should be 'metres', 'disparity' or 'inverse'"),
         ({"images": "/photos/{name}.jpg"}, "patterns below data.root"),
         ({"classes": []}, "masks need classes"),

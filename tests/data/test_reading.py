@@ -85,6 +85,19 @@ def test_floats_keep_nan_and_infinity_out(tmp_path: Path, ending: str) -> None:
     )
 
 
+def test_a_renderers_file_of_many_channels_has_its_depth_read(tmp_path: Path) -> None:
+    import OpenEXR
+
+    header = {"compression": OpenEXR.ZIP_COMPRESSION, "type": OpenEXR.scanlineimage}
+    depth, other = np.float32([[3.0, 4.0]]), np.float32([[9.0, 9.0]])
+    path = tmp_path / "0.exr"
+    OpenEXR.File(header, {"View.Depth.Z": depth, "View.Image.R": other, "View.Image.G": other}).write(str(path))
+    np.testing.assert_allclose(metres(DepthReader(CODEC), path), [3.0, 4.0], atol=STEP)
+    OpenEXR.File(header, {"Normal.U": other, "Normal.V": other}).write(str(path))
+    with pytest.raises(DamagedFileError, match=r"holds the channels Normal\.U, Normal\.V; expected one, or Z, Y or R"):
+        DepthReader(CODEC)(path)
+
+
 def test_distances_along_rays_become_planar_in_the_stored_image(tmp_path: Path) -> None:
     rows, columns = np.mgrid[:40, :60]
     lengths = np.sqrt(1 + ((columns - 30) / 50) ** 2 + ((rows - 20) / 60) ** 2)
@@ -216,6 +229,7 @@ def text(tmp_path: Path, name: str, content: bytes) -> Path:
         (LabelReader(TABLE), lambda at: save(at / "0.npy", np.array([[2**32 + 7]])), "the id 4294967303", "0, 7, 11"),
         (DepthReader(CODEC), lambda at: save(at / "0.npy", np.zeros(7)), "shape (7,)", "[height, width"),
         (DepthReader(CODEC), lambda at: text(at, "0.exr", b"nothing"), "is not an OpenEXR file", ""),
+        (DepthReader(CODEC), lambda at: text(at, "0.h5", b"nothing"), "holds arrays by name", "such as .npy"),
         (DepthReader(CODEC), lambda at: text(at, "0.npz", b"nothing"), "not a zip file", ""),
         (DepthReader(CODEC), lambda at: text(at, "0.npy", b"nothing"), "cannot be read", ""),
         (ImageReader(), lambda at: save(at / "0.png", np.zeros((4, 4), np.uint16)), "16-bit grey", "8-bit RGB"),

@@ -28,7 +28,6 @@ CODECS = {
     "metres": DepthCodec(bits=16, scale="metres", first=1 / 256, last=65535 / 256),
     "disparity": DepthCodec(bits=16, scale="disparity", first=1 / 200, last=2.0),
 }
-STATISTICS = DepthStatistics(mean=27.0, std=29.0, min=0.5, max=200.0)
 ENDS = [0, 1, 2, 32767, 32768, 65534, 65535]
 
 
@@ -40,7 +39,8 @@ class Deep(Miniscapes):
 
     def __init__(self, **miniscapes: Any) -> None:
         super().__init__(**miniscapes)
-        self.spec = replace(self.spec, targets={**self.spec.targets, "depth": DepthSpec(self.codec, STATISTICS)})
+        whole = DepthStatistics(27.0, 29.0, self.codec.nearest, self.codec.farthest)
+        self.spec = replace(self.spec, targets={**self.spec.targets, "depth": DepthSpec(self.codec, whole)})
 
 
 class DeepDisparity(Deep):

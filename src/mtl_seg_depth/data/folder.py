@@ -82,6 +82,8 @@ class Folder(Arranged):
             raise ValueError(
                 "depth_kind=disparity needs focal_baseline: focal length in pixels times baseline in metres, above 0"
             )
+        if rays is not None and depth_kind == "disparity":
+            raise ValueError("rays: depth from a disparity is planar already")
         if any(text.startswith(("/", "~")) or ".." in text for text in wanted.values()):
             raise ValueError("images, masks and depths are patterns below data.root")
         if masks is not None and not classes:

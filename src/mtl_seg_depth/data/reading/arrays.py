@@ -93,7 +93,10 @@ def _image_header(path: Path, image: Image.Image, palette: bool) -> Header:
 def _reader_of(entry: Entry) -> tuple[Path, Any]:
     """The file, and what opens it as an array; None for an image file."""
     path = entry if isinstance(entry, Path) else entry.path
-    return path, _READERS.get(path.suffix.lower())
+    read = _READERS.get(path.suffix.lower())
+    if read is _hdf5 and isinstance(entry, Path):
+        raise DamagedFileError(path, "holds arrays by name, maybe of many images; expected one image, such as .npy")
+    return path, read
 
 
 @contextmanager
@@ -101,10 +104,11 @@ def _described(entry: Entry) -> Iterator[None]:
     """Whatever a library raises on a file, as a DamagedFileError."""
     try:
         yield
-    except UserError:
+    except (UserError, MemoryError):
         raise
     except Exception as error:  # what these libraries raise on damaged files is not to be listed
-        raise DamagedFileError(entry, f"cannot be read: {error or type(error).__name__}") from error
+        reason = " ".join(str(error).split()) or type(error).__name__
+        raise DamagedFileError(entry, f"cannot be read: {reason}") from error
 
 
 class _Shape:
@@ -145,7 +149,8 @@ def _exr(entry: Path, whole: bool) -> Iterator[Any]:
     with library.File(str(entry), separate_channels=True, header_only=not whole) as file:
         (left, top), (right, bottom) = (corner.tolist() for corner in file.header()["dataWindow"])
         names = [channel.name for channel in file.header()["channels"]]
-        chosen = names[0] if len(names) == 1 else next((name for name in _DEPTH_CHANNELS if name in names), None)
+        last = {name.rpartition(".")[2]: name for name in names}  # of a renderer's layers, such as View.Depth.Z
+        chosen = names[0] if len(names) == 1 else next((last[name] for name in _DEPTH_CHANNELS if name in last), None)
         if chosen is None:
             raise DamagedFileError(entry, f"holds the channels {', '.join(names)}; expected one, or Z, Y or R")
         yield file.channels()[chosen].pixels if whole else _Shape((bottom - top + 1, right - left + 1), np.float32)

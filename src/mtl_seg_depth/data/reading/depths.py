@@ -75,13 +75,16 @@ class DepthReader:
         if self.kind == "disparity" and focal_baseline is None:
             focal_baseline = _camera(_beside(entry, "camera"))
         stored = nearest(stored, to)
-        if rays is None and stored.dtype.kind == "u" and stored.dtype.itemsize <= 2 < stored.size >> 15:
-            every = np.arange(2 ** (8 * stored.dtype.itemsize), dtype=stored.dtype)
-            codes = self._codes(every, focal_baseline)[stored]  # as many numbers as there are, not as there are pixels
+        if rays is None and stored.dtype in (np.uint8, np.uint16) and stored.size > 2**16:
+            every = np.arange(2**16)  # fewer than there are pixels
+            codes = self._codes(every, focal_baseline)[stored]
         else:
             codes = self._codes(stored, focal_baseline, rays)
         if self.masked:
-            codes[np.isin(nearest(load(_beside(entry, "labels")), to), self.masked)] = 0
+            labels = load(path := _beside(entry, "labels"))
+            if labels.ndim != 2:
+                raise DamagedFileError(path, f"holds an array of shape {labels.shape}; expected a mask of ids")
+            codes[np.isin(nearest(labels, to), self.masked)] = 0
         return np.ascontiguousarray(codes)
 
     def _codes(
