@@ -16,7 +16,9 @@ def export(config: dict[str, Any]) -> int:
     settings = parse_as(exporting.ExportSettings, config)
     exported = exporting.export(settings)
     about = exported.description
-    lines = [f"{exported.path}: {exported.bytes / 1e6:.1f} MB"]
+    lines = [
+        f"{exported.path}: {exported.bytes / 1e6:.1f} MB" + (", in place of an earlier export" * exported.replaced)
+    ]
     if settings.format == "mlflow":
         lines += [f"  serve it: mlflow models serve -m {exported.path} --env-manager local"]
         lines += ["  it answers base64 encoded JPEG or PNG files in the column image; see --help"]

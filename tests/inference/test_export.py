@@ -171,7 +171,9 @@ def test_an_export_that_fails_leaves_what_was_there(
     runs: Make, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     path = tmp_path / "network.pt2"
-    path.write_text("earlier")
+    with zipfile.ZipFile(path, "w") as earlier:
+        earlier.writestr("network/extra/metadata.json", '{"fingerprint": "ab12"}')
+    before = path.read_bytes()
 
     def half(program: Any, file: Path, **rest: Any) -> None:
         Path(file).write_text("half a fi")
@@ -181,7 +183,34 @@ def test_an_export_that_fails_leaves_what_was_there(
     monkeypatch.setattr(torch.export, "export", lambda *_, **__: torch.fx.symbolic_trace(torch.nn.ReLU()))
     with pytest.raises(UserError, match="No space left on device; nothing was written"):
         exporting.export(asked(f"run={runs('baseline')}", "format=torch_export", f"output={path}"))
-    assert path.read_text() == "earlier"
+    assert path.read_bytes() == before
+    assert list(tmp_path.iterdir()) == [path]
+
+
+@pytest.mark.parametrize("name", ["a.onnx", "a.pt2", "model", "model with notes", "linked.onnx"])
+def test_nothing_is_replaced_that_we_did_not_write(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str) -> None:
+    monkeypatch.setattr(exporting, "find_checkpoint", lambda *_: tmp_path / "best.pt")
+    monkeypatch.setattr(exporting, "load_trained", None)
+    path = tmp_path / name
+    if path.suffix:
+        (tmp_path / "theirs").write_bytes(b"theirs")
+        path.symlink_to("theirs") if name.startswith("linked") else path.write_bytes(b"theirs")
+    else:
+        path.mkdir()
+        (path / "MLmodel").write_text("metadata:\n  fingerprint: ab12\n" if "notes" in name else "theirs")
+        (path / "notes.txt").touch()
+    before = sorted(tmp_path.rglob("*"))
+    kind = {".onnx": "onnx", ".pt2": "torch_export"}.get(path.suffix, "mlflow")
+    with pytest.raises(UserError, match="is there, and no export of ours alone"):
+        exporting.export(asked("run=any", f"format={kind}", f'output="{path}"'))
+    assert sorted(tmp_path.rglob("*")) == before
+
+
+@pytest.mark.parametrize("kind", ["onnx", "torch_export", "mlflow"])
+def test_an_export_of_ours_is_replaced_and_that_is_said(runs: Make, tmp_path: Path, kind: str) -> None:
+    path = tmp_path / {"onnx": "a.onnx", "torch_export": "a.pt2", "mlflow": "model"}[kind]
+    choices = (f"run={runs('baseline')}", f"format={kind}", f"output={path}")
+    assert [exporting.export(asked(*choices)).replaced for _ in range(2)] == [False, True]
     assert list(tmp_path.iterdir()) == [path]
 
 
@@ -194,7 +223,7 @@ def test_mistakes_are_answered_before_any_work(runs: Make, tmp_path: Path, monke
         (["run=nonsense"], "run=nonsense: no run"),
         ([folder, "format=onx"], "format=onx: should be 'onnx', 'torch_export' or 'mlflow'"),
         ([folder, "output=street.pb"], "ends in .onnx"),
-        ([folder, f"output={tmp_path}/photos", "format=mlflow"], "no MLflow model"),
+        ([folder, f"output={tmp_path}/photos", "format=mlflow"], "no export of ours"),
         ([folder, "log=true"], "log=true is for format=mlflow"),
         ([folder, "log=maybe"], "log=maybe: should be a valid boolean"),
         ([folder, "format=mlflow", "probabilities=true"], "probabilities=true"),

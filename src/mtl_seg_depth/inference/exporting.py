@@ -10,6 +10,7 @@ import secrets
 import shutil
 import tempfile
 import warnings
+import zipfile
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -31,6 +32,8 @@ from mtl_seg_depth.system.errors import UserError
 from mtl_seg_depth.tracking import find_run
 from mtl_seg_depth.tracking import model as mlflow_model
 
+SMALLEST_EXPORT = 1 << 20
+"""Bytes; where fewer are free, that is why none could be written."""
 EXAMPLE_SIZE = (70, 100)
 """Height and width of the image that a network is traced with; they leave no trace in the result."""
 
@@ -56,10 +59,12 @@ Writer = Callable[[Path, Deployed, Mapping[str, Any]], Agreement]
 
 @dataclass(frozen=True)
 class Format:
-    """One kind of file: how it is called where no output is given, who writes it, and what that takes."""
+    """One kind of file: how it is called where no output is given, who writes it and knows it, and what that takes."""
 
     name: str
     write: Writer
+    is_ours: Callable[[Path], bool]
+    """Whether what is there was written by us, so that it may be replaced."""
     packages: tuple[str, ...] = ()
 
 
@@ -73,6 +78,8 @@ class Exported:
     description: dict[str, Any]
     logged: str | None
     """The model's address in MLflow, where it was logged."""
+    replaced: bool
+    """Whether an earlier export was there."""
 
 
 def export(settings: ExportSettings) -> Exported:
@@ -93,14 +100,18 @@ def export(settings: ExportSettings) -> Exported:
     trained.network.to(memory_format=torch.contiguous_format)
     deployed = Deployed(trained.network, trained.tasks, settings.probabilities).eval()
     description = describe(trained, deployed)
+    replaced = path.exists()
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         agreement = chosen.write(path, deployed, description)
-    except OSError as error:
-        raise UserError(f"{error.filename or path}: {error.strerror or error}; nothing was written") from error
+    except (OSError, RuntimeError) as error:  # torch and MLflow wrap what the disk says
+        reason = _of_the_disk(error, path)
+        if reason is None:
+            raise
+        raise UserError(f"{reason}; nothing was written") from error
     size = sum(file.stat().st_size for file in [path, *path.rglob("*")] if file.is_file())
     logged = mlflow_model.log_model(path, *run) if run else None
-    return Exported(path, size, agreement, description, logged)
+    return Exported(path, size, agreement, description, logged, replaced)
 
 
 def write_onnx(path: Path, deployed: Deployed, description: Mapping[str, Any]) -> Agreement:
@@ -176,15 +187,8 @@ def write_mlflow(path: Path, deployed: Deployed, description: Mapping[str, Any])
     finally:
         if earlier.exists() and not path.exists():
             earlier.rename(path)
-        for remains in (staged, earlier):
+        for remains in (staged, earlier):  # `earlier` holds nothing else: see `_is_ours`
             shutil.rmtree(remains, ignore_errors=True)
-
-
-FORMATS = {
-    "onnx": Format("network.onnx", write_onnx, ("onnx", "onnxscript", "onnxruntime")),
-    "torch_export": Format("network.pt2", write_torch_export),
-    "mlflow": Format("model", write_mlflow),
-}
 
 
 def _check(settings: ExportSettings, chosen: Format) -> None:
@@ -204,8 +208,52 @@ def _check_place(path: Path, chosen: Format) -> None:
         raise UserError(f"output={path}: the name of this kind of file ends in {suffix}")
     if suffix and path.is_dir():
         raise UserError(f"output={path} is a folder")
-    if not suffix and path.exists() and not (path / "MLmodel").exists():
-        raise UserError(f"output={path} is there and no MLflow model; give the name of a new folder")
+    if path.is_symlink() or (path.exists() and not chosen.is_ours(path)):
+        kind = "file" if suffix else "folder"
+        raise UserError(f"output={path} is there, and no export of ours alone: give the name of a new {kind}")
+
+
+def _of_the_disk(error: BaseException, path: Path) -> str | None:
+    """What the disk said at the bottom of an error, in words; None if it was something else."""
+    inner: BaseException | None = error
+    while inner is not None:
+        if isinstance(inner, OSError):
+            return f"{inner.filename or path}: {inner.strerror or inner}"
+        inner = inner.__cause__ or inner.__context__
+    folder = next(folder for folder in path.absolute().parents if folder.exists())
+    return f"{path}: the disk is full" if shutil.disk_usage(folder).free < SMALLEST_EXPORT else None
+
+
+def _is_our_onnx(path: Path) -> bool:
+    import onnx
+
+    try:
+        return "fingerprint" in {each.key for each in onnx.load(path, load_external_data=False).metadata_props}
+    except Exception:  # protobuf raises nearly anything of what is no ONNX file
+        return False
+
+
+def _is_our_program(path: Path) -> bool:
+    try:
+        with zipfile.ZipFile(path) as archive:
+            name = next(name for name in archive.namelist() if name.endswith("/extra/metadata.json"))
+            return b'"fingerprint"' in archive.read(name)
+    except (OSError, StopIteration, zipfile.BadZipFile):
+        return False
+
+
+def _is_our_model(path: Path) -> bool:
+    """Whether a folder is an MLflow model of ours, and holds no file that we did not write."""
+    files = {file.relative_to(path).as_posix() for file in path.rglob("*") if not file.is_dir()}
+    ours = {name for name in files if name in mlflow_model.FILES or "__pycache__" in name}
+    return files == ours and "MLmodel" in files and "fingerprint:" in (path / "MLmodel").read_text(errors="replace")
+
+
+FORMATS = {
+    "onnx": Format("network.onnx", write_onnx, _is_our_onnx, ("onnx", "onnxscript", "onnxruntime")),
+    "torch_export": Format("network.pt2", write_torch_export, _is_our_program),
+    "mlflow": Format("model", write_mlflow, _is_our_model),
+}
 
 
 def _example() -> Tensor:

@@ -99,7 +99,7 @@ def _training_pictures(params: Mapping[str, str], store: RunStore) -> int | None
 
 
 def _number(text: str | None) -> int | None:
-    return int(text) if text is not None and text.isdigit() else None
+    return int(text) if text is not None and text.isascii() and text.isdigit() and len(text) < 19 else None
 
 
 @dataclass(frozen=True)

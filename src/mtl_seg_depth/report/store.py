@@ -49,8 +49,8 @@ class Study(SweepRecord):
     @property
     def scored_split(self) -> str | None:
         """The split that the best weights are scored on after training; None if validation's scores count."""
-        split: str | None = self.config.get("score")
-        return split
+        split = self.config.get("score")
+        return split if isinstance(split, str) else None
 
     @property
     def params(self) -> dict[str, str]:

@@ -21,6 +21,12 @@ from mtl_seg_depth.tracking.store import mlflow_environment, new_client, server_
 ARTIFACT = "model"
 """The artifact folder of a run that holds its model."""
 
+FILES = (
+    *("MLmodel", "conda.yaml", "python_env.yaml", "requirements.txt", "registered_model_meta", "served.py"),
+    *("input_example.json", "serving_input_example.json", "artifacts/network.pt2"),
+)
+"""What a model's folder holds."""
+
 _BARS = "MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR"
 _REQUIREMENTS = ("mlflow", "torch", "numpy", "pandas", "pillow")
 
