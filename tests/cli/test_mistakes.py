@@ -25,11 +25,8 @@ ANSWERS = [
     ("train.py schedule=10", "did you mean schedule.epochs=10?"),
     ("train.py encoder=50", "did you mean encoder=resnet50?"),
     ("train.py dilation=16", "did you mean dilation=os16?"),
-    (
-        "train.py data=/data/miniscapes",
-        "data is a group (miniscapes, streets); did you mean data.root=/data/miniscapes?",
-    ),
-    ("train.py data=5", "data is a group (miniscapes, streets); did you mean data.train=5?"),
+    ("train.py data=/data/miniscapes", "did you mean data.root=/data/miniscapes?"),
+    ("train.py data=5", "did you mean data.train=5?"),
     ("train.py +model=5", "model is a group (branched, distilled, joint, single)"),
     ("train.py model=null", "there has to be one; there are branched, distilled, joint, single"),
     ("train.py augment=[flip,crop]", "one option at a time; there are colour, crop, flip, full, scale"),

@@ -288,3 +288,8 @@ def test_an_unknown_split_is_refused(tmp_path: Path) -> None:
 def test_workers_start_without_torch() -> None:
     code = "import sys, mtl_seg_depth.data.streets; sys.exit('torch' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
+def test_an_absurd_number_of_scenes_is_refused_before_they_are_listed(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match="Too little space for the street scenes"):
+        write_streets(tmp_path / "streets", counts={"train": 10**11}, height=64, width=128, seed=0)

@@ -19,7 +19,12 @@ class Commands:
     server: "subprocess.Popen[str]"
 
     def __call__(
-        self, *words: str, cwd: Path = ROOT, fault: str | None = None, largest_file: int | None = None
+        self,
+        *words: str,
+        cwd: Path = ROOT,
+        fault: str | None = None,
+        largest_file: int | None = None,
+        encoding: str = "utf-8",
     ) -> "subprocess.CompletedProcess[str]":
         """Run a script of the repository with its arguments.
 
@@ -28,14 +33,16 @@ class Commands:
             cwd: the folder to run it in.
             fault: the name of one of helpers/faulty.py, to inject.
             largest_file: limit on the size of a file, in bytes.
+            encoding: of the terminal.
         """
         printed = {name: str(self.folder / name) for name in ("out", "errors")}
         asked = {**printed, "words": words, "cwd": str(cwd), "fault": fault, "largest_file": largest_file}
+        asked["encoding"] = encoding
         assert self.server.stdin is not None
         assert self.server.stdout is not None
         print(json.dumps(asked), file=self.server.stdin, flush=True)
         code = int(self.server.stdout.readline())
-        return subprocess.CompletedProcess(words, code, *(Path(path).read_text() for path in printed.values()))
+        return subprocess.CompletedProcess(words, code, *(Path(path).read_text(encoding) for path in printed.values()))
 
 
 @contextmanager

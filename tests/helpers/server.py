@@ -20,9 +20,13 @@ from mtl_seg_depth.inference import evaluation, prediction  # noqa: F401
 from mtl_seg_depth.sweeping import sweep  # noqa: F401
 
 
-def child(words: list[str], out: str, errors: str, cwd: str, fault: str | None, largest_file: int | None) -> None:
+def child(
+    words: list[str], out: str, errors: str, cwd: str, fault: str | None, largest_file: int | None, encoding: str
+) -> None:
     for descriptor, path in ((1, out), (2, errors)):
         os.dup2(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC), descriptor)
+    for stream in (sys.stdout, sys.stderr):
+        stream.reconfigure(encoding=encoding)  # type: ignore[union-attr]
     if largest_file is not None:
         resource.setrlimit(resource.RLIMIT_FSIZE, (largest_file, largest_file))
     if fault is not None:

@@ -7,6 +7,7 @@ import os
 import shutil
 import signal
 import socket
+import struct
 import subprocess
 import sys
 import time
@@ -21,12 +22,14 @@ import pandas as pd
 import pytest
 import torch
 from helpers.exported import Make, assert_same, exporter, load, random_rgb, truth
+from mlflow.exceptions import MlflowException
 from PIL import Image
 from torch import Tensor
 
 from mtl_seg_depth.system.errors import UserError
 from mtl_seg_depth.tracking import find_run, mirror_once
 from mtl_seg_depth.tracking import model as mlflow_model
+from mtl_seg_depth.tracking import served as served_code
 
 
 @pytest.fixture(scope="module")
@@ -43,6 +46,15 @@ def encode(rgb: Tensor, format: str = "PNG", **options: Any) -> str:
     pixels = (rgb[0] * 255).round().to(torch.uint8).permute(1, 2, 0).numpy()
     Image.fromarray(pixels).save(file, format, **options)
     return base64.b64encode(file.getvalue()).decode()
+
+
+def test_a_picture_with_a_damaged_exif_value_is_refused_as_one() -> None:
+    """Turned upright, its EXIF is written anew: a number in it that is text is no error of ours."""
+    entries = [(0x0112, 3, 1, struct.pack("<HH", 6, 0)), (0x0100, 2, 3, b"abc\0")]
+    packed = b"".join(struct.pack("<HHI4s", *entry) for entry in entries)
+    tiff = b"II*\0" + struct.pack("<IH", 8, len(entries)) + packed + bytes(4)
+    with pytest.raises(MlflowException, match="base64 encoded JPEG or PNG file; one is not"):
+        served_code.decode(encode(random_rgb(1, 40, 52), "JPEG", exif=b"Exif\0\0" + tiff))
 
 
 def test_the_mlflow_model_answers_pictures_of_any_size(runs: Make, served: Path, tmp_path: Path) -> None:

@@ -111,7 +111,7 @@ def _readable(word: str, many: bool, options: Options) -> str:
         quoted = _quoted(value, many and name in NAMES)
     for word in (word, f"{key}={quoted}", f"{key}={_quote(value)}"):  # noqa: B020  (the first that is right)
         override = _parsed(word)
-        if override and (name not in NAMES or _is_text(override, many, may_be_list=name == "input")):
+        if override and (name not in NAMES or _is_text(override, word.partition("=")[2], many, name)):
             break
     else:
         raise UserError(options.unknown(key))
@@ -120,17 +120,19 @@ def _readable(word: str, many: bool, options: Options) -> str:
         if re.fullmatch(r"-?\d+(,\d{3})+|-?\d,\d+", value):
             number = f"; a number is written {re.sub(',(?=(...)+$)', '', value).replace(',', '.')}"
         raise UserError(f"{word}: several values: add -m to run each of them; a list is written [{value}]{number}")
-    if (name in options.groups or "/" in name) and not override.is_delete():
+    if (name in options.defaults or "/" in name) and not override.is_delete():
         _check_choice(name, value, override, options)
     return word
 
 
-def _is_text(override: Override, many: bool, may_be_list: bool) -> bool:
+def _is_text(override: Override, typed: str, many: bool, key: str) -> bool:
     """Whether the grammar takes a name for the text that it is."""
     value: Any = override.value()
     if override.is_sweep_override():
-        return many and not (isinstance(value, ChoiceSweep) and any(not isinstance(each, str) for each in value.list))
-    return value is None or isinstance(value, (str, QuotedString)) or (may_be_list and isinstance(value, list))
+        return many and all(isinstance(each, str | QuotedString) for each in getattr(value, "list", ()))
+    if isinstance(value, list):
+        return key == "input"
+    return value == typed or bool(_AS_IT_STANDS.fullmatch(typed))
 
 
 def _check_choice(group: str, typed: str, override: Override, options: Options) -> None:

@@ -182,7 +182,8 @@ def _evaluate(
         )
     if submission is not None:
         write_submission(submission, predict, split, trained.tasks, settings.batch_size, device, console)
-        console.print(f"Labels and disparities of {len(split)} images, read back: {submission}", soft_wrap=True)
+        told = f"Labels and disparities of {len(split)} images, read back: {submission}"
+        console.print(told, markup=False, soft_wrap=True)
     return result
 
 

@@ -74,6 +74,7 @@ def draw(name: str, title: str, caption: str, panels: Sequence[Panel]) -> Drawin
         "svg.fonttype": "none",  # text stays text: smaller, and in the page's own font
         "svg.hashsalt": name,  # the same bytes every time, and no id twice in a page
         "font.size": 9.5,
+        "text.parse_math": False,  # a name with dollars is no formula
         "text.color": INK,
         "axes.edgecolor": INK,
         "axes.labelcolor": INK,

@@ -212,6 +212,7 @@ def _cell(text: str) -> str:
 
 def _plot(described: SweepRecord, path: Path) -> None:
     """The scores of every trial side by side, or the Pareto front."""
+    from matplotlib import rc_context
     from matplotlib.figure import Figure
 
     one = len(described.objective) == 1
@@ -229,7 +230,8 @@ def _plot(described: SweepRecord, path: Path) -> None:
     else:
         axes.scatter([point[0] for point in points], [point[1] for point in points], c=colours)
         axes.set_ylabel(described.objective[1])
-    axes.set_title(described.study)
     axes.spines[["top", "right"]].set_visible(False)
-    with atomic.replacing(path) as temporary:
+    # Ticks are made when they are drawn. A name with dollars is no formula.
+    with rc_context({"text.parse_math": False}), atomic.replacing(path) as temporary:
+        axes.set_title(described.study)
         figure.savefig(temporary, dpi=150, bbox_inches="tight")

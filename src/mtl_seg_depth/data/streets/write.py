@@ -115,10 +115,12 @@ def _fill(root: Path, asked: dict[str, Any], workers: int | None) -> None:
             (root / split / folder).mkdir(parents=True, exist_ok=True)
     for left_over in root.glob("*/*/*.tmp"):
         left_over.unlink()
+    height, width, seed = asked["height"], asked["width"], asked["seed"]
+    # Before they are listed: an absurd number of them would fill the memory.
+    lacking = sum(asked["counts"].values()) - sum(1 for _ in root.glob("*/*/*")) // len(_FOLDERS)
+    _check_space(root, lacking * int(height * width * _BYTES_PER_PIXEL + _BYTES_PER_PICTURE))
     pictures = [(split, i) for split in SPLITS for i in range(asked["counts"][split])]
     missing = [picture for picture in pictures if not all(path.exists() for path in _paths(root, picture).values())]
-    height, width, seed = asked["height"], asked["width"], asked["seed"]
-    _check_space(root, len(missing) * int(height * width * _BYTES_PER_PIXEL + _BYTES_PER_PICTURE))
     write = partial(_write_picture, root, seed, height, width)
     workers = min(workers or _usable_cpus(), max(1, len(missing) // 4))
     with _mapped(workers) as mapped:
@@ -200,7 +202,7 @@ def _check_space(root: Path, needed: int) -> None:
     if free < needed:
         raise UserError(
             f"Too little space for the street scenes in {root}: about {needed} bytes are needed, {free} are free. "
-            "Free some, or name a folder on another disk."
+            "Free some, name a folder on another disk, or ask for fewer or smaller ones."
         )
 
 
