@@ -28,7 +28,7 @@ ATTACKS := tests/faults tests/training/test_training.py tests/records/test_check
 	tests/scoring/test_not_finite.py tests/system/test_stored.py tests/system/test_addresses.py tests/test_received.py \
 	tests/sweeping/test_kills.py tests/sweeping/test_sweep.py tests/sweeping/test_study_database.py
 
-.PHONY: help train test trust check report report-quick report-page ui studies data figures bench bench-smoke wheels clean
+.PHONY: help train test trust check report report-quick report-page ui studies data prune figures bench bench-smoke wheels clean
 
 help:  ## this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "make %-13s %s\n", $$1, $$2}'
@@ -69,6 +69,9 @@ report-page: $(INSTALLED)  ## the page alone, of the runs as they stand now, in 
 
 ui: $(INSTALLED)  ## compare runs in MLflow, on http://127.0.0.1:5000 (choose "Model training" there)
 	$(BIN)/mlflow server --backend-store-uri sqlite:///mlflow.db --host 127.0.0.1 --port 5000
+
+prune: $(INSTALLED)  ## what checkpoints of runs that are over take; ARGS=dry_run=false removes them
+	$(BIN)/python prune.py $(ARGS)
 
 figures: $(INSTALLED)  ## make the pictures of the docs anew
 	$(BIN)/python docs/figures/make_street_contact_sheet.py

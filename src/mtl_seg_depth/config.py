@@ -83,9 +83,11 @@ class Validation(Section):
 
 
 class Checkpoint(Section):
-    """`last` is saved after every validation, and between them once `every_minutes` have passed."""
+    """`last` is saved after every validation, and between them once `every_minutes` have passed; a run that is over
+    keeps the `best` weights alone, or `all`."""
 
     every_minutes: PositiveFloat
+    keep: Literal["best", "all"] = "best"
 
 
 class Tracking(Section):

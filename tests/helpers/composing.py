@@ -33,6 +33,7 @@ TINY = (
     "device=cpu",
     "tracking=folder",
     "tracking.panels=1",
+    "checkpoint.keep=all",
 )
 """A training of seconds; `tiny` adds where its data lies."""
 

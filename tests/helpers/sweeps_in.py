@@ -52,6 +52,7 @@ def tiny(*more: str, steps: int = 2) -> list[str]:
         "tracking.panels=0",
         "precision=fp32",
         "device=cpu",
+        "checkpoint.keep=all",
         *more,
     ]
 

@@ -10,6 +10,7 @@ from rich.console import Console, Group
 from rich.table import Table
 from rich.text import Text
 
+from mtl_seg_depth.records.folder import RunFolder
 from mtl_seg_depth.records.results import RunResult
 from mtl_seg_depth.scoring.headline import shown
 from mtl_seg_depth.system.wording import duration
@@ -30,7 +31,7 @@ def show_result(console: Console, result: RunResult, compare: str | None) -> Non
         "memory": cost.memory,
         "parameters": f"{cost.parameters:,}".replace(",", " "),
         "best weights": _near(result.best_weights) if result.best_weights else "none",
-        "run folder": _near(result.folder),
+        "run folder": f"{_near(result.folder)} ({RunFolder(result.folder).size / 1e6:.1f} MB)",
         "fingerprint": result.fingerprint,
     }
     if compare:

@@ -62,6 +62,18 @@ class RunFolder:
         except Timeout:
             raise UserError(f"another process is training this very run, in {self.path}") from None
 
+    def leftovers(self) -> list[Path]:
+        """The checkpoints to continue from that nothing needs any more; none while the run can still go on."""
+        result = self.result
+        if result is None or (result.best_weights and not result.best_weights.is_file()):
+            return []
+        return [path for name in ("last.pt", "last.previous.pt") if (path := self.path / name).is_file()]
+
+    @property
+    def size(self) -> int:
+        """Bytes of everything in it."""
+        return sum(path.lstat().st_size for path in self.path.rglob("*") if path.is_file())
+
     def require_space(self, needed: int) -> None:
         """Raise UserError unless so many bytes are free."""
         free = shutil.disk_usage(self.path).free

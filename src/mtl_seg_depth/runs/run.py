@@ -217,6 +217,9 @@ def _train(
         )
         record.log(state.step, {f"cost/{name}": value for name, value in result.cost if not isinstance(value, str)})
         stored.write(folder.path / "result.json", result)
+        if settings.checkpoint.keep == "best":
+            for path in folder.leftovers():  # where it is killed before, prune.py takes them away
+                path.unlink()
     return result.model_copy(update={"folder": folder.path})
 
 
