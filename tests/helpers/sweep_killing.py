@@ -13,6 +13,7 @@ import signal
 import sys
 import time
 import traceback
+from collections.abc import Callable
 from pathlib import Path
 
 from helpers import small_resnets, sweeps_in
@@ -23,12 +24,16 @@ BROKEN = 99
 """Exit code of a worker that raised."""
 
 
-def begin(arguments: list[str], trainings: Path) -> int:
-    """Fork a worker; its process number."""
+def begin(
+    arguments: list[str], trainings: Path, log: int | None = None, become: Callable[[], object] = lambda: None
+) -> int:
+    """Fork a worker, which calls `become` first; its process number."""
     child = os.fork()
     if child:
         return child
-    log = os.open(trainings.with_name(f"worker_{os.getpid()}.log"), os.O_WRONLY | os.O_CREAT)
+    become()
+    if log is None:
+        log = os.open(trainings.with_name(f"worker_{os.getpid()}.log"), os.O_WRONLY | os.O_CREAT)
     os.dup2(log, 1)
     os.dup2(log, 2)
     original = Training.run

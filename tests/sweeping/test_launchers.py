@@ -49,9 +49,13 @@ def finish(process: subprocess.Popen[str]) -> tuple[int, str]:
 def test_hydra_s_launchers_keep_working(folder: Path, launcher: list[str]) -> None:
     pytest.importorskip(f"hydra_plugins.hydra_{launcher[0].partition('=')[2].partition('_')[0]}_launcher")
     two = ("loss=l2,l1", "hydra.sweeper.n_jobs=2")  # each of submitit's jobs is a process that imports everything
-    code, output = finish(start(folder, *launcher, *two, f"hydra.sweep.dir={folder}/multirun"))
+    # Nobody listens there: the run goes on without.
+    secret = "tracking.uri=http://me:s3cr3t@127.0.0.1:9"
+    code, output = finish(start(folder, *launcher, *two, f"hydra.sweep.dir={folder}/multirun", secret))
     assert code == 0, output
     assert states(folder) == ["complete"] * 2
+    written = [path for path in folder.rglob("*") if path.is_file() and "data" not in path.parts]
+    assert [path for path in written if b"s3cr3t" in path.read_bytes()] == []
 
 
 def test_worker_processes_share_the_trials_and_a_mistake_in_one_is_told(folder: Path) -> None:

@@ -63,3 +63,21 @@ def test_a_failed_row_is_tried_again_by_the_next_command_and_not_by_this_one(stu
     (newest,) = queue.newest()
     assert (newest.user_attrs["attempt"], newest.state) == (2, TrialState.RUNNING)
     assert queue.study.trials[0].user_attrs["reason"] == "it broke"
+
+
+@pytest.mark.parametrize("then", ["free", "taken", "finished"])
+def test_what_was_taken_over_from_a_worker_that_slept_is_no_longer_its_own(
+    studies: Studies, tmp_path: Path, then: str
+) -> None:
+    asleep, other = open_queue(studies, tmp_path, ("a",)), open_queue(studies, tmp_path, ("a",))
+    (claim,) = asleep.claim()
+    other.release(claim)  # as is done for a worker whose heartbeat stopped
+    if then != "free":
+        (again,) = other.claim()
+        if then == "finished":
+            other.finish(again, "complete", [1.0], None)
+    before = [(trial.state, trial.values, trial.user_attrs) for trial in other.study.get_trials()]
+    asleep.finish(claim, "failed", None, "it was the sleeper's")
+    asleep.release(claim)
+    assert [(trial.state, trial.values, trial.user_attrs) for trial in other.study.get_trials()] == before
+    assert len(asleep.claim()) == (then == "free")

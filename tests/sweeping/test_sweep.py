@@ -5,6 +5,7 @@ import os
 import re
 import shutil
 import signal
+import weakref
 from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
@@ -19,6 +20,7 @@ from helpers.tiny_data import write_tiny_miniscapes
 from optuna.trial import TrialState
 
 from mtl_seg_depth.runs.pace import Pace
+from mtl_seg_depth.sweeping import trial as sweeping_trial
 from mtl_seg_depth.sweeping.sweep import FAILED
 from mtl_seg_depth.system.errors import UserError
 from mtl_seg_depth.system.interruption import AGAIN
@@ -278,6 +280,62 @@ def test_a_failed_trial_has_its_reason_and_is_tried_again_by_the_same_command(
     assert described(folder)["rows"][0]["attempt"] == 2
     assert sum(trial.state == TrialState.COMPLETE for trial in trials(folder)) == 3
     observed(FAULTS, **outcome(folder))
+
+
+def test_a_gpu_that_is_lost_ends_the_worker_and_not_its_other_trials(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str], trained: list[str]
+) -> None:
+    failing_step(monkeypatch, torch.AcceleratorError("CUDA error: an illegal memory access was encountered"))
+    assert small(folder) == FAILED
+    assert states(folder) == ["failed", "waiting", "waiting"]
+    assert "The GPU is lost to this process" in capfd.readouterr().out
+    assert len(trained) == 1
+    assert small(folder) == 0
+    assert states(folder) == ["complete"] * 3
+
+
+def test_memory_that_an_evaluation_used_up_is_free_for_the_next_trial(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    held: list[weakref.ref[torch.Tensor]] = []
+    original = sweeping_trial.evaluate_run
+
+    def evaluate(*arguments: Any) -> Any:
+        if held:
+            assert held[0]() is None, "the first trial's tensors are gone"
+            return original(*arguments)
+        large = torch.zeros(8)
+        held.append(weakref.ref(large))
+        raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2 GiB")
+
+    monkeypatch.setattr(sweeping_trial, "evaluate_run", evaluate)
+    assert small(folder, "loss=l2,l1", "score=test") == FAILED
+    assert states(folder) == ["failed", "complete"]
+
+
+def test_a_trial_that_another_worker_finished_meanwhile_is_left_to_it(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    """As after a long sleep: the other one took it over, and is through."""
+    original = Step.__call__
+    slept: list[bool] = []
+
+    def step(self: Step, *arguments: Any) -> Any:
+        if not slept:
+            slept.append(True)
+            (name,) = optuna.get_all_study_names(f"sqlite:///{folder}/studies.db")
+            study = optuna.load_study(study_name=name, storage=f"sqlite:///{folder}/studies.db")
+            study.tell(0, 7.0)
+        return original(self, *arguments)
+
+    monkeypatch.setattr(Step, "__call__", step)
+    assert small(folder, "loss=l2,l1") in (0, FAILED)
+    said = capfd.readouterr()
+    assert "Another worker has taken it over" in said.out
+    assert "Traceback" not in said.out + said.err
+    assert not list(folder.rglob("errors/*.txt"))
+    assert [trial.state for trial in trials(folder)][:2] == [TrialState.COMPLETE] * 2
+    assert trials(folder)[0].values == [7.0]
 
 
 def test_a_trial_is_not_tried_for_ever(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -172,6 +172,11 @@ def _train(
         highlight=False,
         soft_wrap=True,
     )
+    before = folder.card.tags.get("threads", "") if resumed and folder.card else ""
+    threads = ", ".join(dict.fromkeys([*filter(None, before.split(", ")), str(torch.get_num_threads())]))
+    if before and threads != before and device.type == "cpu":
+        said = f"Begun with another number of threads ({threads}): the same sums are rounded otherwise."
+        console.print(said, highlight=False, soft_wrap=True)
     text = yaml.safe_dump(kept, sort_keys=False)
     for path in (folder.path / "config.yaml", record.artifact_path("config.yaml")):
         atomic.write_text(path, text)
@@ -181,7 +186,12 @@ def _train(
         fingerprint=key,
         experiment=settings.tracking.experiment,
         params={**params, **choices, "parameters": str(parts.parameters), "steps": str(parts.plan.steps)},
-        tags={"fingerprint": key, "precision": asked, **({"git_commit": commit} if (commit := git.commit()) else {})},
+        tags={
+            "fingerprint": key,
+            "precision": asked,
+            "threads": threads,
+            **({"git_commit": commit} if (commit := git.commit()) else {}),
+        },
         data=data,
         parent=None if sweep is None else sweep.folder,
     )

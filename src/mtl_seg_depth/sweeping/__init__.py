@@ -3,6 +3,7 @@
 space.py     from Hydra's sweep syntax to the combinations of a grid, or the space of a search
 studies.py   the database of the studies
 queue.py     which trial is next; trials of dead workers, failed ones, finished ones
+handover.py  what launchers are handed, which may write it down
 trial.py     one trial, inside a job: its seeds, heartbeat and pruning
 summary.py   sweep.json, the table and the tracking server's parent run
 workers.py   several processes, and the live view of what they do

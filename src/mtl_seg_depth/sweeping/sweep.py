@@ -1,10 +1,9 @@
 """A sweep from its command line to its exit code."""
 
-import copy
 import gc
 import itertools
 import traceback
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -12,13 +11,12 @@ from typing import Annotated, Any, Literal
 import numpy as np
 import optuna
 import torch
-from hydra.core.override_parser.types import Quote, QuotedString
+from hydra._internal.config_loader_impl import ConfigLoaderImpl
 from hydra.core.plugins import Plugins
 from hydra.core.utils import JobReturn, JobStatus
-from hydra.plugins.launcher import Launcher
 from hydra.types import HydraContext, TaskFunction
 from hydra.utils import instantiate
-from omegaconf import DictConfig, OmegaConf, flag_override
+from omegaconf import DictConfig, OmegaConf
 from optuna.exceptions import UpdateFinishedTrialError
 from pydantic import AfterValidator, BaseModel, ConfigDict, PositiveInt, ValidationError
 from rich.console import Console
@@ -30,6 +28,7 @@ from mtl_seg_depth.records.results import RowState, SweepRecord
 from mtl_seg_depth.runs.contents import SPLITS, Contents
 from mtl_seg_depth.runs.pace import Pace
 from mtl_seg_depth.scoring import headline
+from mtl_seg_depth.sweeping.handover import hand_over
 from mtl_seg_depth.sweeping.plan import (
     Row,
     Sweep,
@@ -46,9 +45,10 @@ from mtl_seg_depth.sweeping.space import Space, Values
 from mtl_seg_depth.sweeping.studies import Studies, database_errors_told
 from mtl_seg_depth.sweeping.summary import best_rows, describe, progress, publish, score_cells
 from mtl_seg_depth.sweeping.trial import Ended, objective_names
-from mtl_seg_depth.sweeping.workers import run_workers, was_stopped
+from mtl_seg_depth.sweeping.workers import follow_if_worker, run_workers, was_stopped
 from mtl_seg_depth.system.errors import OutOfMemoryError, UserError
 from mtl_seg_depth.system.interruption import AGAIN, Interruption, interruptible
+from mtl_seg_depth.system.memory import is_shortage
 from mtl_seg_depth.system.wording import duration, explain
 from mtl_seg_depth.tracking import mirror_sweep
 
@@ -63,6 +63,9 @@ RANDOM = "optuna.samplers.RandomSampler"
 
 LONGEST_NAME = 200
 """Bytes of a study's name; file systems take 255, and a number may follow."""
+
+Launch = Callable[[list[Claim]], Sequence[JobReturn]]
+"""Has claimed trials run, and returns how they ended."""
 
 Ending = Literal["finished", "failed", "interrupted"]
 
@@ -111,6 +114,7 @@ def sweep(
     Raises UserError for a mistake that concerns all trials, before anything starts. Leaves by SystemExit where a
     trial has no score (1), and where it was asked to stop (75).
     """
+    follow_if_worker()
     console = Console()
     settings = _parse(raw)
     planned, check = _plan(settings, config, context, arguments)
@@ -122,30 +126,50 @@ def sweep(
         return
     with database_errors_told(settings.storage):
         planned, queue = _open(settings, planned, check, console)
+        config, hide = hand_over(config, planned.study)
+        loader = context.config_loader  # a new one has no memory of what it has composed
+        context = replace(context, config_loader=ConfigLoaderImpl(loader.get_search_path()))
         launcher = Plugins.instance().instantiate_launcher(
-            config=_with_study(config, planned.study), hydra_context=context, task_function=task_function
+            config=config, hydra_context=context, task_function=task_function
         )
-        code = _run(settings, planned, queue, launcher, console)
+
+        def launch(claims: list[Claim]) -> Sequence[JobReturn]:
+            overrides = [[hide(each) for each in planned.space.overrides(claim.values)] for claim in claims]
+            return launcher.launch(overrides, claims[0].job)
+
+        # Hydra's own launcher runs one job after another; the others run as many at once as they are given.
+        in_turn = type(launcher).__name__ == "BasicLauncher"
+        code = _run(settings, planned, queue, launch, in_turn, console)
     if code:
         raise SystemExit(code)
 
 
-def _run(settings: SweeperSettings, planned: Sweep, queue: Queue, launcher: Launcher, console: Console) -> int:
+def _run(
+    settings: SweeperSettings, planned: Sweep, queue: Queue, launch: Launch, in_turn: bool, console: Console
+) -> int:
     """Run what is missing and show how it ended; the exit code."""
     stopped = died = False
     try:
         with interruptible():
             _publish(planned, queue, None)
-            if settings.n_jobs > 1 and type(launcher).__name__ == "BasicLauncher":
-                codes = run_workers(settings.n_jobs, planned.folder, lambda: describe(planned, queue.newest()), console)
+            if settings.n_jobs > 1 and in_turn:
+                codes = run_workers(
+                    settings.n_jobs,
+                    planned.folder,
+                    lambda: describe(planned, queue.newest()),
+                    console,
+                    spread=planned.base.device in ("auto", "cuda") and not planned.space.varies("device"),
+                )
                 stopped = any(map(was_stopped, codes))
                 died = not stopped and not set(codes) <= {0, FAILED}
             else:
-                _work(planned, queue, launcher, settings.n_jobs, console)
+                _work(planned, queue, launch, 1 if in_turn else settings.n_jobs, console)
     except KeyboardInterrupt:
         stopped = True
     described = _publish(planned, queue, _ending(describe(planned, queue.newest())))
     _show_end(described, planned.folder, console)
+    if planned.rows is not None and not {row.state for row in described.rows} & {"waiting", "running"}:
+        stopped = died = False  # others have done what the ones that ended early left
     if died:
         logs = escape(f"{planned.folder}/worker_*.log")
         console.print(f"[red]A worker died;[/] {logs} say why. The same command goes on.", soft_wrap=True)
@@ -271,18 +295,6 @@ def _sampler(node: dict[str, Any], trials: int) -> optuna.samplers.BaseSampler:
     return sampler
 
 
-def _with_study(config: DictConfig, name: str) -> DictConfig:
-    """The master config that tells the jobs their study: in itself, and in the overrides that theirs are made from."""
-    named = copy.deepcopy(config)
-    hydra = named.hydra
-    with flag_override(hydra, "readonly", False), flag_override(hydra.sweeper, "readonly", False):
-        hydra.sweeper.study_name = name
-        kept = [each for each in hydra.overrides.hydra if not each.startswith("hydra.sweeper.study_name=")]
-        quoted = QuotedString(name, Quote.double).with_quotes()
-        hydra.overrides.hydra = [*kept, f"hydra.sweeper.study_name={quoted}"]
-    return named
-
-
 def _ending(described: SweepRecord) -> Ending | None:
     """How the sweep ended; None if other workers still run trials, the last of which closes it."""
     states = {row.state for row in described.rows}
@@ -302,16 +314,14 @@ def _publish(planned: Sweep, queue: Queue, ending: Ending | None) -> SweepRecord
     return described
 
 
-def _work(planned: Sweep, queue: Queue, launcher: Launcher, n_jobs: int, console: Console) -> None:
+def _work(planned: Sweep, queue: Queue, launch: Launch, batch: int, console: Console) -> None:
     """Take trials and run them, until none is left or a stop is asked for (KeyboardInterrupt)."""
-    # Hydra's own launcher runs one job after another; the others run as many at once as they are given.
-    batch = 1 if type(launcher).__name__ == "BasicLauncher" else n_jobs
+    lost = False
     while claims := queue.claim(batch):
         for claim in claims:
             console.rule(f"trial {claim.number}: {escape(claim.label)}", align="left")
         try:
-            overrides = [planned.space.overrides(claim.values) for claim in claims]
-            returns = launcher.launch(overrides, claims[0].job)
+            returns = launch(claims)
         except BaseException:
             for claim in claims:
                 queue.release(claim)
@@ -324,9 +334,13 @@ def _work(planned: Sweep, queue: Queue, launcher: Launcher, n_jobs: int, console
             queue.finish(claim, state, values, reason)
             if reason is not None:
                 console.print(f"[yellow]{state}:[/] {escape(reason)}", soft_wrap=True)
+            lost |= any(isinstance(each, torch.AcceleratorError) for each in _with_causes(job._return_value))
         console.print(escape(progress(_publish(planned, queue, None))), highlight=False, soft_wrap=True)
         if Interruption.in_this_process:
             raise KeyboardInterrupt
+        if lost:  # after such an error every call of the process fails on the GPU
+            console.print("[red]The GPU is lost to this process;[/] other workers go on, and so does the same command.")
+            return
 
 
 def _outcome(job: JobReturn, claim: Claim, folder: Path) -> tuple[EndState, list[float] | None, str | None]:
@@ -337,9 +351,10 @@ def _outcome(job: JobReturn, claim: Claim, folder: Path) -> tuple[EndState, list
     error = job._return_value
     if isinstance(error, Ended):
         return error.state, None, str(error)
-    if isinstance(error, OutOfMemoryError):  # what the trial held on the device must not sink the next one
-        for each in (error, error.__cause__):
-            traceback.clear_frames(each.__traceback__ if each else None)
+    if isinstance(error, OutOfMemoryError) or is_shortage(error):
+        # What the trial held on the device must not sink the next one.
+        for each in _with_causes(error):
+            traceback.clear_frames(each.__traceback__)
         gc.collect()
         torch.cuda.empty_cache()
     if isinstance(error, UserError):
@@ -348,6 +363,12 @@ def _outcome(job: JobReturn, claim: Claim, folder: Path) -> tuple[EndState, list
     path.parent.mkdir(exist_ok=True)
     path.write_text("".join(traceback.format_exception(error)))
     return "failed", None, f"crashed: {type(error).__name__}: {error}; the trace is in {path}"
+
+
+def _with_causes(error: object) -> Iterator[BaseException]:
+    while isinstance(error, BaseException):
+        yield error
+        error = error.__cause__ or error.__context__
 
 
 def _show_plan(sweep: Sweep, n_trials: int, console: Console) -> None:

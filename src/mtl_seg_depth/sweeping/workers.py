@@ -8,8 +8,9 @@ import time
 from collections import deque
 from collections.abc import Callable
 from pathlib import Path
-from typing import IO, Any
+from typing import IO
 
+import torch
 from rich.console import Console, Group
 from rich.live import Live
 from rich.table import Table
@@ -18,51 +19,74 @@ from rich.text import Text
 from mtl_seg_depth.records.record import read_points
 from mtl_seg_depth.records.results import SweepRecord, SweepRow
 from mtl_seg_depth.sweeping.summary import progress
-from mtl_seg_depth.system.interruption import AGAIN
+from mtl_seg_depth.system.interruption import AGAIN, caught, follow_parent
 
 _LOOK_EVERY_S = 1.0
+_WORKER = "MTL_SEG_DEPTH_WORKER"  # in the environment of one
 
 
-def run_workers(count: int, folder: Path, describe: Callable[[], SweepRecord], console: Console) -> list[int]:
+def run_workers(
+    count: int, folder: Path, describe: Callable[[], SweepRecord], console: Console, *, spread: bool
+) -> list[int]:
     """Run this very command in `count` processes until nothing is left to do; returns their exit codes.
 
-    Each has its share of the processor's cores, and writes what it says into <folder>/worker_<n>.log. A first Ctrl-C
-    or SIGTERM lets them save and stop, a second one stops them at once.
+    Each has its share of the processor's cores and, to `spread` them, one of the GPUs there are; it writes what it says
+    into <folder>/worker_<n>.log. What asks this process to stop lets them save and stop, a second time at once; so does
+    its death, which they see at the other end of their standard input.
     """
     folder.mkdir(parents=True, exist_ok=True)
     threads = str(max(1, (os.cpu_count() or 1) // count))
-    environment = {"OMP_NUM_THREADS": threads, **os.environ}  # what the user has set stands,
+    environment = {"OMP_NUM_THREADS": threads, **os.environ, _WORKER: "1"}  # what the user has set stands,
     environment.pop("HYDRA_FULL_ERROR", None)  # but for what we have set ourselves, so that Hydra raises
     command = [sys.executable, *sys.orig_argv[1:], "hydra.sweeper.n_jobs=1"]
     logs: list[IO[bytes]] = [(folder / f"worker_{number}.log").open("ab") for number in range(count)]
     # In a group of their own: a Ctrl-C on the terminal reaches them through us, and only once.
     processes = [
-        subprocess.Popen(command, env=environment, stdout=log, stderr=subprocess.STDOUT, start_new_session=True)
-        for log in logs
+        subprocess.Popen(
+            command,
+            env=environment | (gpu_of(number) if spread else {}),
+            stdin=subprocess.PIPE,
+            stdout=log,
+            stderr=subprocess.STDOUT,
+            start_new_session=True,
+        )
+        for number, log in enumerate(logs)
     ]
 
-    def pass_on(number: int, frame: Any) -> None:  # noqa: ARG001
+    def pass_on(number: int) -> None:
         for process in processes:
             process.send_signal(number)
 
-    previous = {number: signal.signal(number, pass_on) for number in (signal.SIGINT, signal.SIGTERM)}
     try:
-        with Live(console=console, auto_refresh=False, transient=True) as live:
+        with caught(pass_on), Live(console=console, auto_refresh=False, transient=True) as live:
             while any(process.poll() is None for process in processes):
                 if console.is_terminal:
                     live.update(view(describe(), folder.parents[1]), refresh=True)
                 time.sleep(_LOOK_EVERY_S)
     finally:
-        for number, handler in previous.items():
-            signal.signal(number, handler)
-        for log in logs:
+        for process, log in zip(processes, logs, strict=True):
+            assert process.stdin is not None
+            process.stdin.close()
             log.close()
-    return [process.returncode for process in processes]
+        codes = [process.wait() for process in processes]
+    return codes
+
+
+def gpu_of(worker: int) -> dict[str, str]:
+    """What shows a worker one GPU of those that this process sees; nothing if there are not several."""
+    ids = os.environ.get("CUDA_VISIBLE_DEVICES", ",".join(map(str, range(torch.cuda.device_count())))).split(",")
+    return {"CUDA_VISIBLE_DEVICES": ids[worker % len(ids)]} if len(ids) > 1 else {}
+
+
+def follow_if_worker() -> None:
+    """In a worker: save and stop once the process that started it is gone."""
+    if os.environ.pop(_WORKER, None):
+        follow_parent(lambda: os.read(0, 1), lambda: os.kill(os.getpid(), signal.SIGTERM))
 
 
 def was_stopped(code: int) -> bool:
     """Whether a worker ended because it was asked to."""
-    return code in (AGAIN, 130, -signal.SIGINT, -signal.SIGTERM)
+    return code in (AGAIN, 130, -signal.SIGINT, -signal.SIGTERM, -signal.SIGHUP)
 
 
 def view(described: SweepRecord, outputs: Path) -> Group:

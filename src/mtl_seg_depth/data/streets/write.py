@@ -6,7 +6,6 @@ import multiprocessing
 import os
 import shutil
 import signal
-import threading
 from collections.abc import Iterator, Mapping
 from concurrent.futures import ProcessPoolExecutor
 from contextlib import contextmanager
@@ -21,6 +20,7 @@ from rich.progress import track
 from mtl_seg_depth.data.miniscapes import DEPTH_CODEC
 from mtl_seg_depth.data.streets.render import SPLITS, render_scene
 from mtl_seg_depth.system.errors import UserError
+from mtl_seg_depth.system.interruption import follow_parent
 
 GENERATOR_VERSION: Final = 1
 """Raised whenever the pictures change, so that a folder written by an older generator is not taken for current."""
@@ -156,11 +156,7 @@ def _follow_parent() -> None:
     parent = multiprocessing.parent_process()
     assert parent is not None
 
-    def leave_with_parent() -> None:
-        parent.join()
-        os._exit(1)
-
-    threading.Thread(target=leave_with_parent, daemon=True).start()
+    follow_parent(parent.join, lambda: os._exit(1))
 
 
 def _paths(root: Path, picture: Picture) -> dict[str, Path]:
