@@ -495,6 +495,26 @@ def test_a_stop_saves_and_the_same_command_goes_on(folder: Path, monkeypatch: py
     assert len(steps) == 9, "the stopped trial went on from its checkpoint"
 
 
+def test_another_number_of_threads_is_recorded_and_said(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    original = Step.__call__
+    stops = iter([signal.SIGTERM])
+
+    def step(self: Step, *arguments: Any) -> Any:
+        if number := next(stops, None):
+            os.kill(os.getpid(), number)
+        return original(self, *arguments)
+
+    monkeypatch.setattr(Step, "__call__", step)
+    for threads, code in ((1, AGAIN), (2, 0)):
+        monkeypatch.setattr(torch, "get_num_threads", lambda number=threads: number)
+        assert small(folder, "loss=l2,l1", steps=3) == code
+    assert capfd.readouterr().out.count("Begun with another number of threads (1, 2)") == 1
+    stopped, other = (folder / "outputs" / row["folder"] / "run.json" for row in described(folder)["rows"])
+    assert [json.loads(path.read_text())["tags"]["threads"] for path in (stopped, other)] == ["1, 2", "2"]
+
+
 def test_a_trial_of_a_dead_worker_is_taken_over(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """As after a SIGKILL: the trial is RUNNING, and its process is not."""
     assert small(folder, "loss=l1,l2") == 0
