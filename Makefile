@@ -2,7 +2,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 INSTALLED := .venv/installed
 BENCHMARKS := step_time data_path whole_run method_cost peers metrics_cost startup scaling precision sweep_overhead pruning
-WHEELS_PYTHON ?= 3.11
+WHEELS_PYTHON ?= 3.11 3.12
 WHEELS := hydra-core hydra-optuna-sweeper omegaconf packaging pyyaml pydantic pydantic-core annotated-types typing-inspection \
 	typing-extensions filelock safetensors psutil pillow tqdm torchmetrics lightning-utilities hypothesis \
 	sortedcontainers optuna colorlog sqlalchemy alembic mako markupsafe
@@ -85,9 +85,10 @@ bench: $(INSTALLED)  ## every benchmark in full, and the page of their results
 bench-smoke: $(INSTALLED)  ## every benchmark on as little as possible: whether it works
 	$(BIN)/python -m pytest tests/test_benchmarks.py
 
-wheels: $(INSTALLED)  ## what benchmarks/gpu.py needs on an offline machine beside torch and the like
-	$(BIN)/python -m pip download --quiet --no-deps --only-binary :all: --constraint constraints.txt \
-		--python-version $(WHEELS_PYTHON) --dest wheels $(WHEELS)
+wheels: $(INSTALLED)  ## what benchmarks/gpu*.py need on an offline machine beside torch, in a folder for each Python
+	for version in $(WHEELS_PYTHON); do \
+		$(BIN)/python -m pip download --quiet --no-deps --only-binary :all: --constraint constraints.txt \
+			--python-version $$version --dest wheels/$$version $(WHEELS) || exit 1; done
 
 clean:  ## remove environment and caches; data sets, runs and the tracking database stay
 	rm -rf .venv .mypy_cache .pytest_cache .ruff_cache .hypothesis

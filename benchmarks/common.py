@@ -34,12 +34,13 @@ RESULTS = Path(__file__).parent / "results"
 Work = Callable[[], Any]
 
 
-def main(question: str, measure: Callable[[argparse.Namespace], dict[str, Any]], **options: Any) -> None:
-    """Run a benchmark from the command line and write `results/<machine>/<question>.json`.
+def main(question: str, measure: Callable[[argparse.Namespace], dict[str, Any]], **options: Any) -> dict[str, Any]:
+    """Run a benchmark from the command line, write `results/<machine>/<question>.json`, and return its results.
 
     Args:
         question: names the file.
-        measure: takes the parsed arguments, gives the results.
+        measure: takes the parsed arguments, gives the results. `arguments.keep(results)` writes what is known so far,
+            and `arguments.known` is what the file had before.
         options: further arguments and their defaults.
     """
     parser = argparse.ArgumentParser(description=sys.modules["__main__"].__doc__)
@@ -50,20 +51,24 @@ def main(question: str, measure: Callable[[argparse.Namespace], dict[str, Any]],
         parser.add_argument(f"--{name.replace('_', '-')}", type=type(default), default=default)
     arguments = parser.parse_args()
     arguments.device = torch.device(arguments.device)
-    load = os.getloadavg()[0]
-    results = measure(arguments)
-    machine = machine_of(arguments.device)
-    path = arguments.out / folder_of(machine) / f"{question}.json"
-    path.parent.mkdir(parents=True, exist_ok=True)
     report = {
         "question": question,
-        "machine": machine,
+        "machine": machine_of(arguments.device),
         "smoke": arguments.smoke,
-        "load_before": round(load, 2),
-        "results": results,
+        "load_before": round(os.getloadavg()[0], 2),
     }
-    path.write_text(json.dumps(report, indent=1) + "\n")
+    path = arguments.out / folder_of(report["machine"]) / f"{question}.json"
+    path.parent.mkdir(parents=True, exist_ok=True)
+
+    def keep(results: Mapping[str, Any]) -> None:
+        path.write_text(json.dumps({**report, "results": results}, indent=1) + "\n")
+
+    arguments.keep = keep
+    arguments.known = json.loads(path.read_text())["results"] if path.exists() else {}
+    results = measure(arguments)
+    keep(results)
     print(json.dumps(results, indent=1))
+    return results
 
 
 def machine_of(device: torch.device) -> dict[str, Any]:
@@ -145,7 +150,11 @@ def batch_of(count: int, size: int, device: torch.device, channels_last: bool = 
 
 
 def floors(device: torch.device, smoke: bool) -> dict[str, float]:
-    """The machine's best: matrix products in FLOP/s, by format, and copying in bytes/s (read and written)."""
+    """The machine's best: matrix products in FLOP/s, by format, and copying in bytes/s (read and written).
+
+    fp32 is what a training takes for it: on a GPU, TF32.
+    """
+    torch.backends.cuda.matmul.allow_tf32 = True  # as in a training
     side = 256 if smoke else 8192 if device.type == "cuda" else 2048
     best = {}
     for name, dtype in (("fp32", torch.float32), ("bf16", torch.bfloat16)):

@@ -1,9 +1,15 @@
 """Everything that takes a GPU, in one command and without a network: tests, benchmarks, extrapolation, busy share.
 
-On a machine whose Python has torch, torchvision, numpy, pandas, matplotlib, rich and pytest, with the `wheels/` folder
-that `make wheels` filled elsewhere, from the repository's root:
+A bare machine has a Python, such as 3.12, with torch, torchvision, numpy, pandas, matplotlib, rich and pytest, and no
+network. The rest is what `make wheels` puts into `wheels/<version>/` elsewhere; git ignores that folder, so take it
+along. There, from the repository's root:
 
-    python -m pip install --no-index --no-deps --find-links wheels wheels/*.whl && python benchmarks/gpu.py
+    python3 -m pip install --no-index --no-deps wheels/3.12/*.whl && python3 benchmarks/gpu.py
+
+Or `--target <folder>` with PYTHONPATH=<folder>, where nothing may be installed. If there is not the time for all of it
+at once, `--parts tests,updates` and then `--parts profile,step_time,...` write into the same file; each part is
+written as soon as it is known. DataLoader workers, in data_path and whole_run, take room in /dev/shm.
+`gpu_first_run.py` comes first: it sees whether everything works.
 
 Results go to `benchmarks/results/<GPU>/`: `gpu.json` from here, the others from the benchmarks that this runs.
 """
@@ -26,6 +32,7 @@ from mtl_seg_depth.runs.assembly import Parts, assemble, training_batches
 from mtl_seg_depth.training.loop import LossWindow
 
 BENCHMARKS = ("step_time", "data_path", "whole_run")
+PARTS = ("tests", "updates", "profile", *BENCHMARKS)
 REPORT_UPDATES = 80_000
 """Of one run of the report: 20 000 images, batches of 4, 16 epochs."""
 
@@ -34,26 +41,24 @@ def cuda_tests() -> dict[str, Any]:
     # Only the files that have such tests: others want what a bare machine lacks.
     files = [str(path) for path in sorted((ROOT / "tests").rglob("test_*.py")) if "mark.cuda" in path.read_text()]
     command = [sys.executable, "-m", "pytest", "-m", "cuda", "-q", "--no-header", "-p", "no:cacheprovider", *files]
-    environment = {**os.environ, "PYTHONPATH": str(ROOT / "src")}
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join([str(ROOT / "src"), os.environ.get("PYTHONPATH", "")])}
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False, env=environment)
     print(done.stdout[-6000:], done.stderr[-2000:], sep="\n")
     return {"exit_code": done.returncode, "summary": done.stdout.strip().splitlines()[-1:]}
 
 
-def benchmarks(arguments: argparse.Namespace) -> dict[str, int]:
-    codes = {}
-    for name in BENCHMARKS:
-        command = [sys.executable, str(ROOT / "benchmarks" / f"{name}.py"), "--device", str(arguments.device)]
-        command += ["--out", str(arguments.out), *(["--smoke"] if arguments.smoke else [])]
-        # More updates than on a CPU: otherwise a GPU's run is mostly start-up.
-        command += ["--train=512", "--epochs=8"] if name == "whole_run" else []
-        codes[name] = subprocess.run(command, cwd=ROOT, check=False, stdout=subprocess.DEVNULL).returncode
-    return codes
+def benchmark(name: str, arguments: argparse.Namespace) -> int:
+    command = [sys.executable, str(ROOT / "benchmarks" / f"{name}.py"), "--device", str(arguments.device)]
+    command += ["--out", str(arguments.out), *(["--smoke"] if arguments.smoke else [])]
+    # More updates than on a CPU: otherwise a GPU's run is mostly start-up.
+    command += ["--train=512", "--epochs=8"] if name == "whole_run" else []
+    return subprocess.run(command, cwd=ROOT, check=False, stdout=subprocess.DEVNULL).returncode
 
 
 def training(batch: int, size: int, folder: Path, device: torch.device, *more: str) -> tuple[Parts, TrainingBatches]:
+    # Epochs of 64 updates at 256 x 256: each begins with a wait for its plan, which would show in short ones.
     settings = settings_of(
-        *pictures(size), f"data.train={4 * batch}", "data.val=1", "data.test=1", f"paths.datasets={folder}",
+        *pictures(size), f"data.train={size // 4 * batch}", "data.val=1", "data.test=1", f"paths.datasets={folder}",
         "encoder=resnet34", f"schedule.batch_size={batch}", "schedule.epochs=100000", "tracking=folder", *more,
     )  # fmt: skip
     parts = assemble(settings, device)
@@ -139,21 +144,32 @@ def measure(arguments: argparse.Namespace) -> dict[str, Any]:
     size, count = (64, 3) if smoke else (256, arguments.updates)
     batches = (2,) if smoke else (4, 16)
     modes = {"auto": ()} if device.type != "cuda" else {"graph": ("step=graph",), "eager": ("step=eager",)}
-    found: dict[str, Any] = {}
-    if not smoke:
-        found["tests"] = cuda_tests()
+    parts = arguments.parts.split(",")
+    if unknown := set(parts) - set(PARTS):
+        raise SystemExit(f"--parts: there are {', '.join(PARTS)}, and no {', '.join(sorted(unknown))}")
+    found: dict[str, Any] = {} if parts == list(PARTS) else arguments.known
+
+    def note(name: str, value: Any) -> None:
+        found[name] = value
+        print(name, value, flush=True)
+        arguments.keep(found)
+
+    if "tests" in parts and not smoke:
+        note("tests", cuda_tests())
     with tempfile.TemporaryDirectory() as temporary:
         folder = Path(temporary)
-        for batch in batches:
+        for batch in batches if "updates" in parts else ():
             for model in ("joint",) if smoke or batch == 16 else ("joint", "branched", "distilled"):
                 for mode, more in modes.items():
                     one = sustained(batch, size, count, folder, device, f"model={model}", *more)
-                    found[f"{model} resnet34, batch {batch}, {mode}"] = one
-                    print(model, batch, mode, one, flush=True)
-        found["profile"] = busy_share(batches[0], size, 2 if smoke else 200, folder, device)
-    found["benchmarks"] = benchmarks(arguments)
+                    note(f"{model} resnet34, batch {batch}, {mode}", one)
+        if "profile" in parts:
+            note("profile", busy_share(batches[0], size, 2 if smoke else 200, folder, device))
+    for name in BENCHMARKS:
+        if name in parts:
+            note(f"exit code of {name}", benchmark(name, arguments))
     return found
 
 
 if __name__ == "__main__":
-    main("gpu", measure, updates=3000)
+    main("gpu", measure, updates=3000, parts=",".join(PARTS))

@@ -35,7 +35,7 @@ def span(seconds: Mapping[str, float], scale: float = 1e3) -> str:
 def step_time(found: Results) -> str:
     floor = found["floors"]
     text = (
-        f"Matrix products run at {number(floor['fp32_flops'] / 1e12)} TFLOP/s in fp32 and "
+        f"Matrix products run at {number(floor['fp32_flops'] / 1e12)} TFLOP/s in fp32 (on a GPU, TF32) and "
         f"{number(floor['bf16_flops'] / 1e12)} in bf16, "
         f"memory is copied at {number(floor['copy_bytes'] / 1e9)} GB/s (read and written).\n\n"
     )
@@ -116,9 +116,16 @@ def gpu(found: Results) -> str:
         ]
         for name, one in runs.items()
     ]
-    busy = found["profile"]["share_of_wall"]
     header = ["training", "ms an update", "images/s", "minutes for 80 000 updates", "GiB at most"]
-    return table(header, rows) + f"\nThe device was busy for {100 * busy:.1f} % of the profiled time.\n"
+    text = table(header, rows)
+    if "profile" in found:
+        text += f"\nThe device was busy for {100 * found['profile']['share_of_wall']:.1f} % of the profiled time.\n"
+    return text
+
+
+def first_run(found: Results) -> str:
+    rows = [[name, "yes" if one["held"] else "NO", number(one["seconds"])] for name, one in found.items()]
+    return table(["asked", "held", "s"], rows)
 
 
 def growth(found: Results) -> str:
@@ -191,6 +198,7 @@ SECTIONS = {
     "sweep_overhead": ("A sweep beside its trainings", overhead),
     "pruning": ("A search cut short", pruning),
     "gpu": ("Long runs on a GPU", gpu),
+    "gpu_first_run": ("Whether everything works on a GPU", first_run),
 }
 
 

@@ -45,6 +45,31 @@ def test_a_benchmark_works(question: str, results: Path, run: Run) -> None:
         assert str(Path.home()) not in json.dumps(report)
 
 
+def test_a_part_of_the_gpus_questions_joins_what_is_known(results: Path, command: Commands, run: Run) -> None:
+    run("gpu")
+    path = next(results.glob("*/gpu.json"))
+    before = json.loads(path.read_text())["results"]
+    ask = functools.partial(
+        command, "benchmarks/gpu.py", "--smoke", "--device", "cpu", "--out", str(results), "--parts"
+    )
+    done = ask("profile")
+    assert done.returncode == 0, done.stderr[-3000:]
+    after = json.loads(path.read_text())["results"]
+    assert before.keys() == after.keys()
+    assert before["profile"] != after["profile"]
+    assert before | {"profile": 0} == after | {"profile": 0}
+    assert ask("profil").returncode == 1, "there is no such part"
+
+
+def test_a_first_run_on_a_gpu_has_a_verdict_on_everything_it_asks(results: Path, run: Run) -> None:
+    run("gpu_first_run")
+    verdicts = json.loads(next(results.glob("*/gpu_first_run.json")).read_text())["results"]
+    assert all(one["held"] for one in verdicts.values())
+    assert len(verdicts) == 5
+    (message,) = (value for key, value in verdicts["a message without memory"].items() if key.endswith(".py"))
+    assert "batch_size=8 with tta.scales=[60]: cpu is out of memory" in message
+
+
 def test_the_page_is_made_of_the_files_alone(results: Path, tmp_path: Path, command: Commands, run: Run) -> None:
     for question in QUESTIONS:
         run(question)

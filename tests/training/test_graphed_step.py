@@ -5,7 +5,7 @@ import functools
 import itertools
 import weakref
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -14,7 +14,7 @@ import pytest
 import torch
 from helpers.composing import compose, options, tiny
 from helpers.facts import DEPTH_SPEC, OUTPUTS
-from helpers.from_the_host import NothingFromTheHost
+from helpers.from_the_host import NothingFromTheHost, OneDevice
 from helpers.tiny_data import write_tiny_miniscapes
 from helpers.two_tasks import batch, configured, state_of, step_with
 from torch._subclasses.fake_tensor import FakeTensorMode
@@ -40,6 +40,7 @@ from mtl_seg_depth.training.step import Step
 WEIGHTINGS = options("task_weights")
 OPTIMIZERS = options("optimizer")
 CUDA = torch.device("cuda")
+BF16 = Precision("bf16")
 RATE = 2.0**-7
 """Exact in the float32 of a rate on the device."""
 needs_cuda = pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
@@ -298,7 +299,13 @@ ARCHITECTURES: dict[str, Callable[[ResNetEncoder], Any]] = {
 }
 
 
-def fake_step(network: Any, *overrides: str, clip_norm: float | None = None) -> None:
+def fake_step(
+    network: Any,
+    *overrides: str,
+    clip_norm: float | None = None,
+    precision: Precision = BF16,
+    watched: type[NothingFromTheHost] = NothingFromTheHost,
+) -> None:
     """One step, as it would be captured, on tensors without values: asking for one raises, and so do shapes of them."""
     settings = parse(composed(*overrides))
     tasks = configured_tasks({"semseg": CITYSCAPES, "depth": DEPTH_SPEC}, settings.model_dump())
@@ -306,18 +313,33 @@ def fake_step(network: Any, *overrides: str, clip_norm: float | None = None) -> 
     weighting = build("task_weights", settings.task_weights, tasks=network.tasks, **given)
     optimizer = build("optimizer", settings.optimizer, parameters=[*network.parameters(), *weighting.parameters()])
     losses = {task: tasks[task].loss for task in network.tasks}
-    step = Step(network, losses, weighting, optimizer, Precision("bf16"), clip_norm)
+    step = Step(network, losses, weighting, optimizer, precision, clip_norm)
     shape = (2, 64, 64)
     targets = {"semseg": torch.zeros(shape, dtype=torch.int64), "depth": torch.rand(shape)}
     data = Batch(torch.rand(2, 3, 64, 64), targets, [0, 1])
     rate = torch.zeros(())
-    with NothingFromTheHost():
+    if watched is OneDevice:
+        step(data, rate)  # makes the matrices that resize, once and for all
+    with watched():
         step(data, rate)
+
+
+class OnMeta(Precision):
+    """Autocasting is for devices that compute."""
+
+    def autocast(self, device: torch.device) -> Any:
+        return nullcontext()
 
 
 @functools.cache
 def composed(*overrides: str) -> dict[str, Any]:
     return compose(*overrides)
+
+
+@pytest.fixture
+def no_update(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A fused optimiser has no form for tensors without values."""
+    monkeypatch.setattr(torch.optim.Adam, "step", lambda _: None)
 
 
 class TestNothingWaitsForTheDevice:
@@ -328,6 +350,21 @@ class TestNothingWaitsForTheDevice:
         with FakeTensorMode():
             network = ARCHITECTURES[architecture](ResNetEncoder("resnet18"))
             fake_step(network, f"task_weights={weighting}", clip_norm=1.0)
+
+    @pytest.mark.parametrize("architecture", ARCHITECTURES)
+    @pytest.mark.parametrize("weighting", ["equal", "famo", "cagrad"])
+    def test_and_nothing_crosses_between_devices(self, architecture: str, weighting: str, no_update: None) -> None:
+        """Resizing is done as on a GPU here, by products, which tensors without values above are not."""
+        with torch.device("meta"):
+            network = ARCHITECTURES[architecture](ResNetEncoder("resnet18"))
+            fake_step(network, f"task_weights={weighting}", clip_norm=1.0, precision=OnMeta("fp32"), watched=OneDevice)
+
+    def test_what_crosses_is_noticed(self, no_update: None) -> None:
+        with torch.device("meta"):
+            network = Shallow()
+            network.waits = lambda x: x * torch.zeros((), device="cpu")
+            with pytest.raises(AssertionError, match="is on"):
+                fake_step(network, precision=OnMeta("fp32"), watched=OneDevice)
 
     @pytest.mark.parametrize(
         ("weighting", "loss", "clip_norm"),

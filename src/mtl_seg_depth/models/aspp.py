@@ -31,6 +31,7 @@ class ASPP(nn.Module):
                 *(conv_bn_relu(in_channels, out_channels, 3, dilation=rate) for rate in atrous_rates),
             ]
         )
+        # To one value: a mean, which a GPU differentiates in one order; to more it would add up in any.
         self.image_pooling = nn.Sequential(nn.AdaptiveAvgPool2d(1), conv_bn_relu(in_channels, out_channels, 1))
         self.project = conv_bn_relu((len(atrous_rates) + 2) * out_channels, out_channels, 1)
 
