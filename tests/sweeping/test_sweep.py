@@ -1,6 +1,7 @@
 """What the sweeper promises: resume, no double work, failures with their reasons, pruning, seeds, exit codes."""
 
 import json
+import math
 import os
 import re
 import shutil
@@ -14,6 +15,7 @@ from typing import Any
 import optuna
 import pytest
 import torch
+import yaml
 from helpers import sweeps_in
 from helpers.sweeps_in import described, results, states, sweep, tiny, trials
 from helpers.tiny_data import write_tiny_miniscapes
@@ -174,7 +176,7 @@ def test_a_grid_is_extended_under_its_name_and_finds_its_old_rows_trained(folder
     assert len(trained) == len(set(trained)) == 3
 
 
-@pytest.mark.parametrize("objective", ["depth", "[semseg,margin]"])
+@pytest.mark.parametrize("objective", ["depth", "margin", "[depth,margin]"])
 def test_a_network_without_the_objective_is_no_row(folder: Path, objective: str, trained: list[str]) -> None:
     networks = "+hydra.sweeper.linked={network:{one:['model=single','model.task=semseg'],both:['model=joint']}}"
     overrides = ("-m", networks, f"hydra.sweeper.objective={objective}", "loss=l2")
@@ -187,6 +189,19 @@ def test_a_network_without_the_objective_is_no_row(folder: Path, objective: str,
     assert len(trained) == 1
     table = (folder / "outputs" / "sweeps" / described(folder)["study"] / "artifacts" / "table.md").read_text()
     assert "| network=both | complete | **" in table
+
+
+def test_of_several_objectives_one_that_a_network_does_not_have_is_the_worst(folder: Path) -> None:
+    networks = "+hydra.sweeper.linked={network:{a:['model.task=semseg'],b:['model.task=depth']}}"
+    both = ("model=single", "hydra.sweeper.objective=[semseg,depth]", "loss=l2")
+    assert sweep("-m", networks, *both, *sweeps_in.places(folder), *tiny()) == 0
+    a, b = described(folder)["rows"]
+    assert [a["state"], b["state"]] == ["complete", "complete"]
+    assert a["values"] == [a["runs"][0]["scores"]["semseg"], math.inf]
+    assert b["values"] == [-math.inf, b["runs"][0]["scores"]["depth"]]
+    artifacts = folder / "outputs" / "sweeps" / described(folder)["study"] / "artifacts"
+    assert [best["number"] for best in yaml.safe_load((artifacts / "best.yaml").read_text())] == [0, 1]
+    assert (artifacts / "plot.png").exists()
 
 
 def test_a_sweep_of_which_no_network_has_the_objective_does_not_start(folder: Path) -> None:

@@ -72,6 +72,11 @@ def gain(key: str, found: float | None) -> float:
     return objectives()[key].gain(found) if found is not None and math.isfinite(found) else -math.inf
 
 
+def worst(key: str) -> float:
+    """The value of an objective that any other is better than."""
+    return -math.inf if objectives()[key].higher_is_better else math.inf
+
+
 def rank(scores: Mapping[str, float | None], tasks: Iterable[str] | None = None) -> Rank:
     """For choosing the best of several trainings or validations of the same tasks (of all by default)."""
     of_all = margin(scores, tasks)

@@ -133,12 +133,13 @@ def check_row(values: Values, space: Space, compose: Compose, objectives: Iterab
 
 
 def _check_objectives(objectives: Iterable[str], tasks: Collection[str]) -> None:
+    """UserError for a network that has none of the objectives; one of several may be missing, and is then the worst."""
     scores = {headline.MULTITASK.key: 0.0, **dict.fromkeys(tasks, 0.0)}
-    for name in objectives:
-        if math.isnan(headline.value(name, scores)):
-            raise UserError(
-                f"hydra.sweeper.objective={name}: a network for {' and '.join(tasks)} alone has no such score"
-            )
+    names = list(objectives)
+    if all(math.isnan(headline.value(name, scores)) for name in names):
+        raise UserError(
+            f"hydra.sweeper.objective={','.join(names)}: a network for {' and '.join(tasks)} alone has no such score"
+        )
 
 
 def sweep_folder(settings: Settings, study_name: str) -> Path:

@@ -7,6 +7,7 @@
 """
 
 import math
+import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -59,13 +60,14 @@ def best_rows(described: SweepRecord) -> list[SweepRow]:
     Of rows with equal values, such as multitask scores of 0, it is the one with the largest margin.
     """
     known = [row for row in described.rows if row.state == "complete"]
-    complete = [row for row in known if all(v is not None and math.isfinite(v) for v in row.values or ())]
+    complete = [row for row in known if any(v is not None and math.isfinite(v) for v in row.values or ())]
     gains = {
         row.number: [headline.gain(*pair) for pair in zip(described.objective, row.values or (), strict=True)]
         for row in complete
     }
-    if len(described.objective) > 1:
-        return [complete[place] for place in headline.pareto_front(list(gains.values()))]
+    if len(described.objective) > 1:  # what a network does not have is below whatever another has
+        points = [[max(gain, -sys.float_info.max) for gain in gains[row.number]] for row in complete]
+        return [complete[place] for place in headline.pareto_front(points)]
     scores = {row.number: mean_scores(row) for row in complete}
     tasks = {name for each in scores.values() for name in each} - {headline.MULTITASK.key}
 

@@ -101,9 +101,12 @@ def run_trial(settings: Settings, console: Console, choices: Mapping[str, str]) 
                 runs[-1] = done.model_copy(update={"scores": scores, "evaluation": evaluation.file})
                 _note(trial, runs)
     values = [sum(headline.value(name, each.scores or {}) for each in runs) / len(runs) for name in names]
-    for name, value in zip(names, values, strict=True):
-        if math.isnan(value):
+    for place, name in enumerate(names):
+        if not math.isnan(values[place]):
+            continue
+        if len(names) == 1 or any(name in (each.scores or {}) for each in runs):
             raise Ended("failed", f"it has no score to compare by: hydra.sweeper.objective={name} is not a number")
+        values[place] = headline.worst(name)  # of a task that the network does not have; Optuna compares no nan
     return values[0] if len(values) == 1 else values
 
 
