@@ -200,7 +200,7 @@ def test_of_several_objectives_one_that_a_network_does_not_have_is_the_worst(fol
     assert a["values"] == [a["runs"][0]["scores"]["semseg"], math.inf]
     assert b["values"] == [-math.inf, b["runs"][0]["scores"]["depth"]]
     artifacts = folder / "outputs" / "sweeps" / described(folder)["study"] / "artifacts"
-    assert [best["number"] for best in yaml.safe_load((artifacts / "best.yaml").read_text())] == [0, 1]
+    assert [best["params"]["network"] for best in yaml.safe_load((artifacts / "best.yaml").read_text())] == ["a", "b"]
     assert (artifacts / "plot.png").exists()
 
 
