@@ -105,7 +105,7 @@ class Tracking(Section):
 
 
 class Paths(Section):
-    """Folders; `root` holds conf/."""
+    """Folders; the others lie below `root` unless told otherwise."""
 
     root: str
     datasets: str

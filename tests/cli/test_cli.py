@@ -188,3 +188,31 @@ def test_a_command_works_through_a_link_to_it(tmp_path: Path) -> None:
     done = subprocess.run([sys.executable, str(link), "--cfg", "job"], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     assert "task_weights:" in done.stdout
+
+
+def test_a_root_that_is_not_there_is_a_message(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("MTL_SEG_DEPTH_ROOT", "/nowhere")
+    done = process("dry_run=true")
+    assert done.returncode == 2
+    assert done.stderr.startswith("error: MTL_SEG_DEPTH_ROOT=/nowhere: there is no such folder")
+    assert done.stderr.count("\n") == 1
+
+
+@pytest.mark.parametrize("command_line", [(), ("tracking.uri=sqlite:///own.db",)], ids=["by itself", "overridden"])
+def test_mlflows_own_variable_says_where_runs_are_tracked(
+    monkeypatch: pytest.MonkeyPatch, command_line: tuple[str, ...]
+) -> None:
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://127.0.0.1:5999")
+    composed = process("--cfg", "job", "--resolve", *command_line).stdout
+    assert f"uri: {'sqlite:///own.db' if command_line else 'http://127.0.0.1:5999'}\n" in composed
+
+
+@pytest.mark.parametrize("dry", ["true", "false"])
+def test_an_impossible_tracking_address_is_told_before_anything_is_made(
+    command: Commands, tmp_path: Path, dry: str
+) -> None:
+    data = [word for word in TINY if word.startswith("data.")]
+    done = command("train.py", *data, *places(tmp_path), "tracking.uri=mlruns", f"dry_run={dry}")
+    assert done.returncode == 2
+    assert done.stderr.startswith("error: Tracking URI 'mlruns': MLflow no longer tracks to folders")
+    assert not list(tmp_path.iterdir())

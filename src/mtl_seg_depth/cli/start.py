@@ -25,7 +25,7 @@ from mtl_seg_depth.system.errors import UserError
 from mtl_seg_depth.system.machine import settle_memory
 
 ROOT_VARIABLE = "MTL_SEG_DEPTH_ROOT"
-"""Environment variable: the folder that holds conf/; data sets, outputs and the tracking database go there too."""
+"""Environment variable: the folder that data sets, outputs and the tracking database go to, as a rule the checkout."""
 
 USER_ERROR = 2
 """Exit code of a mistake in a command, a config or a file."""
@@ -84,6 +84,8 @@ def start(main: Main, *, config: str, root: Path) -> None:
         return result
 
     try:
+        if not Path(os.environ[ROOT_VARIABLE]).is_dir():
+            raise UserError(f"{ROOT_VARIABLE}={os.environ[ROOT_VARIABLE]}: there is no such folder")
         for note in given_twice(sys.argv[1:]):
             _tell("note", note)
         sys.argv[1:] = read(sys.argv[1:], options)
