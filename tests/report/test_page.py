@@ -3,6 +3,7 @@
 import html
 import json
 import re
+import shlex
 from html.parser import HTMLParser
 from pathlib import Path
 
@@ -242,6 +243,14 @@ def test_a_running_sweep_gives_a_page(tmp_path: Path, store: Store) -> None:
     assert rows(document, "loss")[1]["ours mIoU, % ↑"] == "60.00 (1)"
     assert section(document, "loss").command == "python train.py sweeps=loss data.train=64 'data.root=/my data'"
     assert not document.problems
+
+
+@pytest.mark.parametrize("name", ["my sweep", "a; touch b", "$(touch b)", "it's", "a`b`"])
+def test_commands_to_copy_survive_any_name_of_a_sweep(tmp_path: Path, store: Store, name: str) -> None:
+    store.study(name, [Row([], state="running")], name="odd", overrides=["data.root=/my data; $HOME"])
+    command = page(tmp_path)[2].sections[-1].command
+    assert command is not None
+    assert shlex.split(command) == ["python", "train.py", f"sweeps={name}", "data.root=/my data; $HOME"]
 
 
 def test_what_is_complete_needs_no_command(tmp_path: Path, store: Store) -> None:
