@@ -39,7 +39,7 @@ def main(question: str, measure: Callable[[argparse.Namespace], dict[str, Any]],
 
     Args:
         question: names the file.
-        measure: takes the parsed arguments, gives the results. `arguments.keep(results)` writes what is known so far,
+        measure: takes the parsed arguments, gives the results. `arguments.write(results)` writes what is known so far,
             and `arguments.known` is what the file had before.
         options: further arguments and their defaults.
     """
@@ -60,13 +60,13 @@ def main(question: str, measure: Callable[[argparse.Namespace], dict[str, Any]],
     path = arguments.out / folder_of(report["machine"]) / f"{question}.json"
     path.parent.mkdir(parents=True, exist_ok=True)
 
-    def keep(results: Mapping[str, Any]) -> None:
+    def write(results: Mapping[str, Any]) -> None:
         path.write_text(json.dumps({**report, "results": results}, indent=1) + "\n")
 
-    arguments.keep = keep
+    arguments.write = write
     arguments.known = json.loads(path.read_text())["results"] if path.exists() else {}
     results = measure(arguments)
-    keep(results)
+    write(results)
     print(json.dumps(results, indent=1))
     return results
 

@@ -152,7 +152,7 @@ def measure(arguments: argparse.Namespace) -> dict[str, Any]:
     def note(name: str, value: Any) -> None:
         found[name] = value
         print(name, value, flush=True)
-        arguments.keep(found)
+        arguments.write(found)
 
     if "tests" in parts and not smoke:
         note("tests", cuda_tests())

@@ -105,7 +105,7 @@ def timings(found: Results) -> str:
 
 
 def gpu(found: Results) -> str:
-    runs = {name: one for name, one in found.items() if "seconds_an_update" in one}
+    runs = {name: one for name, one in found.items() if isinstance(one, dict) and "seconds_an_update" in one}
     rows = [
         [
             name,

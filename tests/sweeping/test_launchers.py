@@ -59,7 +59,7 @@ def test_hydra_s_launchers_keep_working(folder: Path, launcher: list[str]) -> No
 
 
 def test_worker_processes_share_the_trials_and_a_mistake_in_one_is_told(folder: Path) -> None:
-    code, output = finish(start(folder, "hydra.sweeper.n_jobs=2", "schedule.batch_size=4,2,3,99"))
+    code, output = finish(start(folder, "loss=l2", "hydra.sweeper.n_jobs=2", "schedule.batch_size=4,2,3,99"))
     assert code == 1, output
     assert "schedule.batch_size=99 is larger than the 16 training images" in output
     assert states(folder) == ["complete"] * 3 + ["impossible"]

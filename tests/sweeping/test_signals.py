@@ -72,7 +72,7 @@ def test_a_sweep_survives_any_signal_to_any_of_its_processes(
 ) -> None:
     small = sweeps_in.tiny("optimizer=sgd", "checkpoint.every_minutes=0.0005", steps=STEPS)
     overrides = [*GRID, *sweeps_in.places(folder), *small, "hydra.sweeper.heartbeat_seconds=1"]
-    signals = extent(2, 20)
+    signals = extent(1, 20)
     driver = start(folder, str(HELPERS / "sweep_signals.py"), str(signals), str(folder), *overrides)
     printed, _ = driver.communicate(timeout=3600)
     logs = "".join(path.read_text() for path in [folder / "said", *folder.rglob("*.log")])

@@ -48,6 +48,9 @@ class WeightedSum:
     def __init__(self, semseg, depth):
         self.weights = {"semseg": semseg, "depth": depth}
 
+    def prepare(self, network):
+        """Nothing to keep."""
+
     def backward(self, losses, *_):
         sum(self.weights[task] * loss for task, loss in losses.items()).backward()
 

@@ -5,6 +5,7 @@ A file says what it holds before its pixels are read, so that a wrong one is ref
 
 import importlib
 import math
+import threading
 import zipfile
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -119,9 +120,14 @@ class _Shape:
         self.dtype = np.dtype(dtype)
 
 
+_parsing: Final = threading.Lock()
+"""numpy has Python parse an array's header, and CPython 3.11's parser fails now and then if two threads are at it."""
+
+
 @contextmanager
 def _npy(entry: Path, whole: bool) -> Iterator[Any]:
-    array = np.load(entry, mmap_mode="r", allow_pickle=False)
+    with _parsing:
+        array = np.load(entry, mmap_mode="r", allow_pickle=False)
     yield np.array(array) if whole else array
 
 
@@ -131,7 +137,7 @@ def _npz(entry: Path, whole: bool) -> Iterator[Any]:
         names = archive.namelist()
         if len(names) != 1:
             raise DamagedFileError(entry, f"holds the arrays {', '.join(names)}; expected one")
-        with archive.open(names[0]) as file:
+        with archive.open(names[0]) as file, _parsing:
             if whole:
                 yield np.lib.format.read_array(file, allow_pickle=False)
             else:
