@@ -135,25 +135,18 @@ def test_a_terminal_without_arrows_ends_no_command(
     save(tmp_path / "photo.png", picture(33, 40))
     outputs = f"paths.outputs={folder}/outputs"
     data = [f"data.root={folder}/data", f"data.cache={folder}/packed"]
-    for words in (
-        ["train.py", *TINY, *data, "schedule.max_steps=1", f"paths.outputs={tmp_path}/läufe"],
-        [
-            "train.py",
-            "-m",
-            *TINY,
-            *data,
-            "schedule.max_steps=1",
-            "name=müller ↑",
-            "seed=0,1",
-            f"paths.outputs={tmp_path}/b",
-        ],
+    one = [*TINY, *data, "schedule.max_steps=1"]
+    commands = (
+        ["train.py", *one, f"paths.outputs={tmp_path}/läufe"],
+        ["train.py", "-m", *one, "name=müller ↑", "seed=0,1", f"paths.outputs={tmp_path}/b"],
         ["evaluate.py", "run=first", outputs, "device=cpu"],
         ["predict.py", "run=first", outputs, f"input={tmp_path}/photo.png", f"output={tmp_path}/日本"],
         ["export.py", "run=first", outputs, "format=torch_export", f"output={tmp_path}/é.pt2"],
         ["check_data.py", "data=miniscapes", *data],
         ["report.py", outputs, f"out={tmp_path}/↑"],
         ["train.py", "--help"],
-    ):
+    )
+    for words in commands if encoding == "latin-1" else commands[:1]:
         done = command(*words, cwd=tmp_path, encoding=encoding)
         assert done.returncode == 0, (words[0], done.stderr)
         assert done.stdout
