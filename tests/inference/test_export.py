@@ -15,6 +15,7 @@ import torch
 from helpers.composing import ROOT, compose
 from helpers.exported import SIZES, Export, Make, assert_same, exporter, load, random_rgb, truth
 from helpers.facts import CLASS_NAMES, NUM_CLASSES
+from helpers.lengths import quick_or_long
 from torch import Tensor
 
 from mtl_seg_depth.config import parse_as
@@ -206,7 +207,7 @@ def test_nothing_is_replaced_that_we_did_not_write(tmp_path: Path, monkeypatch: 
     assert sorted(tmp_path.rglob("*")) == before
 
 
-@pytest.mark.parametrize("kind", ["onnx", "torch_export", "mlflow"])
+@pytest.mark.parametrize("kind", quick_or_long("mlflow", long=("onnx", "torch_export")))
 def test_an_export_of_ours_is_replaced_and_that_is_said(runs: Make, tmp_path: Path, kind: str) -> None:
     path = tmp_path / {"onnx": "a.onnx", "torch_export": "a.pt2", "mlflow": "model"}[kind]
     choices = (f"run={runs('baseline')}", f"format={kind}", f"output={path}")
