@@ -9,6 +9,7 @@ import hydra
 import pytest
 from helpers import sweeps_in
 from helpers.composing import CONF, ROOT
+from helpers.lengths import quick_or_long
 from hydra.core.global_hydra import GlobalHydra
 from test_experiments import ROWS, settings_of
 from test_experiments import TABLES as SECTIONS
@@ -75,7 +76,9 @@ def test_the_trials_of_a_sweep_are_the_rows_of_its_table(table: str, folder: Pat
         assert [settings.tta["_target_"].rpartition(".")[2] for settings in scored] == ["AveragedViews", "ReportViews"]
 
 
-@pytest.mark.parametrize("name", FILES)
+@pytest.mark.parametrize(
+    "name", quick_or_long(*FILES[::3], long=tuple(name for name in FILES if name not in FILES[::3]))
+)
 def test_a_sweep_runs_from_end_to_end(name: str, folder: Path) -> None:
     trials = ["hydra.sweeper.n_trials=2"] if name.startswith("search_") else []
     assert complete(folder, name, *trials) == 0
