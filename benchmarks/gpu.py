@@ -165,7 +165,7 @@ def measure(arguments: argparse.Namespace) -> dict[str, Any]:
                     note(f"{model} resnet34, batch {batch}, {mode}", one)
         if "profile" in parts:
             note("profile", busy_share(batches[0], size, 2 if smoke else 200, folder, device))
-    for name in BENCHMARKS[:1] if smoke else BENCHMARKS:  # each has a smoke mode of its own
+    for name in BENCHMARKS:
         if name in parts:
             note(f"exit code of {name}", benchmark(name, arguments))
     return found

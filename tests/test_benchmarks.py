@@ -9,12 +9,15 @@ from pathlib import Path
 import pytest
 from helpers.commands import Commands
 from helpers.composing import ROOT
+from helpers.lengths import LONG, only_long
 
 Run = Callable[[str], "subprocess.CompletedProcess[str]"]
 BENCHMARKS = ROOT / "benchmarks"
 HELPERS = {"common", "classic", "page", "sweeping"}
 RUN_BY_GPU = ("step_time", "data_path", "whole_run")
 QUESTIONS = sorted({path.stem for path in BENCHMARKS.glob("*.py")} - HELPERS - set(RUN_BY_GPU))
+IN_LONG = () if LONG else ("gpu_first_run",)
+"""Whole commands, one after the other."""
 
 
 @pytest.fixture(scope="module")
@@ -33,7 +36,7 @@ def run(command: Commands, results: Path) -> Run:
     return run
 
 
-@pytest.mark.parametrize("question", QUESTIONS)
+@pytest.mark.parametrize("question", [each for each in QUESTIONS if each not in IN_LONG])
 def test_a_benchmark_works(question: str, results: Path, run: Run) -> None:
     done = run(question)
     assert done.returncode == 0, done.stderr[-3000:]
@@ -61,6 +64,7 @@ def test_a_part_of_the_gpus_questions_joins_what_is_known(results: Path, command
     assert ask("profil").returncode == 1, "there is no such part"
 
 
+@only_long
 def test_a_first_run_on_a_gpu_has_a_verdict_on_everything_it_asks(results: Path, run: Run) -> None:
     run("gpu_first_run")
     verdicts = json.loads(next(results.glob("*/gpu_first_run.json")).read_text())["results"]
@@ -72,7 +76,8 @@ def test_a_first_run_on_a_gpu_has_a_verdict_on_everything_it_asks(results: Path,
 
 def test_the_page_is_made_of_the_files_alone(results: Path, tmp_path: Path, command: Commands, run: Run) -> None:
     for question in QUESTIONS:
-        run(question)
+        if question not in IN_LONG:
+            run(question)
     page = tmp_path / "docs" / "benchmarks.md"
     page.parent.mkdir()
     done = command("benchmarks/page.py", "--results", str(results), "--page", str(page))

@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 import torch
-from helpers.composing import options, tiny
+from helpers.composing import tiny
 from helpers.tiny_data import write_tiny_miniscapes
 from helpers.trained_runs import quiet
 
@@ -71,7 +71,7 @@ def test_a_card_that_others_have_filled_is_a_message(
         find_device("cuda:1")
 
 
-@pytest.mark.parametrize("weighting", options("task_weights"))
+@pytest.mark.parametrize("weighting", ["equal", "uncertainty", "gradnorm"])
 def test_planning_takes_nothing_of_a_gpu(
     weighting: str, tmp_path: Path, cards: list[torch.device], monkeypatch: pytest.MonkeyPatch
 ) -> None:

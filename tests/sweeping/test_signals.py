@@ -13,7 +13,7 @@ import psutil
 import pytest
 from helpers import sweeps_in
 from helpers.composing import HELPERS
-from helpers.lengths import quick_or_long
+from helpers.lengths import only_long, quick_or_long
 
 from mtl_seg_depth.system.interruption import AGAIN
 
@@ -67,6 +67,7 @@ def test_workers_save_and_stop_when_their_parent_is_gone(folder: Path, number: s
     assert set(sweeps_in.states(folder)) == {"waiting"}
 
 
+@only_long
 def test_a_sweep_survives_any_signal_to_any_of_its_processes(
     folder: Path, extent: Callable[[int, int], int], observed: Callable[..., None]
 ) -> None:

@@ -17,6 +17,7 @@ import pytest
 import torch
 import yaml
 from helpers import sweeps_in
+from helpers.lengths import quick_or_long
 from helpers.sweeps_in import described, results, states, sweep, tiny, trials
 from helpers.tiny_data import write_tiny_miniscapes
 from optuna.trial import TrialState
@@ -140,13 +141,15 @@ GRID = ("loss=l2,l1",)
 
 @pytest.mark.parametrize(
     ("first", "second", "differs"),
-    [
+    quick_or_long(
         (GRID, ("loss=l2,l1", "model=branched"), "model\n"),
-        (GRID, ("loss=l2,l1", "hydra.sweeper.objective=depth"), "objective"),
-        (SEARCH, (*SEARCH, "data.root={other}"), "data"),
         (SEARCH, (*SEARCH, "lr.value=interval(1e-5,1e-2)"), "lr.value"),
-        (SEARCH, (*SEARCH, "hydra/sweeper/sampler=tpe"), "sampler\n"),
-    ],
+        long=(
+            (GRID, ("loss=l2,l1", "hydra.sweeper.objective=depth"), "objective"),
+            (SEARCH, (*SEARCH, "data.root={other}"), "data"),
+            (SEARCH, (*SEARCH, "hydra/sweeper/sampler=tpe"), "sampler\n"),
+        ),
+    ),
 )
 def test_another_sweep_of_the_same_name_has_a_study_of_its_own(
     folder: Path, first: tuple[str, ...], second: tuple[str, ...], differs: str, capfd: pytest.CaptureFixture[str]
@@ -404,7 +407,7 @@ def test_a_dry_run_trains_nothing_and_counts_what_rows_share_once(
     assert not (folder / "outputs").exists()
 
 
-@pytest.mark.parametrize("optimizers", ["sgd,adam", "adam,sgd"])
+@pytest.mark.parametrize("optimizers", quick_or_long("adam,sgd", long=("sgd,adam",)))
 def test_a_key_that_only_some_rows_have_is_the_end_of_the_others_alone(
     folder: Path, optimizers: str, trained: list[str], capfd: pytest.CaptureFixture[str]
 ) -> None:

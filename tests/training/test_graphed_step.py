@@ -352,7 +352,7 @@ class TestNothingWaitsForTheDevice:
             fake_step(network, f"task_weights={weighting}", clip_norm=1.0)
 
     @pytest.mark.parametrize("architecture", ARCHITECTURES)
-    @pytest.mark.parametrize("weighting", ["equal", "famo", "cagrad"])
+    @pytest.mark.parametrize("weighting", ["famo"])
     def test_and_nothing_crosses_between_devices(self, architecture: str, weighting: str, no_update: None) -> None:
         """Resizing is done as on a GPU here, by products, which tensors without values above are not."""
         with torch.device("meta"):
