@@ -27,7 +27,7 @@ ATTACKS := tests/faults tests/training/test_training.py tests/records/test_check
 	tests/cli/test_mistakes.py tests/cli/test_names.py tests/test_any_config.py tests/data/test_damaged_pictures.py tests/test_nobody_let_in.py tests/test_honest_numbers.py \
 	tests/scoring/test_not_finite.py tests/system/test_stored.py tests/system/test_addresses.py tests/test_received.py tests/test_damaged_accounts.py tests/inference/test_export.py \
 	tests/sweeping/test_kills.py tests/sweeping/test_signals.py tests/sweeping/test_study_names.py tests/sweeping/test_sweep.py tests/sweeping/test_tables.py \
-	tests/sweeping/test_study_database.py tests/test_benchmarks.py
+	tests/sweeping/test_study_database.py tests/sweeping/test_launchers.py tests/test_benchmarks.py
 
 .PHONY: help train test trust check report report-quick report-page ui studies data prune figures bench bench-smoke wheels clean
 

@@ -130,6 +130,7 @@ def postgres(tmp_path: Path) -> Iterator[str]:
         shutil.rmtree(data)
 
 
+@only_long
 def test_two_workers_share_a_sweep_in_postgresql_and_survive_kills(
     postgres: str, tmp_path: Path, observed: Callable[..., None]
 ) -> None:

@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 from helpers import sweeps_in
 from helpers.composing import ROOT
+from helpers.lengths import quick_or_long
 from helpers.sweeps_in import described, places, states, tiny
 
 from mtl_seg_depth.system.interruption import AGAIN
@@ -40,11 +41,10 @@ def finish(process: subprocess.Popen[str]) -> tuple[int, str]:
 
 @pytest.mark.parametrize(
     "launcher",
-    [
-        ["hydra/launcher=joblib", "hydra.launcher.n_jobs=2"],
+    quick_or_long(
         ["hydra/launcher=submitit_local", "hydra.launcher.timeout_min=5", "hydra.launcher.cpus_per_task=1"],
-    ],
-    ids=["joblib", "submitit"],
+        long=(["hydra/launcher=joblib", "hydra.launcher.n_jobs=2"],),
+    ),
 )
 def test_hydra_s_launchers_keep_working(folder: Path, launcher: list[str]) -> None:
     pytest.importorskip(f"hydra_plugins.hydra_{launcher[0].partition('=')[2].partition('_')[0]}_launcher")

@@ -61,7 +61,7 @@ def test_any_name_of_a_study_works_or_is_refused_before_anything_is_created(
             refused += 1
             assert "hydra.sweeper.study_name" in said.err, (name, said)
             assert sorted(path for path in tmp_path.rglob("*")) == before
-    assert worked >= 3
+    assert worked >= 2
     assert refused >= 7
     assert traces == 0
     observed(NAMED, tried=worked + refused, worked=worked, refused=refused, traces=traces)
