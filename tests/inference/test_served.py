@@ -121,6 +121,7 @@ def server(served: Path, tmp_path: Path) -> Iterator[str]:
         "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}",
         "MLFLOW_DISABLE_TELEMETRY": "true",
         "OMP_NUM_THREADS": "1",
+        "TMPDIR": str(tmp_path),  # MLflow copies the model there, and a server that is killed leaves the copy
     }
     with said.open("wb") as log:
         process = subprocess.Popen(

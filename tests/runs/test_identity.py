@@ -103,7 +103,8 @@ def test_a_run_from_before_the_file_of_weights_was_known_stands_for_any(folder: 
     assert train(folder, "a", f"encoder.weights={weights}").folder == result.folder
 
 
-def test_an_interrupted_run_goes_on_with_its_own_data_alone(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def interrupt(monkeypatch: pytest.MonkeyPatch, folder: Path, data: str, *overrides: str) -> None:
+    """Train until a SIGTERM in the first step."""
     original = Step.__call__
 
     def stopping(self: Step, *arguments: Any) -> Any:
@@ -112,7 +113,12 @@ def test_an_interrupted_run_goes_on_with_its_own_data_alone(folder: Path, monkey
 
     with monkeypatch.context() as patched, pytest.raises(Interrupted):
         patched.setattr(Step, "__call__", stopping)
-        train(folder, "a")
+        train(folder, data, *overrides)
+
+
+def test_an_interrupted_run_goes_on_with_its_own_data_alone(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    original = Step.__call__
+    interrupt(monkeypatch, folder, "a")
     b = train(folder, "b")
     steps: list[int] = []
     monkeypatch.setattr(Step, "__call__", lambda *arguments: steps.append(1) or original(*arguments))
@@ -166,15 +172,7 @@ def test_a_run_of_automatic_precision_goes_on_in_the_format_it_was_begun_in(
     monkeypatch.setattr(assembly, "native", lambda device: faster[0])
     wide = ("precision=auto", "data.crop_size=[64,64]")
     write_tiny_miniscapes(folder / "wide", COUNTS, height=64, width=64)
-    original = Step.__call__
-
-    def stopping(self: Step, *arguments: Any) -> Any:
-        os.kill(os.getpid(), signal.SIGTERM)
-        return original(self, *arguments)
-
-    with monkeypatch.context() as patched, pytest.raises(Interrupted):
-        patched.setattr(Step, "__call__", stopping)
-        train(folder, "wide", *wide)
+    interrupt(monkeypatch, folder, "wide", *wide)
     faster[0] = "fp32"
     resumed = train(folder, "wide", *wide)
     assert (resumed.folder / "config.yaml").read_text().count("precision: bf16") == 1

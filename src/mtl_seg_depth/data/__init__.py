@@ -12,9 +12,8 @@ if TYPE_CHECKING:
     from mtl_seg_depth.data.miniscapes import Miniscapes
     from mtl_seg_depth.data.mtan import MtanCityscapes, MtanNYUv2
     from mtl_seg_depth.data.nyuv2 import NYUv2
+    from mtl_seg_depth.data.rendered import Synscapes, UrbanSyn
     from mtl_seg_depth.data.streets.dataset import Streets
-    from mtl_seg_depth.data.synscapes import Synscapes
-    from mtl_seg_depth.data.urbansyn import UrbanSyn
     from mtl_seg_depth.data.vkitti2 import VKitti2
 
 __all__ = [
@@ -32,6 +31,9 @@ __all__ = [
     "VKitti2",
 ]
 
-_FILES: Final = {"MtanCityscapes": "mtan", "MtanNYUv2": "mtan", "Streets": "streets.dataset"}
+_FILES: Final = {
+    **{"MtanCityscapes": "mtan", "MtanNYUv2": "mtan", "Synscapes": "rendered", "UrbanSyn": "rendered"},
+    "Streets": "streets.dataset",
+}
 
 __getattr__ = lazily(__name__, {name: _FILES.get(name, name.lower()) for name in __all__})
