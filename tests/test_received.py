@@ -21,7 +21,7 @@ from mtl_seg_depth.config import parse_as
 from mtl_seg_depth.inference import evaluation
 from mtl_seg_depth.inference.trained import load_trained
 from mtl_seg_depth.records import checkpoint
-from mtl_seg_depth.records.folder import inside
+from mtl_seg_depth.records.folder import check_links, inside
 from mtl_seg_depth.report.page import ReportSettings, read_report
 from mtl_seg_depth.runs.run import run
 from mtl_seg_depth.system import tensors
@@ -146,6 +146,12 @@ def test_what_is_no_file_in_a_run_folder_is_refused_and_not_waited_for(folder: P
     os.mkfifo(left / "artifacts" / "pipe.png")
     with pytest.raises(UserError, match=r"pipe\.png: a run's folder holds files and folders, and nothing else"):
         mirror_once(left, f"sqlite:///{folder}/new.db")
+
+
+def test_a_file_that_a_training_renames_meanwhile_is_passed_over(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    left = only_run(folder, "first")
+    monkeypatch.setattr("os.walk", lambda top: [(str(top), [], ["run.json", "last.pt.tmp"])])
+    check_links(left)
 
 
 def test_links_within_a_run_folder_and_to_one_are_followed(folder: Path, tmp_path: Path) -> None:

@@ -8,7 +8,7 @@ from typing import Any
 from hydra._internal.utils import get_args_parser
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import ChoiceSweep, Override, Quote, QuotedString
-from hydra.errors import HydraException
+from hydra.errors import ConfigCompositionException, HydraException
 
 from mtl_seg_depth.cli.options import Options
 from mtl_seg_depth.system.errors import UserError
@@ -63,6 +63,20 @@ def given_twice(words: Sequence[str]) -> Iterator[str]:
     for word in words:
         if "=" in word and (counts := last[word.partition("=")[0]]) != word:
             yield f"{counts} counts, not {word}"
+
+
+def left_to_the_rows(error: ConfigCompositionException, words: Sequence[str]) -> list[str] | None:
+    """The words for another try where a key that Hydra did not find may be one that only some rows of a sweep have.
+
+    Such as optimizer.momentum: as a choice of one it is the sweeper's to judge, which composes each row alone. None
+    where that is no way out.
+    """
+    unknown = re.match(r"Could not override '([\w.]+)'", str(error))
+    if unknown is None or unknown[1].startswith("hydra.") or not {"-m", "--multirun"} & set(words):
+        return None
+    fixed = re.compile(rf"({re.escape(unknown[1])}=)(?!choice\()(.*)", re.DOTALL)
+    tried = [fixed.sub(r"\1choice(\2)", word) if fixed.fullmatch(word) else word for word in words]
+    return tried if tried != list(words) else None
 
 
 def _flag_meant(word: str, words: Sequence[str], flags: Sequence[str], options: Options) -> str:

@@ -2,7 +2,6 @@
 
 import io
 import os
-import re
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -17,7 +16,7 @@ from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 from omegaconf.resolvers import oc
 
-from mtl_seg_depth.cli.arguments import given_twice, read
+from mtl_seg_depth.cli.arguments import given_twice, left_to_the_rows, read
 from mtl_seg_depth.cli.messages import message_of
 from mtl_seg_depth.cli.options import Options
 from mtl_seg_depth.system.addresses import redact
@@ -95,8 +94,9 @@ def start(main: Main, *, config: str, root: Path) -> None:
                 command()
                 break
             except ConfigCompositionException as error:
-                if not _left_to_the_rows(error):
+                if (words := left_to_the_rows(error, sys.argv[1:])) is None:
                     raise
+                sys.argv[1:] = words
     except KeyboardInterrupt:
         sys.exit(INTERRUPTED)
     except Exception as error:
@@ -105,21 +105,6 @@ def start(main: Main, *, config: str, root: Path) -> None:
         _tell("error", message_of(error, options, sys.argv[1:]))
         sys.exit(USER_ERROR)
     sys.exit(codes[0] if len(codes) == 1 and not in_sweep() else 0)
-
-
-def _left_to_the_rows(error: ConfigCompositionException) -> bool:
-    """Whether a key that Hydra did not find may be one that only some rows of a sweep have, as optimizer.momentum is.
-
-    As a choice of one it is the sweeper's to judge: Hydra composes what varies for each row alone.
-    """
-    unknown = re.match(r"Could not override '([\w.]+)'", str(error))
-    if unknown is None or unknown[1].startswith("hydra.") or not {"-m", "--multirun"} & set(sys.argv):
-        return False
-    fixed = re.compile(rf"{re.escape(unknown[1])}=(?!choice\()(.*)")
-    places = [place for place, argument in enumerate(sys.argv) if fixed.fullmatch(argument)]
-    for place in places:
-        sys.argv[place] = fixed.sub(rf"{unknown[1]}=choice(\1)", sys.argv[place])
-    return bool(places)
 
 
 def _tell(kind: str, message: str) -> None:

@@ -45,7 +45,7 @@ class Space:
         """
         parser = OverridesParser.create()
         parsed = parser.parse_overrides([f"{key}={_text(value)}" for key, value in params.items()])
-        # choice(a,b) is a,b; and choice(a), which `cli.start` makes of what only some rows have, is a.
+        # choice(a,b) is a,b; and choice(a), which `cli.arguments` makes of what only some rows have, is a.
         typed = parser.parse_overrides([re.sub(r"^([^=]*=)choice\((.*)\)$", r"\1\2", each) for each in arguments])
         fixed = [override for override in typed if not override.is_sweep_override()]
         pinned = {override.get_key_element() for override in fixed if not override.is_delete()}

@@ -106,10 +106,7 @@ def publish(sweep: Sweep, trials: Sequence[FrozenTrial], *, over: Status | None 
             chosen = [row.model_dump(include={"params", "values", "runs"}) for row in best]
             atomic.write_text(record.artifact_path("best.yaml"), yaml.safe_dump(chosen, sort_keys=False))
         if over is not None:
-            from matplotlib import rc_context
-
-            with rc_context({"text.parse_math": False}):  # a $ in a name is a dollar
-                _plot(described, record.artifact_path("plot.png"))
+            _plot(described, record.artifact_path("plot.png"))
             stored.write(sweep.folder / "result.json", Ending(status=over))
         else:
             (sweep.folder / "result.json").unlink(missing_ok=True)
