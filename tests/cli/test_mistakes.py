@@ -187,6 +187,7 @@ def test_a_config_without_one_of_its_keys_is_refused_by_name_or_does_without(
     words = {
         "train": [*TINY, *places(tmp_path), "schedule.max_steps=1", "tracking.panels=0"],
         "check_data": ["data=miniscapes", *places(tmp_path)],
+        "make_miniscapes": [f"data.root={tmp_path}/data", f"to={tmp_path}/made"],
         "predict": ["run=nothing", f"input={tmp_path}/data"],
         "prune": [f"paths.outputs={tmp_path}"],
         "report": [f"paths.outputs={tmp_path}", f"out={tmp_path}/page"],

@@ -18,6 +18,7 @@ from helpers.facts import CLASS_NAMES, NUM_CLASSES, encode_depth
 from numpy.typing import NDArray
 from PIL import Image
 
+from mtl_seg_depth.data import filling
 from mtl_seg_depth.data.streets import SPLITS, Scene, render_scene, write, write_streets
 from mtl_seg_depth.system.errors import UserError
 from mtl_seg_depth.tasks.depth.codec import DepthCodec
@@ -194,7 +195,7 @@ def test_an_unfinished_folder_is_continued(tmp_path: Path) -> None:
     shutil.copytree(whole, part)
     for name in ("index.json", "train/rgb/1.jpg", "val/depth/0.png", "test/semseg/0.png"):
         (part / name).unlink()
-    (part / "train/rgb/1.jpg.tmp").write_bytes(b"half")
+    (part / "train/rgb/.1.0123abcd.tmp.jpg").write_bytes(b"half")
     kept = (part / "train/rgb/2.jpg").stat().st_mtime_ns
     write_small(part)
     assert contents(part) == contents(whole)
@@ -207,7 +208,7 @@ def test_an_interrupted_write_leaves_nothing_half_done(tmp_path: Path, how: sign
     assert interrupted(root, how) != 0
     assert not (root / "index.json").exists()
     if how == signal.SIGINT:
-        assert not list(root.rglob("*.tmp"))
+        assert not list(root.rglob("*.tmp*"))
     for i in (int(path.stem) for path in root.glob("train/depth/*.png")):
         with Image.open(root / "train" / "semseg" / f"{i}.png") as image:
             assert np.array_equal(np.asarray(image), render_scene(3, "train", i, 32, 64).semseg)
@@ -221,7 +222,7 @@ def test_two_at_once_render_each_picture_once(tmp_path: Path, monkeypatch: pytes
         return render_scene(seed, split, index, height, width)
 
     monkeypatch.setattr(write, "render_scene", counting)
-    monkeypatch.setattr(write, "track", lambda items, **_: items)  # one progress bar per process
+    monkeypatch.setattr(filling, "track", lambda items, **_: items)  # one progress bar per process
     with ThreadPoolExecutor(2) as pool:
         for done in [pool.submit(write_small, tmp_path) for _ in range(2)]:
             done.result()
@@ -277,7 +278,7 @@ def test_a_full_disk_is_a_clear_message(
         write_small(tmp_path)
     monkeypatch.setattr(where, failing, original)
     write_small(tmp_path)
-    assert not list(tmp_path.rglob("*.tmp"))
+    assert not list(tmp_path.rglob("*.tmp*"))
 
 
 def test_an_unknown_split_is_refused(tmp_path: Path) -> None:

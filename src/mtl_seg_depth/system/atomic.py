@@ -14,22 +14,25 @@ from pathlib import Path
 
 
 @contextmanager
-def replacing(path: str | os.PathLike[str]) -> Iterator[Path]:
+def replacing(path: str | os.PathLike[str], sync: bool = True) -> Iterator[Path]:
     """Yield a path to write to; once the block succeeds, the file written there takes the place of `path`.
 
     The yielded path lies in the same folder, which must exist, and has the same suffix (some writers go by
-    it). The block must have closed the file. If the block raises, `path` is as it was before.
+    it). The block must have closed the file. If the block raises, `path` is as it was before. Without `sync` a power
+    cut may leave an empty file: for many small ones that can be made again, as each sync takes a disk some time.
     """
     path = Path(path)
     temporary = path.with_name(f".{path.stem}.{secrets.token_hex(4)}.tmp{path.suffix}")
     try:
         yield temporary
-        _sync(temporary)
+        if sync:
+            _sync(temporary)
         temporary.replace(path)
     except BaseException:  # an interrupt too must not leave the temporary file lying about
         temporary.unlink(missing_ok=True)
         raise
-    _sync(path.parent)  # the rename itself is on disk only when the folder is
+    if sync:
+        _sync(path.parent)  # the rename itself is on disk only when the folder is
 
 
 def write_bytes(path: str | os.PathLike[str], data: bytes) -> None:
