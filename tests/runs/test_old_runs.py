@@ -112,8 +112,9 @@ def test_other_training_data_are_known_by_its_checkpoint(folder: Path, steps: li
 
 def test_a_finished_run_scores_what_it_scored(folder: Path) -> None:
     known = stored(folder, "outputs/*76d1*/result.json")["best"]
+    evaluated = stored(folder, "outputs/*76d1*/evaluations/*.json")["scores"]
     read, anew = score(folder), score(folder, "rerun=true")
-    assert read.scores == stored(folder, "outputs/*76d1*/evaluations/*.json")["scores"]
+    assert read.scores == evaluated
     assert (read.key, read.file) == (anew.key, anew.file) == ("val", read.file)
     assert {name: anew.scores[name.removeprefix("val/")] for name in known} == pytest.approx(known)
 

@@ -134,6 +134,21 @@ def test_the_best_epoch_is_the_best_on_validation_and_its_weights_are_kept(folde
     assert (result.last["val/depth"], last["best/step"]) == (last["val/depth"], result.best_step)
 
 
+def test_the_scores_of_all_three_selections_are_in_the_result_and_in_the_record(folder: Path) -> None:
+    result = train(folder, "schedule.epochs=6", "validation.every_steps=2")
+    logged = scores(result.folder)
+    validations = [values for _, values in logged if "val/multitask" in values]
+    assert len(validations) == 12
+    final = {name: value for _, values in logged for name, value in values.items()}
+    assert result.averaged == final["mean_of_last_10/validations"] == 10
+    for name in ("semseg", "depth", "multitask", "pixel_accuracy", "depth_errors/mae", "depth_errors/abs_rel"):
+        mean = sum(values[f"val/{name}"] for values in validations[-10:]) / 10
+        assert result.mean_of_last_10[f"val/{name}"] == pytest.approx(mean)
+        assert final[f"mean_of_last_10/{name}"] == result.mean_of_last_10[f"val/{name}"]
+        assert final[f"last/{name}"] == result.last[f"val/{name}"] == validations[-1][f"val/{name}"]
+        assert final[f"best/{name}"] == result.best[f"val/{name}"]
+
+
 def test_a_finished_run_is_not_trained_twice(folder: Path, steps_taken: list[int]) -> None:
     first = train(folder)
     assert train(folder) == first

@@ -24,6 +24,9 @@ Digests = dict[str, str]
 RowState = Literal["waiting", "running", "complete", "pruned", "failed", "impossible"]
 """Of a row of a sweep: impossible ones never start."""
 
+Selection = Literal["best", "last", "mean_of_last_10"]
+"""Of which validations of a training the scores are; see `records.selection`."""
+
 Status = Literal["finished", "diverged", "pruned", "failed", "interrupted"]
 
 
@@ -80,7 +83,13 @@ class RunResult(Ending):
     steps: Count
     best_step: Count
     best: dict[str, Score]
+    """Of the best validation."""
     last: dict[str, Score]
+    """Of the last one."""
+    mean_of_last_10: dict[str, Score] = {}
+    """The mean of the last ten; runs from before it was kept have none, and their record has it: see `selection`."""
+    averaged: Count = 0
+    """Of how many validations that mean is: of fewer than ten if there were no more."""
     cost: Cost
     baseline: dict[str, Score] = {}
     """What a constant prediction scores on the validation split."""
@@ -173,6 +182,10 @@ class SweepRow(Stored):
     folder: str | None = None
     """Of the training that it is at, or was at last."""
     runs: list[SweepRun] = []
+    reference: str | None = None
+    """The task that it trains by itself for other rows to be compared with; such a row competes with none."""
+    references: dict[str, Count] = {}
+    """The numbers of the rows that train its tasks by themselves, by task."""
 
 
 class SweepRecord(Stored):
@@ -192,6 +205,10 @@ class SweepRecord(Stored):
     config: dict[str, Any] = {}
     """What all its rows share."""
     rows: list[SweepRow] = []
+    baseline: Count | None = None
+    """The number of the row that the others are compared with."""
+    selection: Selection = "best"
+    """Whose scores are compared."""
 
 
 def other_data(one: Mapping[str, str], other: Mapping[str, str]) -> bool:

@@ -21,6 +21,7 @@ from mtl_seg_depth.records.checkpoint import as_identity
 from mtl_seg_depth.records.folder import RunFolder, find_folder, folders_of
 from mtl_seg_depth.records.record import Record
 from mtl_seg_depth.records.results import Cost, Digests, RunResult
+from mtl_seg_depth.records.selection import mean_of_last
 from mtl_seg_depth.runs.assembly import (
     Parts,
     assemble,
@@ -212,6 +213,7 @@ def _train(
         training.observers = (line, panels, *(sweep.observe(folder.path) if sweep else ()))
         status = training.run()
         state = training.state
+        averaged = mean_of_last(record.points())
         result = RunResult(
             status=status,
             fingerprint=key,
@@ -220,12 +222,15 @@ def _train(
             best_step=state.best_step,
             best=state.best,
             last=state.last,
+            mean_of_last_10=averaged.scores,
+            averaged=averaged.validations,
             cost=_cost(state, settings.schedule.batch_size, parts.parameters, device),
             baseline=score(Constant(splits["train"], parts.tasks), val, parts.tasks).flat("val"),
             data=data,
             spec=parts.source.spec.as_dict(),
         )
         record.log(state.step, {f"cost/{name}": value for name, value in result.cost if not isinstance(value, str)})
+        record.log(state.step, _selected(result))
         stored.write(folder.path / "result.json", result)
         if settings.checkpoint.keep == "best":
             for path in folder.leftovers():  # where it is killed before, prune.py takes them away
@@ -244,6 +249,18 @@ def _warn_of_nothing(split: PackedSplit, tasks: Iterable[Task]) -> None:
                 split.split,
                 task.name,
             )
+
+
+def _selected(result: RunResult) -> dict[str, float]:
+    """The scores by the rules that other work selects by, beside those of the best validation; see `selection`."""
+    rules = {"last": result.last, "mean_of_last_10": result.mean_of_last_10}
+    selected = {
+        f"{rule}/{name.removeprefix('val/')}": value
+        for rule, scores in rules.items()
+        for name, value in scores.items()
+        if "/iou/" not in name
+    }
+    return selected | {"mean_of_last_10/validations": result.averaged}
 
 
 def _cost(state: State, batch_size: int, parameters: int, device: torch.device) -> Cost:

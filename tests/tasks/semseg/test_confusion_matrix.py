@@ -7,7 +7,7 @@ import torch
 from helpers.facts import CPU
 from helpers.guesses import random_labels
 from PIL import Image
-from sklearn.metrics import confusion_matrix, jaccard_score
+from sklearn.metrics import accuracy_score, confusion_matrix, jaccard_score
 from torchmetrics.classification import MulticlassConfusionMatrix, MulticlassJaccardIndex
 
 from mtl_seg_depth.data.cityscapes_classes import CITYSCAPES
@@ -43,6 +43,16 @@ def test_confusion_and_iou_agree_with_scikit_learn():
     np.testing.assert_array_equal(ours.matrix, confusion_matrix(y_true, y_pred, labels=range(19)))
     np.testing.assert_allclose(ours.iou(), jaccard_score(y_true, y_pred, average=None), rtol=1e-12)
     assert ours.mean_iou() == pytest.approx(100 * jaccard_score(y_true, y_pred, average="macro"), rel=1e-12)
+
+
+def test_pixel_accuracy_leaves_out_ignored_pixels_and_agrees_with_scikit_learn():
+    prediction, labels = random_labels(seed=2)
+    counted = labels.flatten() != 255
+    assert not counted.all()
+    expected = accuracy_score(labels.flatten()[counted], prediction.flatten()[counted])
+    assert confusion(prediction, labels).compute().details["pixel_accuracy"] == pytest.approx(100 * expected)
+    nothing = torch.full((1, 2, 2), 255)
+    assert math.isnan(confusion(torch.zeros_like(nothing), nothing).accuracy())
 
 
 def test_by_hand():
@@ -99,7 +109,7 @@ def test_other_classes_have_a_matrix_of_their_size_and_their_names():
     measured = matrix.compute()
     assert measured.confusion.matrix.tolist() == [[1, 0, 0], [0, 1, 1], [0, 0, 1]]
     assert measured.confusion.names == classes.names
-    assert measured.details == {"iou/grass": 100, "iou/rock": 50, "iou/snow": 50}
+    assert measured.details == {"iou/grass": 100, "iou/rock": 50, "iou/snow": 50, "pixel_accuracy": 75}
     assert measured.headline == pytest.approx(200 / 3)
 
 

@@ -52,9 +52,15 @@ class ConfusionMatrix:
             iou = iou.nan_to_num(0.0)
         return 100 * iou.nanmean().item()
 
+    def accuracy(self) -> float:
+        """Pixels of the right class in per cent of those that have one; nan where no pixel was counted at all."""
+        counts = self.counts.double().cpu()
+        return (100 * counts.diagonal().sum() / counts.sum()).item()
+
     def compute(self) -> Measured:
-        """Mean IoU, and every class's own in per cent."""
+        """Mean IoU, every class's own, and the pixel accuracy, in per cent."""
         percent = (100 * self.iou()).tolist()
         iou = {f"iou/{name}": value for name, value in zip(self.classes.names, percent, strict=True)}
+        iou["pixel_accuracy"] = self.accuracy()
         confusion = Confusion(self.matrix.cpu(), self.classes.names)
         return Measured(self.mean_iou(), iou, confusion, broken=bool(self.counts[:, -1].any()))
