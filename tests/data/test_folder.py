@@ -228,7 +228,8 @@ def test_train_ids_that_are_not_there_come_with_the_command_that_makes_them(tmp_
 def test_sizes_that_vary_take_data_size(tmp_path: Path) -> None:
     overrides = miniatures.write("kitti", tmp_path / "data")
     assert opened(tmp_path, *overrides).open("train", progress=False).images.shape[1:3] == (32, 64)
-    with pytest.raises(UserError, match=r"data\.size=\[height,width\] reads all in one"):
+    message = r"The images are 1 of 96 x 64, 1 of 96 x 63.*: data\.size=\[64,96\] reads all in one size"
+    with pytest.raises(UserError, match=message):
         opened(tmp_path, *overrides, "data.size=null").open("train", progress=False)
 
 

@@ -46,6 +46,19 @@ def test_every_way_to_augment_is_stored_under_its_own_name(folder: Path, tta: st
     assert {f"{result.key}/multitask", f"{result.key}/depth_errors/rmse"} <= logged
 
 
+def test_tiles_are_another_evaluation_with_a_name_of_its_own(folder: Path) -> None:
+    whole = evaluate(folder, "split=test")
+    tiled = evaluate(folder, "split=test", "tile=[32,32]")
+    assert (whole.tile, tiled.tile) == (None, (32, 32))
+    assert tiled.key == "test_tiles_32x32"
+    assert tiled.scores != whole.scores
+    assert evaluate(folder, "split=test", "tile=[32,32]") == tiled
+    as_large = evaluate(folder, "split=test", "tile=[512,512]")
+    assert as_large.scores == whole.scores
+    with pytest.raises(UserError, match=r"tile=\[16, 64\]: a network takes 32 pixels a side or more"):
+        evaluate(folder, "tile=[16,64]")
+
+
 def test_the_same_evaluation_is_read_and_not_repeated(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     first = evaluate(folder, "tta=flip")
     counted: list[int] = []

@@ -67,7 +67,7 @@ def test_every_switch_of_squeeze_excitation_adds_its_own_blocks():
 @every_architecture
 def test_predictions_have_the_picture_s_size(build):
     network = on_meta(build)
-    for size in ((352, 704), (256, 256), (130, 250)):
+    for size in ((352, 704), (256, 256), (130, 250), (375, 1242), (155, 47)):
         predictions = network(torch.empty(2, 3, *size, device="meta"))
         assert tuple(predictions) == network.tasks
         expected = {"semseg": (2, 19, *size), "depth": (2, 1, *size)}

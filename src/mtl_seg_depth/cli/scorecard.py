@@ -33,9 +33,10 @@ ERRORS = {
 def show_evaluation(console: Console, result: Evaluation) -> None:
     """Print what `evaluate` returned."""
     scores = result.scores
+    tiles = f" in tiles of {result.tile[1]} x {result.tile[0]}" if result.tile else ""
     console.print(
         f"[bold]{escape(result.name)}[/] ({result.fingerprint}), step {result.step}, "
-        f"on {result.pictures} images of {result.split}; views: {result.tta_name}; {result.precision}",
+        f"on {result.pictures} images of {result.split}{tiles}; views: {result.tta_name}; {result.precision}",
         highlight=False,
         soft_wrap=True,
     )

@@ -24,6 +24,7 @@ import secrets
 import shutil
 import threading
 import time
+from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
@@ -313,13 +314,22 @@ def _common_size(files: SplitFiles, workers: int, bar: Progress) -> tuple[int, i
         sizes: list[tuple[int, int]] = list(
             bar.track(found, total=len(paths), description=f"{files.split}: looking at headers")
         )
-    if files.size is None:
-        check_one_size(paths, sizes, "; data.size=[height,width] reads all in one" if files.reading else "")
-        return sizes[0]
     count = len(files.ids)
+    if files.size is None:
+        check_one_size(paths, sizes, _proposal(sizes[:count]) if files.reading else "")
+        return sizes[0]
     for position in range(count):
         check_one_shape(paths[position::count], sizes[position::count])
     return files.size
+
+
+def _proposal(sizes: Sequence[tuple[int, int]]) -> str:
+    """How to read images of these sizes, (width, height), in one, which is all that a pack holds."""
+    counts = Counter(sizes).most_common()
+    width, height = counts[0][0]
+    found = ", ".join(f"{count} of {w} x {h}" for (w, h), count in counts[:4])
+    more = f" and {len(counts) - 4} other sizes" if len(counts) > 4 else ""
+    return f". The images are {found}{more}: data.size=[{height},{width}] reads all in one size"
 
 
 def _write_arrays(

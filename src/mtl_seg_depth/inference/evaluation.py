@@ -25,7 +25,7 @@ from rich.markup import escape
 from rich.progress import track
 
 from mtl_seg_depth.config import Device, Paths, Section, Settings
-from mtl_seg_depth.data.batches import ScoringBatches
+from mtl_seg_depth.data.batches import SIZE_MULTIPLE, ScoringBatches
 from mtl_seg_depth.data.dataset import DataSet
 from mtl_seg_depth.data.packed import PackedSplit
 from mtl_seg_depth.drawing.confusion import confusion
@@ -38,12 +38,14 @@ from mtl_seg_depth.records.results import Evaluation
 from mtl_seg_depth.runs.assembly import find_device
 from mtl_seg_depth.scoring.predictor import Predict, Predictor
 from mtl_seg_depth.scoring.scores import Scores, score
+from mtl_seg_depth.scoring.tiles import in_tiles
 from mtl_seg_depth.scoring.tta import AveragedViews, TestTimeAugmentation
 from mtl_seg_depth.system import memory, stored
 from mtl_seg_depth.system.addresses import redact
 from mtl_seg_depth.system.errors import UserError
 from mtl_seg_depth.system.precision import Precision
 from mtl_seg_depth.tasks.configured import configured_tasks
+from mtl_seg_depth.tasks.resize import Size
 from mtl_seg_depth.tasks.semseg.task import AbsentClass
 from mtl_seg_depth.tasks.task import Task
 from mtl_seg_depth.tracking import mirror_again
@@ -68,6 +70,8 @@ class EvaluationSettings(Section):
     data: dict[str, Any]
     tta: dict[str, Any]
     batch_size: PositiveInt
+    tile: tuple[PositiveInt, PositiveInt] | None
+    """Height and width of what is predicted at once; None for whole images."""
     absent_classes: AbsentClass | None
     precision: Literal["auto", "fp32", "bf16"]
     device: Device
@@ -91,6 +95,7 @@ class Question:
     precision: Precision
     absent: AbsentClass
     other_data: str | None
+    tile: Size | None = None
 
     @property
     def identity(self) -> dict[str, Any]:
@@ -104,6 +109,7 @@ class Question:
             "tta": {"_target_": first_name(f"{PACKAGE}.scoring.{type(self.views).__name__}"), **self.views.options},
             "precision": self.precision.name,
             "absent_classes": self.absent,
+            **({"tile": self.tile} if self.tile else {}),  # evaluations from before there were tiles are found
         }
 
     @property
@@ -122,6 +128,7 @@ class Question:
         parts += ["on", self.other_data, self.split.content_digest[:6]] if self.other_data else []
         parts += [self.precision.name] if self.precision.name != settings.precision else []
         parts += ["absent", self.absent] if self.absent != settings.validation.absent_classes else []
+        parts += ["tiles", f"{self.tile[0]}x{self.tile[1]}"] if self.tile else []
         return "_".join(parts)
 
     @property
@@ -137,7 +144,10 @@ def evaluate(settings: EvaluationSettings, console: Console) -> Evaluation | Non
     """
     device = find_device(settings.device)
     views: TestTimeAugmentation = build("tta", settings.tta)
-    sizes = f"batch_size={settings.batch_size} with tta.scales={settings.tta.get('scales')}"
+    if settings.tile is not None and min(settings.tile) < SIZE_MULTIPLE:
+        raise UserError(f"tile={list(settings.tile)}: a network takes {SIZE_MULTIPLE} pixels a side or more")
+    tile = "whole images" if settings.tile is None else f"tile={list(settings.tile)}"
+    sizes = f"batch_size={settings.batch_size} with tta.scales={settings.tta.get('scales')} of {tile}"
     with memory.shortage_told(sizes, device):
         return _evaluate(settings, device, views, console)
 
@@ -162,8 +172,10 @@ def _evaluate(
     split = opened(settings.split)
     other_data = None if _is_own(trained, opened, split) else data["_target_"].rpartition(".")[2].lower()
     absent = settings.absent_classes or own.validation.absent_classes
-    question = Question(trained, split, views, precision, absent, other_data)
+    question = Question(trained, split, views, precision, absent, other_data, settings.tile)
     predict = views.around(Predictor(trained.network, trained.tasks, precision))
+    if settings.tile is not None:
+        predict = in_tiles(predict, settings.tile)
     tasks = _tasks_of(source, trained, absent)
 
     result = None
@@ -197,6 +209,7 @@ def evaluate_run(settings: Settings, folder: Path, console: Console) -> Evaluati
             data={key: settings.data.get(key) for key in ("root", "cache", "workers")},
             tta=settings.tta,
             batch_size=settings.validation.batch_size,
+            tile=None,
             absent_classes=None,
             precision="auto",
             device=settings.device,

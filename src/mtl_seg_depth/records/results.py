@@ -120,6 +120,8 @@ class Evaluation(Stored):
     tta: dict[str, Any]
     precision: str
     absent_classes: Literal["exclude", "zero"]
+    tile: tuple[Count, Count] | None = None
+    """Height and width of what was predicted at once; None for whole images."""
     tta_name: str
     key: str
     """What the scores are called in the run's record."""

@@ -18,6 +18,7 @@ from mtl_seg_depth.tasks.depth.meter import DepthMeter
 from mtl_seg_depth.tasks.depth.norms import DepthNorm, MinMax, Standard
 from mtl_seg_depth.tasks.depth.painting import paint_depth, paint_error
 from mtl_seg_depth.tasks.depth.pools import GeometricMean, SummedMetres
+from mtl_seg_depth.tasks.occurrences import occurrences
 from mtl_seg_depth.tasks.resize import Size, resize
 from mtl_seg_depth.tasks.task import Image, Pool, Task, ViewGeometry
 
@@ -90,7 +91,7 @@ class Depth(Task):
     def constant(self, codes: NDArray[Any]) -> Tensor:
         """The mean depth."""
         table = self.spec.table()
-        counts = np.where(np.isnan(table), 0, np.bincount(codes.reshape(-1), minlength=len(table)))
+        counts = np.where(np.isnan(table), 0, occurrences(codes, len(table)))
         return torch.tensor(float(np.nansum(counts * table) / max(1, counts.sum())))
 
     def enlarged(self, prediction: Tensor, size: Size) -> Tensor:

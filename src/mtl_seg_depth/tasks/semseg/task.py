@@ -3,11 +3,11 @@
 from collections.abc import Mapping
 from typing import Any, Literal, Self
 
-import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from mtl_seg_depth.tasks.occurrences import occurrences
 from mtl_seg_depth.tasks.resize import Size
 from mtl_seg_depth.tasks.semseg.classes import Classes
 from mtl_seg_depth.tasks.semseg.confusion_matrix import ConfusionMatrix
@@ -79,7 +79,7 @@ class Semseg(Task):
 
     def constant(self, codes: NDArray[Any]) -> Tensor:
         """The most frequent class."""
-        return torch.tensor(np.bincount(codes.reshape(-1), minlength=256)[: len(self.classes)].argmax())
+        return torch.tensor(occurrences(codes, 256)[: len(self.classes)].argmax())
 
     def paint(self, values: NDArray[Any]) -> Image:
         """The classes' colours; ignored pixels are black."""

@@ -1,0 +1,63 @@
+"""Packing, inspecting and counting hold a few images at a time, however many there are."""
+
+import tracemalloc
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+from helpers.miniatures import blocks, opened, photo, save
+
+from mtl_seg_depth.data.check import inspect
+from mtl_seg_depth.data.dataset import DataSet
+from mtl_seg_depth.data.packed import PackedSplit
+from mtl_seg_depth.scoring.baseline import Constant
+from mtl_seg_depth.tasks.task import TASKS
+
+HEIGHT, WIDTH = 256, 384
+IMAGE_BYTES = HEIGHT * WIDTH * (3 + 1 + 2)
+FEW, MANY = 8, 40
+
+
+def written(folder: Path, count: int) -> DataSet:
+    """As many images, with 16-bit depth, in a train split."""
+    random = np.random.default_rng(0)
+    for number in range(count + 1):
+        scale = HEIGHT // 64
+        for kind, pixels in (
+            ("images", photo(random)),
+            ("masks", blocks(random, range(2))),
+            ("depths", blocks(random, [0, 700, 9000], np.uint16)),
+        ):
+            split = "train" if number < count else "val"
+            save(folder / f"data/{kind}/{split}/{number}.png", pixels.repeat(scale, 0).repeat(scale, 1))
+    classes = "data.classes=[{name: road, colour: [1, 2, 3]}, {name: sky, colour: [2, 3, 4]}]"
+    return opened(
+        folder, "data=folder", classes, "data.splits={train: train, val: val}", "data.depth_max=10", "data.workers=1"
+    )
+
+
+def peak(work: Callable[[], object]) -> int:
+    """Bytes that arrays and objects took at most."""
+    tracemalloc.start()
+    work()
+    most = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    return most
+
+
+def packed(source: DataSet) -> PackedSplit:
+    return source.open("train", progress=False)
+
+
+def counted(source: DataSet) -> Constant:
+    return Constant(packed(source), {name: TASKS[name](spec) for name, spec in source.spec.targets.items()})
+
+
+@pytest.mark.parametrize("work", [packed, lambda source: inspect(source, progress=False), counted])
+def test_the_peak_does_not_grow_with_the_number_of_images(tmp_path: Path, work: Callable[[DataSet], object]) -> None:
+    few, many = written(tmp_path / "few", FEW), written(tmp_path / "many", MANY)
+    work(written(tmp_path / "first", 2))  # what is imported and kept once
+    if work is counted:
+        packed(few), packed(many)
+    assert peak(lambda: work(many)) < peak(lambda: work(few)) + 2 * IMAGE_BYTES < MANY * IMAGE_BYTES
