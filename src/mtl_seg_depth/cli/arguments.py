@@ -17,8 +17,9 @@ from mtl_seg_depth.system.wording import nearest
 NAMES = frozenset(
     (
         *("name", "run", "input", "output", "submission", "picture", "out", "to", "pretrained", "encoder.weights"),
-        *("data.root", "data.cache", "paths.root", "paths.datasets", "paths.outputs"),
-        *("tracking.uri", "tracking.experiment", "tracking_uri", "hydra.sweeper.study_name", "hydra.sweeper.storage"),
+        *("data.root", "data.cache", "data.images", "data.masks", "data.depths", "data.licence", "data.source"),
+        *("paths.root", "paths.datasets", "paths.outputs", "tracking.uri", "tracking.experiment", "tracking_uri"),
+        *("hydra.sweeper.study_name", "hydra.sweeper.storage"),
     )
 )
 """Keys of names and places: their values are text, whatever else the grammar might take them for."""
