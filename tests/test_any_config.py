@@ -4,6 +4,7 @@ import functools
 import json
 import resource
 from collections.abc import Callable, Iterator
+from contextlib import chdir
 from pathlib import Path
 
 import hypothesis
@@ -70,9 +71,13 @@ overrides = st.lists(st.one_of(choices, right, right, known, known, unknown), mi
 
 
 @pytest.fixture(scope="module")
-def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def data(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """Its folder; the working directory is another, as a cache can be any place from there."""
     root = tmp_path_factory.mktemp("data")
-    return write_tiny_miniscapes(root / "data", {"train": 4, "val": 2}).parent
+    here = root / "some" / "where"
+    here.mkdir(parents=True)
+    with chdir(here):
+        yield write_tiny_miniscapes(root / "data", {"train": 4, "val": 2}).parent
 
 
 @pytest.fixture(scope="module", autouse=True)

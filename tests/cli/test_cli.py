@@ -214,5 +214,5 @@ def test_an_impossible_tracking_address_is_told_before_anything_is_made(
     data = [word for word in TINY if word.startswith("data.")]
     done = command("train.py", *data, *places(tmp_path), "tracking.uri=mlruns", f"dry_run={dry}")
     assert done.returncode == 2
-    assert done.stderr.startswith("error: Tracking URI 'mlruns': MLflow no longer tracks to folders")
+    assert done.stderr.startswith("error: tracking.uri=mlruns: MLflow no longer tracks to folders")
     assert not list(tmp_path.iterdir())

@@ -80,7 +80,7 @@ def test_every_command_takes_any_name_for_everything(
     traces = 0
     for name in chosen:
         home = tmp_path / f"at {name}"
-        home.mkdir()
+        (home / name).parent.mkdir(parents=True)
         (home / name).symlink_to(tmp_path / "plain")
         save(home / "photos" / f"{name}.png", picture(33, 40))
         data = [f"data.root={home / name}", f"data.cache={home}/packed {name}"]

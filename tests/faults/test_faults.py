@@ -309,7 +309,7 @@ def test_a_tracking_server_that_goes_away_in_the_middle_costs_no_result(
     run = only_run(folder)
     recorded = sum("train/loss/depth" in values for _, values in raw_points(run))
     with mlflow_server(folder, port):
-        mirror_once(run)
+        mirror_once(run, address)
     with sqlite3.connect(folder / "mlflow.db") as database:
         (points,) = database.execute("select count(*) from metrics where key = 'train/loss/depth'").fetchone()
     assert points == recorded > 0

@@ -44,19 +44,17 @@ def test_no_password_survives_in_any_sentence(extent: Callable[[int, int], int],
     @settings(max_examples=extent(150, 5000), database=None, derandomize=True)
     @given(SECRET, st.sampled_from(SENTENCES), st.sampled_from(["http", "postgresql", "mysql+pymysql"]), st.booleans())
     @example("p@ss/w#o?rd:", SENTENCES[1], "http", False)
+    @example("/slash", SENTENCES[0], "http", False)
     def attack(secret: str, sentence: str, scheme: str, encoded: bool) -> None:
         written = quote(secret, safe="") if encoded else secret
-        addresses = [f"{scheme}://anna:{written}@host:5/x", f"{scheme}://{written}@host"]
-        addresses += [
-            f"{scheme}://host/x?{key}={quote(secret)}&x=1" for key in ("sig", "auth", "token", "password", "q")
-        ]
-        for address in addresses:
-            shown = redact(sentence.replace("{}", address))
+        left = {f"anna:{written}@host:5/x": "***@host:5/x", f"{written}@host": "***@host"}
+        keys = ("sig", "auth", "token", "password", "q")
+        left |= {f"host/x?{key}={quote(secret)}&x=1": "host/x?***" for key in keys}
+        for address, shown in left.items():
             nonlocal cases
             cases += 1
-            assert not any(form in shown for form in (written, quote(secret), "anna"))
-            assert "://" in shown
-            assert "host" in shown
+            told = redact(sentence.replace("{}", f"{scheme}://{address}"))
+            assert told == sentence.replace("{}", f"{scheme}://{shown}")
 
     attack()
     observed("no part of a user, a password or a query of an address is written or printed", cases=cases, leaks=0)

@@ -3,6 +3,7 @@
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
+from mtl_seg_depth.system.wording import one_line
 from mtl_seg_depth.tasks.colours import colour
 from mtl_seg_depth.tasks.task import Confusion
 
@@ -12,7 +13,7 @@ def confusion(found: Confusion, cell: int = 40) -> Image.Image:
 
     Shares under half a per cent have a colour and no number; a cell is `cell` pixels wide.
     """
-    matrix, names = found.matrix.numpy(), found.names
+    matrix, names = found.matrix.numpy(), [one_line(name) for name in found.names]
     totals = matrix.sum(axis=1)
     shares = 100 * matrix / np.maximum(totals, 1)[:, None]
     left, top, side, below = 150, 50, len(names) * cell, 110

@@ -8,6 +8,7 @@ from numpy.typing import NDArray
 from PIL import Image as Pillow
 from PIL import ImageDraw, ImageFont
 
+from mtl_seg_depth.system.wording import one_line
 from mtl_seg_depth.tasks.depth.task import Depth
 from mtl_seg_depth.tasks.semseg.task import Semseg
 from mtl_seg_depth.tasks.task import Task
@@ -42,7 +43,7 @@ def _draw_classes(draw: ImageDraw.ImageDraw, y: int, width: int, task: Semseg, l
             break
         share = 100 * counts[index] / counts.sum()
         told = "" if labels is None else f" {f'{share:.0f}' if share >= 0.5 else '<1'} %"
-        text = f"{classes.names[index]}{told}"
+        text = f"{one_line(classes.names[index])}{told}"
         needed = LINE + int(draw.textlength(text, font(14))) + 14
         if x and x + needed > width:
             x, y = 0, y + LINE

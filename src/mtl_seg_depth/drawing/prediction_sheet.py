@@ -8,6 +8,7 @@ from PIL import Image as Pillow
 from PIL import ImageDraw
 
 from mtl_seg_depth.drawing.legend import GAP, LINE, font, legend
+from mtl_seg_depth.system.wording import one_line
 from mtl_seg_depth.tasks.semseg.overlay import overlay
 from mtl_seg_depth.tasks.semseg.task import Semseg
 from mtl_seg_depth.tasks.task import Image, Task
@@ -59,8 +60,8 @@ def prediction_sheet(
 
 def _shortened(draw: ImageDraw.ImageDraw, text: str, width: int) -> str:
     """The text, its middle left out where it is wider than `width` pixels."""
+    shown = text = one_line(text)
     kept = len(text)
-    shown = text
     while draw.textlength(shown, font(15)) > width and kept > 2:
         kept -= 1
         shown = f"{text[: kept // 2]}…{text[len(text) - kept // 2 :]}"

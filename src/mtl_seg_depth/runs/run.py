@@ -101,11 +101,11 @@ def run(
     asked = settings.precision
     settings, device = resolve(settings)
     settle_torch(settings)
-    sizes = f"schedule.batch_size={settings.schedule.batch_size} with data.crop_size={settings.data['crop_size']}"
+    source: DataSet = build("data", settings.data)
+    sizes = f"schedule.batch_size={settings.schedule.batch_size} with data.crop_size={list(source.crop_size)}"
     with memory.shortage_told(sizes, device):
         finished = any((folder.path / "result.json").exists() for folder in folders_of(_first_folder(settings)))
         parts = None if finished else assemble(settings, device)  # finds mistakes before anything is packed or written
-        source: DataSet = build("data", settings.data)
         splits = {split: source.open(split) for split in SPLITS}
         data = {name: split.content_digest for name, split in splits.items()} | Contents(pack=True).of_weights(settings)
         while True:

@@ -17,7 +17,7 @@ def redact(text: str) -> str:
 
     Passwords that people forget to encode hold `@ / ? #` themselves: all up to the last `@` counts as theirs.
     """
-    return _QUERY.sub(rf"\g<1>{HIDDEN}", _ADDRESS.sub(lambda found: found[1] + _without_secrets(found[2]), text))
+    return _QUERY.sub(rf"\g<1>{HIDDEN}", _ADDRESS.sub(lambda found: found[1] + _without_secrets(*found.groups()), text))
 
 
 def redacted(tree: Any) -> Any:
@@ -33,7 +33,7 @@ def check_address(key: str, address: str) -> None:
     """Raise UserError for an address that libraries would take apart at the wrong place, and print a part of."""
     rest = address.partition("://")[2]
     try:
-        well = rest.startswith("/") or rest.count("@") == urlsplit(address).netloc.count("@") <= 1
+        well = _is_file(address, rest) or rest.count("@") == urlsplit(address).netloc.count("@") <= 1
     except ValueError:
         well = False
     if not well:
@@ -43,11 +43,16 @@ def check_address(key: str, address: str) -> None:
         )
 
 
-def _without_secrets(rest: str) -> str:
-    """What follows `://`; a path from there on, as of an SQLite file, has no user."""
-    if "@" in rest and not rest.startswith("/"):
+def _is_file(scheme: str, rest: str) -> bool:
+    """Whether what follows `scheme` is a path, which has no user; after `http://` it is a password that begins so."""
+    return rest.startswith("/") and scheme.startswith(("sqlite", "file:"))
+
+
+def _without_secrets(scheme: str, rest: str) -> str:
+    is_file = _is_file(scheme, rest)
+    if "@" in rest and not is_file:
         rest = f"{HIDDEN}@{rest.rpartition('@')[2]}"
-    for mark in "?" if rest.startswith("/") else "?#":
+    for mark in "?" if is_file else "?#":
         before, found, after = rest.partition(mark)
         rest = f"{before}{found}{HIDDEN if after else ''}"
     return rest

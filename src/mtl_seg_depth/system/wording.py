@@ -48,6 +48,11 @@ def typed(value: object) -> str:
     return value if isinstance(value, str) else json.dumps(value, separators=(",", ":"), default=str).replace('"', "")
 
 
+def one_line(text: str) -> str:
+    """A name that may be anything, for where there is but one line."""
+    return re.sub(r"\s", " ", text)
+
+
 def duration(seconds: float) -> str:
     """Seconds as people say them: 12.3 s, 4 min 05 s, 1 h 02 min."""
     if round(seconds, 1) < 60:

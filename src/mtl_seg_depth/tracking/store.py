@@ -33,7 +33,7 @@ def absolute_uri(tracking_uri: str) -> str:
         database = sqlite_file(tracking_uri)
         return tracking_uri if database is None else f"sqlite:///{database}"
     raise UserError(
-        f"Tracking URI {redact(tracking_uri)!r}: MLflow no longer tracks to folders, nor can it to this. "
+        f"tracking.uri={redact(tracking_uri)}: MLflow no longer tracks to folders, nor can it to this. "
         "Give a database file (sqlite:///runs/mlflow.db), the address of a server (http://host:5000) or a database."
     )
 
