@@ -43,13 +43,22 @@ class Pyramid(Encoder):
         return features
 
 
+class Staged(Pyramid):
+    """The same, told stage by stage."""
+
+    def stage(self, index: int, before: Tensor) -> Tensor:
+        after: Tensor = self.stages[index](before)
+        return after
+
+
 @pytest.fixture(autouse=True)
 def public(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(models, "Pyramid", Pyramid, raising=False)
-    monkeypatch.setattr(models, "__all__", [*models.__all__, "Pyramid"])
+    for encoder in (Pyramid, Staged):
+        monkeypatch.setattr(models, encoder.__name__, encoder, raising=False)
+    monkeypatch.setattr(models, "__all__", [*models.__all__, "Pyramid", "Staged"])
 
 
-@pytest.mark.parametrize("architecture", [models.Joint, models.Branched, models.Distilled])
+@pytest.mark.parametrize("architecture", [models.Joint, models.Branched, models.Distilled, models.MTAN])
 @pytest.mark.parametrize("size", [(32, 64), (45, 67)])
 def test_every_architecture_stands_on_it(architecture: type, size: tuple[int, int]) -> None:
     encoder = Pyramid()
@@ -74,3 +83,13 @@ def test_it_trains_from_a_config(tmp_path: Path) -> None:
     dilated = settings.model_copy(update={"dilation": tiny(tmp_path, "dilation=os8").dilation})
     with pytest.raises(UserError, match="this encoder has no stages that dilate"):
         run(dilated, quiet())
+
+
+def test_one_that_has_stages_can_be_stitched_and_one_that_has_none_is_refused(tmp_path: Path) -> None:
+    write_tiny_miniscapes(tmp_path / "data", {"train": 4, "val": 2}, height=32, width=64)
+    composed = tiny(tmp_path, "model=cross_stitch")
+    staged = composed.model_copy(update={"encoder": {"_target_": "mtl_seg_depth.models.Staged"}})
+    assert run(staged, quiet()).status == "finished"
+    whole = composed.model_copy(update={"encoder": {"_target_": "mtl_seg_depth.models.Pyramid"}})
+    with pytest.raises(UserError, match=r"model: cross-stitch units .* Pyramid can only be run as a whole"):
+        run(whole, quiet())

@@ -6,9 +6,11 @@ from helpers.facts import OUTPUTS
 from torch import nn
 
 from mtl_seg_depth.models.branched import Branched
+from mtl_seg_depth.models.cross_stitch import CrossStitch
 from mtl_seg_depth.models.distilled import Distilled
 from mtl_seg_depth.models.encoder import Encoder
 from mtl_seg_depth.models.joint import Joint
+from mtl_seg_depth.models.mtan import MTAN
 from mtl_seg_depth.models.resnet import ResNetEncoder
 from mtl_seg_depth.models.single import Single
 
@@ -20,6 +22,8 @@ ARCHITECTURES = {
     "branched": Branched,
     "distilled, one gate": Distilled,
     "distilled, two gates": lambda encoder, outputs: Distilled(encoder, outputs, gate="per_task"),
+    "mtan": MTAN,
+    "cross-stitch": CrossStitch,
     "semseg alone": lambda encoder, outputs: Single(encoder, outputs, task="semseg"),
     "depth alone": lambda encoder, outputs: Single(encoder, outputs, task="depth"),
     "squeeze-and-excitation": lambda encoder, outputs: Branched(encoder, outputs, **HEADS_SE),
@@ -176,8 +180,8 @@ class Strided(Encoder):
 
 
 @pytest.mark.parametrize("strides", [(4, 8, 16), (1, 2, 4, 32), (8, 16), (2, 3), (2,)])
-def test_any_encoder_that_keeps_the_contract_fits_every_architecture(strides):
-    for build in (Joint, Branched, Distilled):
+def test_any_encoder_that_keeps_the_contract_fits_every_architecture_that_leaves_it_whole(strides):
+    for build in (Joint, Branched, Distilled, MTAN):
         with torch.device("meta"):
             network = build(Strided(*strides), OUTPUTS).eval()
         predictions = network(torch.empty(2, 3, 64, 96, device="meta"))
@@ -197,7 +201,7 @@ def test_an_encoder_without_statistics_sees_images_as_they_are():
     torch.testing.assert_close(seen[0], image, rtol=0, atol=0)
 
 
-@pytest.mark.parametrize("build", [Joint, Branched, Distilled])
+@pytest.mark.parametrize("build", [Joint, Branched, Distilled, MTAN, CrossStitch])
 def test_any_number_of_tasks_of_any_number_of_channels(build):
     outputs = {"normals": 3, "semseg": 5, "depth": 1}
     with torch.device("meta"):

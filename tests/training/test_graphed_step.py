@@ -23,8 +23,10 @@ from mtl_seg_depth.config import parse
 from mtl_seg_depth.data.batches import Batch
 from mtl_seg_depth.data.cityscapes_classes import CITYSCAPES
 from mtl_seg_depth.models.branched import Branched
+from mtl_seg_depth.models.cross_stitch import CrossStitch
 from mtl_seg_depth.models.distilled import Distilled
 from mtl_seg_depth.models.joint import Joint
+from mtl_seg_depth.models.mtan import MTAN
 from mtl_seg_depth.models.resnet import ResNetEncoder
 from mtl_seg_depth.models.single import Single
 from mtl_seg_depth.nodes import build
@@ -294,6 +296,8 @@ ARCHITECTURES: dict[str, Callable[[ResNetEncoder], Any]] = {
     "branched, squeeze-and-excitation": lambda encoder: Branched(encoder, OUTPUTS, aspp_se=True, decoder_se=True),
     "distilled": lambda encoder: Distilled(encoder, OUTPUTS),
     "distilled, two gates": lambda encoder: Distilled(encoder, OUTPUTS, gate="per_task"),
+    "mtan": lambda encoder: MTAN(encoder, OUTPUTS),
+    "cross-stitch": lambda encoder: CrossStitch(encoder, OUTPUTS),
     "semseg alone": lambda encoder: Single(encoder, OUTPUTS, task="semseg"),
     "depth alone": lambda encoder: Single(encoder, OUTPUTS, task="depth"),
 }

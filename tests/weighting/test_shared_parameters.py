@@ -9,7 +9,9 @@ from helpers.two_tasks import GIVEN, TASKS, Tiny, batch
 from torch import Tensor, nn
 
 from mtl_seg_depth.models.branched import Branched
+from mtl_seg_depth.models.cross_stitch import CrossStitch
 from mtl_seg_depth.models.joint import Joint
+from mtl_seg_depth.models.mtan import MTAN
 from mtl_seg_depth.models.resnet import ResNetEncoder
 from mtl_seg_depth.weighting.aligned_mtl import AlignedMTL
 from mtl_seg_depth.weighting.cagrad import CAGrad
@@ -42,7 +44,7 @@ def gradients(network: nn.Module, loss: Tensor) -> dict[str, Tensor | None]:
     return dict(zip(names, found, strict=True))
 
 
-@pytest.mark.parametrize("architecture", [Joint, Branched, Tiny])
+@pytest.mark.parametrize("architecture", [Joint, Branched, MTAN, CrossStitch, Tiny])
 def test_shared_gradients_are_combined_and_the_others_left(architecture: type[nn.Module]) -> None:
     torch.manual_seed(0)
     if architecture is Tiny:
@@ -65,8 +67,14 @@ def test_shared_gradients_are_combined_and_the_others_left(architecture: type[nn
         if parameter.grad is not None:
             assert parameter.grad.stride() == parameter.stride()  # fused optimisers read both in memory order
             torch.testing.assert_close(parameter.grad, expected)
-    trunk = {Joint: network, Branched: getattr(network, "encoder", None), Tiny: getattr(network, "trunk", None)}
-    assert shared == len(list(trunk[architecture].parameters()))
+    trunk = {
+        Joint: [""],
+        Branched: ["encoder."],
+        MTAN: ["encoder.", "blocks."],
+        CrossStitch: ["encoders.", *(f"units.{index}." for index in range(4))],  # the last has weights of each task
+        Tiny: ["trunk."],
+    }
+    assert shared == sum(name.startswith(tuple(trunk[architecture])) for name, _ in network.named_parameters())
 
 
 @pytest.mark.parametrize("method", METHODS)

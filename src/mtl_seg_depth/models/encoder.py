@@ -11,6 +11,9 @@ class Encoder(nn.Module):
     Feature i is [B, out_channels[i], ceil(H / strides[i]), ceil(W / strides[i])]. The deepest one may have the stride
     of the one before it, where it dilates instead.
 
+    A subclass implements `stage` if each feature is made of the one before it alone. One that cannot be taken apart so
+    implements `forward` as a whole, and serves every network but those that change features between two stages.
+
     Attributes:
         out_channels: of every feature.
         strides: of every feature, none smaller than the one before.
@@ -22,6 +25,18 @@ class Encoder(nn.Module):
     mean: tuple[float, float, float] = (0.0, 0.0, 0.0)
     std: tuple[float, float, float] = (1.0, 1.0, 1.0)
 
+    @property
+    def has_stages(self) -> bool:
+        """Whether it can be run stage by stage."""
+        return type(self).stage is not Encoder.stage
+
+    def stage(self, index: int, before: Tensor) -> Tensor:
+        """Feature `index`, made of the one before it; the first is made of the image."""
+        raise NotImplementedError(f"{type(self).__name__} has neither stage() nor forward()")
+
     def forward(self, image: Tensor) -> list[Tensor]:
         """Features of every stride."""
-        raise NotImplementedError(f"{type(self).__name__} has no forward()")
+        features = [self.stage(0, image)]
+        for index in range(1, len(self.strides)):
+            features.append(self.stage(index, features[-1]))
+        return features

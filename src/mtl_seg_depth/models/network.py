@@ -84,6 +84,10 @@ class Network(nn.Module):
         """Predictions [B, channels, h, w], of any one size, from all features of the encoder."""
         raise NotImplementedError(f"{type(self).__name__} has no decode()")
 
+    def coarse(self, image: Tensor) -> Predictions:
+        """Predictions of any one size from normalised images: those that `decode` makes of the encoder's features."""
+        return self.decode(self.encoder(image))
+
     def forward(self, image: Tensor) -> Predictions:
         """Predictions of the image's size from images [B, 3, H, W] in 0..1."""
         height, width = image.shape[-2:]
@@ -92,7 +96,7 @@ class Network(nn.Module):
                 f"the network takes images of at least {self.SMALLEST_SIDE} x {self.SMALLEST_SIDE} pixels, "
                 f"not {width} x {height}"
             )
-        coarse = self.decode(self.encoder((image - self.mean) / self.std))
+        coarse = self.coarse((image - self.mean) / self.std)
         return {task: [upsample(p, (height, width)) for p in coarse[task]] for task in self.outputs}
 
     def make_bottleneck(self) -> nn.Sequential:

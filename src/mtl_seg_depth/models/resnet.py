@@ -62,14 +62,13 @@ class ResNetEncoder(Encoder):
                     attribute, norm = _last_norm(block)
                     setattr(block, attribute, nn.Sequential(norm, SqueezeExcitation(norm.num_features)))
 
-    def forward(self, image: Tensor) -> list[Tensor]:
-        """Features of every stride, from the finest to the deepest."""
-        features = [self.stem(image)]
-        x = self.pool(features[0])
-        for stage in self.stages:
-            x = stage(x)
-            features.append(x)
-        return features
+    def stage(self, index: int, before: Tensor) -> Tensor:
+        """The stem, or a stage of residual blocks; the first of those begins with the max pooling."""
+        if index == 0:
+            stem: Tensor = self.stem(before)
+            return stem
+        blocks: Tensor = self.stages[index - 1](self.pool(before) if index == 1 else before)
+        return blocks
 
 
 def _last_norm(block: nn.Module) -> tuple[str, nn.BatchNorm2d]:
