@@ -18,9 +18,9 @@ WITHOUT_BLANKS = "options are written key=value, without blanks"
 
 ANSWERS = [
     # A group is given what one of its keys is for.
-    ("train.py lr=1e-3", "lr=1e-3: lr is a group (constant, cosine, onecycle, poly); did you mean lr.value=1e-3?"),
-    ("train.py ++lr=5", "lr is a group (constant, cosine, onecycle, poly); did you mean lr.value=5?"),
-    ("train.py -m lr=1e-3,1e-4", "lr is a group (constant, cosine, onecycle, poly); did you mean lr.value=1e-3,1e-4?"),
+    ("train.py lr=1e-3", "lr=1e-3: lr is a group (constant, cosine, onecycle, poly, stairs); did you mean lr.value="),
+    ("train.py ++lr=5", "lr is a group (constant, cosine, onecycle, poly, stairs); did you mean lr.value=5?"),
+    ("train.py -m lr=1e-3,1e-4", "onecycle, poly, stairs); did you mean lr.value=1e-3,1e-4?"),
     ("train.py task_weights=0.3", "did you mean task_weights.semseg=0.3?"),
     ("train.py schedule=10", "did you mean schedule.epochs=10?"),
     ("train.py encoder=50", "did you mean encoder=resnet50?"),

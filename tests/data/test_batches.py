@@ -212,6 +212,16 @@ class TestZoom:
     def test_without_rescaling_every_depth_is_the_source_s(self):
         assert wall_depths(self.batches(2.0, rescale_depth=False)[0]) == [self.DECODED_WALL]
 
+    @pytest.mark.parametrize("zoom", [0.75, 2.0])
+    def test_dividing_inverse_depth_moves_the_wall_away_by_the_zoom(self, zoom):
+        """The error of published recipes, by hand: 1 / (1 / d / s) is d s."""
+        depths = wall_depths(self.batches(zoom, rescale_depth="inverse_divided")[0])
+        assert [1 / depth for depth in depths] == [pytest.approx(1 / self.DECODED_WALL / zoom)]
+
+    def test_another_word_for_rescaling_is_refused(self):
+        with pytest.raises(ValueError, match="true, false or inverse_divided; not 'divided'"):
+            self.batches(2.0, rescale_depth="divided")
+
     @pytest.mark.parametrize(("zoom", "size", "left"), [(2.0, (64, 96), 150), (0.5, (32, 48), 8)])
     def test_depths_that_leave_the_valid_range_become_invalid(self, zoom, size, left):
         rows = np.array([1, 255], np.uint8).repeat(8)  # 300 m and 4 m

@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch.optim.lr_scheduler import CosineAnnealingLR, LambdaLR, OneCycleLR
 
-from mtl_seg_depth.training.learning_rates import Constant, Cosine, LearningRate, OneCycle, Poly, Span
+from mtl_seg_depth.training.learning_rates import Constant, Cosine, LearningRate, OneCycle, Poly, Span, Stairs
 
 SPAN = Span(epochs=16, steps_per_epoch=5)
 
@@ -85,6 +85,19 @@ def test_warm_up_rises_linearly_to_what_the_schedule_has_there(schedule):
     assert warm[10:] == cold[10:]
 
 
+def test_stairs_halve_the_rate_after_every_so_many_epochs():
+    """As torch's StepLR, step by step."""
+    values = rates(Stairs(SPAN, 0.01, every_epochs=6))
+    optimizer = torch.optim.SGD([torch.zeros(1)], lr=0.01)
+    theirs = torch.optim.lr_scheduler.StepLR(optimizer, step_size=6, gamma=0.5)
+    for step, value in enumerate(values):
+        assert value == optimizer.param_groups[0]["lr"]
+        optimizer.step()
+        if (step + 1) % SPAN.steps_per_epoch == 0:
+            theirs.step()
+    assert sorted(set(values)) == [0.0025, 0.005, 0.01]
+
+
 def test_warm_up_may_be_part_of_an_epoch_or_all_of_the_training():
     assert rates(Constant(Span(2, 4), 1.0, warmup_epochs=0.5))[:3] == [0.5, 1, 1]
     assert rates(Constant(Span(1, 4), 1.0, warmup_epochs=1)) == [0.25, 0.5, 0.75, 1]
@@ -106,6 +119,9 @@ def test_a_rate_is_a_function_of_the_step_alone():
         (Poly, {"value": 1, "warmup_epochs": -1}, r"warmup_epochs is within 0\.\.16"),
         (Poly, {"value": 1, "power": 0}, "power is above 0"),
         (Cosine, {"value": 1, "floor": 1.5}, "floor"),
+        (Stairs, {"value": 1, "every_epochs": 0}, "every_epochs is 1 or more"),
+        (Stairs, {"value": 1, "gamma": 0}, "gamma"),
+        (Stairs, {"value": 1, "gamma": 2}, "gamma"),
         (OneCycle, {"value": 1, "rise": 0}, "rise"),
         (OneCycle, {"value": 1, "rise": 1}, "rise"),
         (OneCycle, {"value": 1, "start": 0}, "start and end"),

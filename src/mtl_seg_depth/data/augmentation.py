@@ -4,6 +4,7 @@ import functools
 import math
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Literal
 
 import torch
 from torch import Tensor
@@ -11,6 +12,8 @@ from torch.nn import functional as F
 
 from mtl_seg_depth.data.randomness import generator
 from mtl_seg_depth.tasks.resize import Size
+
+RescaleDepth = bool | Literal["inverse_divided"]
 
 
 def _column(number: int) -> property:
@@ -70,7 +73,9 @@ class Augmentation:
         zoom: lowest and highest zoom, drawn evenly on a log scale. Zooming out ends where the image does.
         tilt: largest turn to either side, in degrees.
         brightness, contrast, saturation: largest change of each as a share, 0.2 for a factor of 0.8 to 1.2.
-        rescale_depth: divide depth by the zoom. False repeats an error of the template that the report started from.
+        rescale_depth: divide depth by the zoom. False repeats an error of the template that the report started from;
+            `inverse_divided` divides inverse depth, and so multiplies depth: an error that many published trainings on
+            the small arrays of Cityscapes have, taken over from NYUv2, whose arrays hold metres.
     """
 
     def __init__(
@@ -81,7 +86,7 @@ class Augmentation:
         brightness: float = 0.0,
         contrast: float = 0.0,
         saturation: float = 0.0,
-        rescale_depth: bool = True,
+        rescale_depth: RescaleDepth = True,
     ) -> None:
         if not 0 <= flip <= 1:
             raise ValueError(f"flip is a probability, within 0..1; not {flip}")
@@ -92,6 +97,8 @@ class Augmentation:
         for name, value in (("brightness", brightness), ("contrast", contrast), ("saturation", saturation)):
             if not 0 <= value < 1:
                 raise ValueError(f"{name} is a share within 0..1; not {value}")
+        if not isinstance(rescale_depth, bool) and rescale_depth != "inverse_divided":
+            raise ValueError(f"rescale_depth is true, false or inverse_divided; not {rescale_depth!r}")
         self.flip = flip
         self.zoom = (zoom[0], zoom[1])
         self.tilt = tilt
@@ -102,6 +109,12 @@ class Augmentation:
     def resamples(self) -> bool:
         """Whether views are resampled; otherwise they are slices of the image, perhaps mirrored."""
         return self.zoom != (1.0, 1.0) or self.tilt > 0
+
+    def depth_divisor(self, zoom: Tensor) -> Tensor | None:
+        """What depth is divided by where an image is zoomed by `zoom`; None if it stays as it is."""
+        if not (self.resamples and self.rescale_depth):
+            return None
+        return zoom.reciprocal() if self.rescale_depth == "inverse_divided" else zoom
 
     @property
     def changes_colour(self) -> bool:

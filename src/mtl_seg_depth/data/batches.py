@@ -134,9 +134,8 @@ class TrainingBatches:
             image, *planes = self.pixels.views(rows, views, self.crop_size)
             codes = dict(zip(self.tasks, planes, strict=True))
         batch = to_batch(image, codes, self.tasks, ids)
-        follows = augmentation.resamples and augmentation.rescale_depth
         tilt = views.tilt if augmentation.resamples else None
-        view = ViewGeometry(views.flip, views.zoom if follows else None, tilt)
+        view = ViewGeometry(views.flip, augmentation.depth_divisor(views.zoom), tilt)
         targets = {name: task.seen(batch.targets[name], view) for name, task in self.tasks.items()}
         return Batch(jitter(batch.image, views) if augmentation.changes_colour else batch.image, targets, ids)
 

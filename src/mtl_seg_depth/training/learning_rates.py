@@ -74,6 +74,25 @@ class Poly(LearningRate):
         return float(max(1e-6, (1 - done) ** self.power))
 
 
+class Stairs(LearningRate):
+    """Multiplied by `gamma` after every `every_epochs` epochs, as torch's StepLR does."""
+
+    def __init__(
+        self, span: Span, value: float, every_epochs: int = 100, gamma: float = 0.5, warmup_epochs: float = 0.0
+    ) -> None:
+        super().__init__(span, value, warmup_epochs)
+        if every_epochs < 1:
+            raise ValueError(f"every_epochs is 1 or more, not {every_epochs}")
+        if not 0 < gamma <= 1:
+            raise ValueError(f"gamma, a share of the rate, is above 0 and at most 1; not {gamma}")
+        self.every_epochs = every_epochs
+        self.gamma = gamma
+
+    def factor(self, step: int) -> float:
+        """Share of the rate left on this stair."""
+        return float(self.gamma ** (step // self.span.steps_per_epoch // self.every_epochs))
+
+
 class Cosine(LearningRate):
     """Half a cosine from 1 down to `floor`, step by step (Loshchilov & Hutter, SGDR, 2017, without restarts)."""
 
