@@ -24,6 +24,7 @@ ERRORS = {
     "log_rmse": "log RMSE",
     "inverse_mae": "inverse MAE, 1/m",
     "inverse_rmse": "inverse RMSE, 1/m",
+    "inverse_abs_rel": "inverse abs rel",
     "delta1": "within x 1.25",
     "delta2": "within x 1.25²",
     "delta3": "within x 1.25³",

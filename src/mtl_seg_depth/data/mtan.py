@@ -44,7 +44,8 @@ class MtanCityscapes(_Mtan):
     """Cityscapes at 128 x 256 or 256 x 512.
 
     Its depth is inverse depth without a unit, a raw disparity code over 65535, and is kept as it is: 1 over it stands
-    for metres here. `depth_norm=inverse` regresses it; `inverse_mae` is the papers' absolute error.
+    for metres here. `depth_norm=inverse` regresses it; `inverse_mae` is the papers' absolute
+    error, and `inverse_abs_rel` their relative one.
 
     Args:
         classes: 7 or 19.

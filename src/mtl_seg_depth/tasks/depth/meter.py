@@ -21,12 +21,13 @@ DEPTH_ERRORS = (
     "log_rmse",
     "inverse_mae",
     "inverse_rmse",
+    "inverse_abs_rel",
     "delta1",
     "delta2",
     "delta3",
 )
-"""The depth errors, in the order of `DepthErrors.sums`: metres, inverse ones 1/m; delta1 to 3 are shares within 1.25,
-1.25^2 and 1.25^3 times the depth."""
+"""The depth errors, in the order of `DepthErrors.sums`: metres, inverse ones 1/m, relative ones shares; delta1 to
+3 are shares within 1.25, 1.25^2 and 1.25^3 times the depth."""
 
 
 class DepthErrors:
@@ -68,6 +69,7 @@ class DepthErrors:
             log_error.abs(),
             inverse_error.abs(),
             inverse_error.square(),
+            inverse_error.abs() * target,
             *((ratio < 1.25**power).float() for power in (1, 2, 3)),
         )
         sums = torch.stack([torch.where(valid, term, 0).sum(dim=1, dtype=torch.float64) for term in terms])
@@ -94,10 +96,10 @@ def _nan_if_infinite(prediction: Tensor) -> Tensor:
 
 def _errors(means: Tensor) -> Tensor:
     """The errors in the order of `DEPTH_ERRORS` from the means of the terms in `DepthErrors.update`."""
-    square_log, log, mae, square, abs_rel, sq_rel, log_mae, inverse_mae, inverse_square, *deltas = means
+    square_log, log, mae, square, abs_rel, sq_rel, log_mae, inverse_mae, inverse_square, *rest = means
     si_log = 100 * (square_log - log.square()).clamp(min=0).sqrt()
     roots = (square.sqrt(), square_log.sqrt(), inverse_square.sqrt())
-    return torch.stack([si_log, mae, roots[0], abs_rel, sq_rel, log_mae, roots[1], inverse_mae, roots[2], *deltas])
+    return torch.stack([si_log, mae, roots[0], abs_rel, sq_rel, log_mae, roots[1], inverse_mae, roots[2], *rest])
 
 
 DISTANCES = (0.0, 10.0, 20.0, 40.0, 80.0)
