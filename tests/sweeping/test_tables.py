@@ -8,18 +8,24 @@ from typing import Any
 import hydra
 import pytest
 from helpers import sweeps_in
-from helpers.composing import CONF, ROOT
+from helpers.composing import CONF, ROOT, compose, options
 from helpers.lengths import quick_or_long
 from hydra.core.global_hydra import GlobalHydra
 from test_experiments import ROWS, settings_of
 from test_experiments import TABLES as SECTIONS
 
 from mtl_seg_depth.config import fingerprint
+from mtl_seg_depth.report.published import published
 from mtl_seg_depth.sweeping import sweep as sweeping
 from mtl_seg_depth.sweeping.plan import Sweep
 
 TABLES = [section["id"] for section in SECTIONS["sections"]]
 FILES = sorted(path.stem for path in (ROOT / "sweeps").glob("*.yaml"))
+PUBLISHED = sorted(table.ours.sweep for table in published().values() if table.ours)
+HERE = [name for name in FILES if name not in PUBLISHED]
+"""Those that run on any data; the published recipes run on their own, in tests/report/test_published_recipes.py."""
+LESS = {"tuned_weights": ["task_weights.semseg=0.2,0.5"]}
+"""Of sweeps that have more rows than there is anything to learn from here."""
 
 
 @pytest.fixture(scope="module")
@@ -49,7 +55,7 @@ def plan(monkeypatch: pytest.MonkeyPatch) -> list[Sweep]:
 
 
 def test_every_table_of_the_report_has_a_sweep() -> None:
-    assert set(TABLES) == {name for name in FILES if not name.startswith("search_")}
+    assert {*TABLES, *PUBLISHED, "tuned_weights"} == {name for name in FILES if not name.startswith("search_")}
 
 
 @pytest.mark.parametrize("name", FILES)
@@ -58,6 +64,17 @@ def test_a_sweep_begins_with_its_command_and_what_to_expect(name: str) -> None:
     assert lines[0] == "# @package _global_"
     assert lines[1].startswith(f"# python train.py sweeps={name}")
     assert any("Expect" in line for line in lines if line.startswith("#"))
+
+
+def test_tuned_weights_are_ratios_half_a_power_of_two_apart_one_for_each_method(
+    folder: Path, plan: list[Sweep]
+) -> None:
+    assert sweeps_in.sweep("sweeps=tuned_weights", "dry_run=true", *sweeps_in.places(folder), *sweeps_in.tiny()) == 0
+    weights = [row.settings.task_weights for row in plan[0].rows or () if row.settings]
+    ratios = [each["semseg"] / each["depth"] for each in weights]
+    assert ratios == pytest.approx([2 ** (half / 2) for half in range(-9, 10)], rel=2e-3)
+    methods = {compose(f"task_weights={option}")["task_weights"]["_target_"] for option in options("task_weights")}
+    assert len(ratios) == len(methods) - 1, "all but fixed weights"
 
 
 @pytest.mark.parametrize("table", TABLES)
@@ -76,12 +93,10 @@ def test_the_trials_of_a_sweep_are_the_rows_of_its_table(table: str, folder: Pat
         assert [settings.tta["_target_"].rpartition(".")[2] for settings in scored] == ["AveragedViews", "ReportViews"]
 
 
-@pytest.mark.parametrize(
-    "name", quick_or_long(*FILES[::3], long=tuple(name for name in FILES if name not in FILES[::3]))
-)
+@pytest.mark.parametrize("name", quick_or_long(*HERE[::3], long=tuple(name for name in HERE if name not in HERE[::3])))
 def test_a_sweep_runs_from_end_to_end(name: str, folder: Path) -> None:
     trials = ["hydra.sweeper.n_trials=2"] if name.startswith("search_") else []
-    assert complete(folder, name, *trials) == 0
+    assert complete(folder, name, *trials, *LESS.get(name, [])) == 0
     described = sweeps_in.described(folder)
     assert described["sweep"] == name
     assert {row["state"] for row in described["rows"]} <= {"complete", "pruned"}

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
+from mtl_seg_depth.report.beside import published_table
 from mtl_seg_depth.report.comparison import Circumstances, Comparison, Row, best
 from mtl_seg_depth.report.drawing import Drawing
 from mtl_seg_depth.report.findings import FINDINGS, Judgement, Lead, Verdict, judge, summary
@@ -138,6 +139,8 @@ def _section(comparison: Comparison, drawings: dict[str, list[Drawing]]) -> Sect
     if sweep and any(row.is_open for row in comparison.rows):
         command = shlex.join(["python", "train.py", f"sweeps={sweep}", *(study.overrides if study else ())])
     tables = [_scores_table(comparison)]
+    if (beside := published_table(comparison)) is not None:
+        tables.append(beside)
     if any(row.costs.seconds is not None or (row.report and row.report.costs) for row in comparison.rows):
         tables.append(_costs_table(comparison))
     return Section(
