@@ -1,5 +1,6 @@
 """Evaluating a tiny trained run: equal to its own validation, stored and found again."""
 
+import io
 import json
 import shutil
 from pathlib import Path
@@ -11,6 +12,7 @@ from helpers.facts import CPU
 from helpers.tiny_data import write_tiny_miniscapes
 from helpers.trained_runs import HEIGHT, WIDTH, evaluate, only_run, quiet, settings_of
 from PIL import Image
+from rich.console import Console
 
 from mtl_seg_depth.cli.scorecard import show_evaluation
 from mtl_seg_depth.inference import evaluation
@@ -27,6 +29,11 @@ def test_the_validation_split_scores_what_it_scored_in_training(folder: Path) ->
     assert own
     assert {name: result.scores[name.removeprefix("val/")] for name in own} == own
     assert result.pictures == 3
+    assert (result.image_size, result.scored_size) == ((HEIGHT, WIDTH), (32, 64))
+    console = Console(record=True, width=200, file=io.StringIO())
+    show_evaluation(console, result)
+    told = "miniscapes: 19 classes; depth 4 to 300 m; depth scored with mean over images; images of 72 x 40, of which"
+    assert f"{told} the upper left 64 x 32 are scored" in console.export_text()
     # Only what the training had not logged itself is new in the record.
     points = list(read_points(only_run(folder, "first") / "metrics.jsonl"))
     assert set(points[-1].metrics) == {f"val/{name}" for name in result.scores if name.startswith("by_distance")}

@@ -1,5 +1,6 @@
 """Means over seeds, order and circumstances, against values worked out by hand."""
 
+import json
 import math
 from pathlib import Path
 
@@ -19,6 +20,7 @@ from helpers.report_store import (
 )
 
 from mtl_seg_depth.report.comparison import Comparison, best, compare, ranks
+from mtl_seg_depth.report.document import caption
 from mtl_seg_depth.report.store import read_studies
 from mtl_seg_depth.scoring import headline
 
@@ -197,6 +199,27 @@ def test_data_sets_that_nobody_knows_are_not_miniscapes(store: Store) -> None:
     found = comparison(store, "dilation").circumstances[0][1]
     assert not found.is_miniscapes
     assert found.data.startswith("the data set mine of about 64 training images, not the report's")
+
+
+def test_classes_depths_and_rules_are_those_that_the_runs_stored(store: Store) -> None:
+    depth = {"statistics": {"min": 1.0, "max": 80.0}, "rules": {"cap": 50, "mean_over": "pixels"}}
+    spec = {"name": "mine", "targets": {"semseg": {"names": ["road", "sky"]}, "depth": depth}}
+    store.study("loss", [Row([(60, 30)]), Row([(61, 30)]), Row([(62, 30)], state="running")])
+    first, second, third = sorted(store.outputs.glob("run-*"))
+    write(first / "run.json", {"name": "a", "params": {"data": "mine", "data.size": "[320, 1056]"}})
+    (third / "result.json").unlink()
+    for folder in (first, second):
+        result = json.loads((folder / "result.json").read_text())
+        write(folder / "result.json", {**result, "spec": spec})
+    compared = comparison(store, "loss")
+    assert "read at 1056 x 320, crops of" in compared.circumstances[0][1].data
+    assert compared.scored == "2 classes; depth 1 to 80 m; depth scored with cap 50, mean over pixels"
+    assert compared.scored in caption(compared)
+    depth["rules"] = {"cap": None, "mean_over": "images"}
+    write(second / "result.json", {**json.loads((second / "result.json").read_text()), "spec": spec})
+    told = comparison(store, "loss").scored
+    assert told.startswith("DIFFERENT RULES in different rows: 2 classes")
+    assert told.endswith("| 2 classes; depth 1 to 80 m; depth scored with mean over images")
 
 
 def test_one_row_of_other_data_makes_a_table_incomparable(store: Store) -> None:

@@ -10,6 +10,7 @@ from rich.console import Console, Group
 from rich.table import Table
 from rich.text import Text
 
+from mtl_seg_depth.data.spec import in_words
 from mtl_seg_depth.records.folder import RunFolder
 from mtl_seg_depth.records.results import RunResult
 from mtl_seg_depth.scoring.headline import shown
@@ -25,7 +26,9 @@ def show_result(console: Console, result: RunResult, compare: str | None) -> Non
         console.print(_scores(best, baseline, result.best_step))
         show_classes(console, best, "val/iou/")
     cost = result.cost
+    told = in_words(result.spec)
     facts = {
+        **({"data": f"{result.spec.get('name', 'unknown')}: {told}"} if told else {}),
         "time": f"{duration(cost.seconds)}, {cost.data_share:.1%} of it waiting for data",
         "speed": f"{cost.images_per_second:.1f} images/s, validation included",
         "memory": cost.memory,

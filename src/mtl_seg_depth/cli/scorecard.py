@@ -11,6 +11,7 @@ from rich.table import Table
 from rich.text import Text
 
 from mtl_seg_depth.cli.console import show_classes
+from mtl_seg_depth.data.spec import in_words
 from mtl_seg_depth.records.results import Evaluation
 from mtl_seg_depth.scoring.headline import shown
 from mtl_seg_depth.tasks.depth.meter import distance_names
@@ -41,6 +42,11 @@ def show_evaluation(console: Console, result: Evaluation) -> None:
         highlight=False,
         soft_wrap=True,
     )
+    if result.image_size and result.scored_size:
+        stored, scored = (f"{width} x {height}" for height, width in (result.image_size, result.scored_size))
+        part = "" if stored == scored else f", of which the upper left {scored} are scored"
+        told = f"{result.spec.get('name', 'unknown')}: {in_words(result.spec)}; images of {stored}{part}"
+        console.print(told, markup=False, highlight=False, soft_wrap=True)
     console.print(_headlines(scores, result.plain if result.tta_name != "none" else None))
     if "depth_errors/mae" in scores:
         console.print(_depth_errors(scores))

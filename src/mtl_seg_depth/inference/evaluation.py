@@ -28,6 +28,7 @@ from mtl_seg_depth.config import Device, Paths, Section, Settings
 from mtl_seg_depth.data.batches import SIZE_MULTIPLE, ScoringBatches
 from mtl_seg_depth.data.dataset import DataSet
 from mtl_seg_depth.data.packed import PackedSplit
+from mtl_seg_depth.data.spec import DataSpec
 from mtl_seg_depth.drawing.confusion import confusion
 from mtl_seg_depth.drawing.sheet import save
 from mtl_seg_depth.inference.submission import check_target, write_submission
@@ -183,7 +184,7 @@ def _evaluate(
         result = None if settings.rerun else question.stored
         if result is None:
             batches = ScoringBatches(split, batch_size=settings.batch_size, tasks=tasks, device=device)
-            result = _answer(question, predict, batches, settings.tracking_uri, console)
+            result = _answer(question, predict, batches, source.spec, settings.tracking_uri, console)
         else:
             console.print("This was evaluated before; rerun=true evaluates it again.")
         plain = replace(question, views=PLAIN).stored
@@ -274,7 +275,7 @@ def _is_own(trained: Trained, opened: Callable[[str], PackedSplit], split: Packe
 
 
 def _answer(
-    question: Question, predict: Predict, batches: ScoringBatches, uri: str | None, console: Console
+    question: Question, predict: Predict, batches: ScoringBatches, spec: DataSpec, uri: str | None, console: Console
 ) -> Evaluation:
     """Score the whole split, and store the scores where the run has a folder that can be written to."""
     folder = question.trained.folder
@@ -293,6 +294,9 @@ def _answer(
         key=question.key,
         file=None if question.path is None else f"evaluations/{question.path.name}",
         pictures=len(question.split),
+        image_size=question.split.images.shape[1:3],
+        scored_size=batches.size,
+        spec=spec.as_dict(),
         seconds=time.monotonic() - began,
         device=str(batches.device),
         scores={name.removeprefix("/"): value for name, value in scores.flat("").items()},

@@ -128,6 +128,12 @@ class Evaluation(Stored):
     file: str | None
     """The evaluation's own, seen from the run's folder."""
     pictures: Count
+    image_size: tuple[Count, Count] | None = None
+    """Height and width; None in files from before it was kept."""
+    scored_size: tuple[Count, Count] | None = None
+    """Of the upper left part that is scored."""
+    spec: dict[str, Any] = {}
+    """What the data that it is scored on say of themselves; see `data.spec`."""
     seconds: PositiveFloat
     device: str
     scores: dict[str, Score]

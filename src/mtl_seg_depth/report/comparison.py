@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 
+from mtl_seg_depth.data.spec import in_words
 from mtl_seg_depth.records.results import SweepRow, SweepRun
 from mtl_seg_depth.report.store import OVER, RunStore, Study, run_store
 from mtl_seg_depth.report.tables import PARAMETERS, TITLES, TRAINING_PICTURES, ReportRow, ReportTable
@@ -31,6 +32,8 @@ class Circumstances:
     steps: int | None
     device: str | None
     """None for a run that did not record it."""
+    scored: str = ""
+    """What the data set said of classes, depths and rules; empty while the run is not over, or was never told."""
 
 
 @dataclass(frozen=True)
@@ -74,6 +77,8 @@ def circumstances(params: Mapping[str, str], store: RunStore) -> Circumstances:
         about = "" if pictures is None else f" of about {pictures} training images"
         other = "data laid out like Miniscapes" if kind == "miniscapes" else f"the data set {kind}"
         data = "Miniscapes" if complete else f"{other}{about}, not the report's"
+    if params.get("data.size", "None") != "None":
+        data += f", read at {' x '.join(reversed(params['data.size'].strip('[]').split(', ')))}"
     weights = params.get("encoder.weights", "unknown")
     return Circumstances(
         data=f"{data}, crops of {crop}",
@@ -83,6 +88,7 @@ def circumstances(params: Mapping[str, str], store: RunStore) -> Circumstances:
         precision=params.get("precision", "unknown"),
         steps=steps,
         device=result.cost.device if result else None,
+        scored=in_words(result.spec) if result else "",
     )
 
 
@@ -294,6 +300,12 @@ class Comparison:
     def data(self) -> list[str]:
         """The data sets of all runs, each once."""
         return list(dict.fromkeys(found.data for _, found in self.circumstances))
+
+    @property
+    def scored(self) -> str:
+        """By what classes, depths and rules all runs are scored, as far as their folders tell."""
+        told = list(dict.fromkeys(found.scored for _, found in self.circumstances if found.scored))
+        return told[0] if len(told) == 1 else f"DIFFERENT RULES in different rows: {' | '.join(told)}" if told else ""
 
     @property
     def devices(self) -> str:

@@ -188,6 +188,7 @@ def caption(comparison: Comparison) -> str:
     found, data = comparison.circumstances, comparison.data
     parts = [data[0] if len(data) == 1 else f"DIFFERENT DATA in different rows: {'; '.join(data)}"]
     parts[0] = f"Ours: {parts[0]}, {split}"
+    parts.append(comparison.scored)
     parts.append(_beside("encoder", found, lambda each: each.encoder))
     parts.append(_beside("initial weights", found, lambda each: each.weights))
     parts.append(_beside("steps", found, lambda each: _count(each.steps)))
