@@ -41,9 +41,8 @@ def in_words(stored: Mapping[str, Any]) -> str:
             told.append(f"{len(names)} classes")
         if isinstance(statistics, Mapping):
             ends = [statistics.get(end) for end in ("min", "max")]
-            told += (
-                [f"{task} {ends[0]:g} to {ends[1]:g} m"] if all(isinstance(end, int | float) for end in ends) else []
-            )
+            if all(isinstance(end, int | float) for end in ends):
+                told.append(f"{task} {ends[0]:g} to {ends[1]:g} m")
         if isinstance(rules, Mapping) and any(rules.values()):
             given = ", ".join(f"{str(key).replace('_', ' ')} {rule}" for key, rule in rules.items() if rule)
             told.append(f"{task} scored with {given}")
