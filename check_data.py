@@ -7,7 +7,7 @@ from mtl_seg_depth import cli
 
 
 def check_data(config: dict[str, Any]) -> int:
-    """Inspect what the config's data says; 0 where it is clean, 1 where files are damaged."""
+    """Inspect what the config's data says; 0 if it is clean, 1 if files are damaged, 3 if a check asks for a look."""
     from rich.console import Console
 
     from mtl_seg_depth.config import parse_as
@@ -22,14 +22,16 @@ def check_data(config: dict[str, Any]) -> int:
     console = Console()
     data = build("data", settings.data)
     data.prepare()
-    inspection = inspect(data)
+    inspection = inspect(data, images=settings.images)
     print_inspection(console, inspection)
     packs_whole = not settings.verify or verify_packs(console, data)
     if picture is not None:
         from mtl_seg_depth.drawing.data_sheet import draw_sheet
 
         draw_sheet(data, picture, leave_out={error.path for error in inspection.damaged})
-    return 0 if packs_whole and not inspection.damaged else 1
+    if inspection.damaged or not packs_whole:
+        return 1
+    return 3 if inspection.alarms else 0
 
 
 if __name__ == "__main__":

@@ -1,24 +1,30 @@
 """Look at a data set before training on it.
 
 Every file is decoded once. Damage does not stop the inspection: it is listed by file, and makes the exit code 1.
-Statistics are exact, because they are taken from the counts of all stored codes.
+Statistics are exact, because they are taken from the counts of all stored codes. What `checks` says of a sample of the
+images follows: a verdict that asks for a look makes the exit code 3.
 """
 
 import math
 import os
 from collections import Counter
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 from rich.console import Console
 from rich.progress import track
 from rich.table import Table
+from rich.text import Text
 
 from mtl_seg_depth.config import Paths, Section
+from mtl_seg_depth.data.checks import Verdict, examine, leaks
+from mtl_seg_depth.data.checks.leaks import Glance, glance
+from mtl_seg_depth.data.checks.verdict import LOOK
 from mtl_seg_depth.data.dataset import DataSet
 from mtl_seg_depth.data.files import IMAGE, DamagedFileError, Entry
 from mtl_seg_depth.data.packed import packs_of, verify
@@ -28,11 +34,20 @@ from mtl_seg_depth.system.errors import UserError
 from mtl_seg_depth.tasks.depth.codec import DepthSpec
 from mtl_seg_depth.tasks.semseg.classes import Classes
 
+_TRIED: Final = 3
+"""Files of a kind that have to be unusable, one after the other, for the rest to be left out."""
+_LISTED: Final = 50
+"""Damaged files that are named."""
+_BARS: Final = 10
+"""Of a histogram."""
+_STYLES: Final = {"ok": "green", LOOK: "bold red", "not checked": "dim"}
+
 
 class InspectionSettings(Section):
     """What `check_data.py` composes."""
 
     data: Node
+    images: int | None
     picture: str | None
     verify: bool
     paths: Paths
@@ -52,7 +67,8 @@ class SplitInspection:
     """What the files of one split hold.
 
     `images` counts those whose files are all there; `sizes` counts files by (width, height). `counts` are the pixels of
-    every stored code by target, int64 [2 ** bits], over the files that can be read.
+    every stored code by target, int64 [2 ** bits], over the files that can be read. `glances` are what is kept of the
+    images, to find them in another split.
     """
 
     spec: DataSpec
@@ -60,6 +76,7 @@ class SplitInspection:
     sizes: Counter[tuple[int, int]]
     counts: dict[str, NDArray[np.int64]]
     damaged: tuple[DamagedFileError, ...]
+    glances: tuple[Glance, ...] = ()
 
     def class_shares(self, target: str) -> NDArray[np.float64]:
         """Each class's share of the labelled pixels of a target with classes, float64 [C]; nan without labels."""
@@ -99,6 +116,12 @@ class Inspection:
     root: Path
     spec: DataSpec
     splits: dict[str, SplitInspection]
+    verdicts: tuple[Verdict, ...] = ()
+
+    @property
+    def alarms(self) -> list[Verdict]:
+        """The verdicts that ask for a look."""
+        return [verdict for verdict in self.verdicts if verdict.mark == LOOK]
 
     @property
     def damaged(self) -> list[DamagedFileError]:
@@ -141,17 +164,27 @@ class Inspection:
         return found
 
 
-def inspect(data: DataSet, *, progress: bool = True) -> Inspection:
+def inspect(data: DataSet, *, images: int | None = None, progress: bool = True) -> Inspection:
     """Decode every file of a data set and count what it holds, in `data.workers` threads, one per core by default.
 
-    Raises UserError only if its root is not a folder; every other fault is part of the result.
+    With `images`, so many of each split, spread evenly. Raises UserError only if its root is not a folder; every other
+    fault is part of the result.
     """
+    if images is not None and images < 1:
+        raise UserError(f"images={images}: at least 1 of each split, or null for all")
     if not data.root.is_dir():
         raise UserError(f"{data.root} is not a folder; set data.root=<folder> to where the data is")
-    return Inspection(data.root, data.spec, {split: _inspect_split(data, split, progress) for split in data.splits})
+    splits = {split: _inspect_split(data, split, images, progress) for split in data.splits}
+    glances = {name: split.glances for name, split in splits.items()}
+    sequences = {
+        name: {sequence for each in seen if (sequence := data.sequence(each.entry)) is not None}
+        for name, seen in glances.items()
+    }
+    verdicts = [*examine(data, progress=progress), *leaks.check(glances, sequences)]
+    return Inspection(data.root, data.spec, splits, tuple(verdicts))
 
 
-def _inspect_split(data: DataSet, split: str, progress: bool) -> SplitInspection:
+def _inspect_split(data: DataSet, split: str, images: int | None, progress: bool) -> SplitInspection:
     sizes: dict[Entry, tuple[int, int]] = {}
     try:
         files, damaged = data.scan(split)
@@ -163,15 +196,27 @@ def _inspect_split(data: DataSet, split: str, progress: bool) -> SplitInspection
     bits = {kind: files.readers[kind].bits if kind in files.readers else 8 for kind in data.spec.targets}
     counts = {kind: np.zeros(2**of_kind, np.int64) for kind, of_kind in bits.items()}
 
-    def read(kind: str, path: Entry) -> tuple[tuple[int, int], NDArray[np.int64] | None] | DamagedFileError:
+    def read(kind: str, path: Entry) -> _Read | DamagedFileError:
         try:
             pixels = files.readers[kind](path)
         except DamagedFileError as error:
             return error
         size = (pixels.shape[1], pixels.shape[0])
-        return size, np.bincount(pixels.ravel(), minlength=len(counts[kind])) if kind in counts else None
+        if kind in counts:
+            return _Read(size, np.bincount(pixels.ravel(), minlength=len(counts[kind])), None)
+        return _Read(size, None, glance(path, pixels) if kind == IMAGE else None)
 
-    tasks = [(kind, path) for kind, paths in files.paths.items() for path in paths]
+    tasks = []
+    for kind, paths in files.paths.items():
+        chosen = paths if images is None else [paths[row] for row in _spread(len(paths), images)]
+        first = [each for path in chosen[:_TRIED] if isinstance(each := read(kind, path), DamagedFileError)]
+        if len(first) == _TRIED < len(chosen):  # a mistake about all of them: thousands of messages would say the same
+            damaged += first
+            rest = f"the {len(chosen) - _TRIED} others were not read, as these {_TRIED} cannot be used"
+            damaged.append(DamagedFileError(first[0].path, f"{kind} of the {split} split: {rest}"))
+        else:
+            tasks += [(kind, path) for path in chosen]
+    glances = []
     with ThreadPoolExecutor(data.workers or len(os.sched_getaffinity(0))) as executor:
         results = executor.map(read, *zip(*tasks, strict=True)) if tasks else iter(())
         console = Console(stderr=True, quiet=not progress)
@@ -180,16 +225,31 @@ def _inspect_split(data: DataSet, split: str, progress: bool) -> SplitInspection
             if isinstance(result, DamagedFileError):
                 damaged.append(result)
                 continue
-            sizes[path], counted = result
-            if counted is not None:
-                counts[kind] += counted
+            sizes[path] = result.size
+            if result.counts is not None:
+                counts[kind] += result.counts
+            if result.glance is not None:
+                glances.append(result.glance)
     by_size = Counter(sizes.values())
     for path, size in sizes.items():
         usual = by_size.most_common(1)[0][0]
         if size != usual:
             reason = f"is {size[0]} x {size[1]} pixels, but most of the split is {usual[0]} x {usual[1]}"
             damaged.append(DamagedFileError(path, reason))
-    return SplitInspection(data.spec, len(files.ids), by_size, counts, tuple(damaged))
+    return SplitInspection(data.spec, len(files.ids), by_size, counts, tuple(damaged), tuple(glances))
+
+
+class _Read(NamedTuple):
+    """What is kept of a file: width and height, pixels of every code, the image at a glance."""
+
+    size: tuple[int, int]
+    counts: NDArray[np.int64] | None
+    glance: Glance | None
+
+
+def _spread(count: int, wanted: int) -> list[int]:
+    """Up to `wanted` rows, evenly."""
+    return sorted(set(np.linspace(0, count - 1, min(count, wanted)).round().astype(int).tolist()))
 
 
 def print_inspection(console: Console, inspection: Inspection) -> None:
@@ -221,10 +281,45 @@ def print_inspection(console: Console, inspection: Inspection) -> None:
             classes.add_row(name, *(_percent(share[label]) for share in shares))
         console.print(classes)
 
+    for target in inspection.of_type(DepthSpec):
+        _print_depth(console, inspection.splits["train"], target)
     for warning in inspection.warnings():
         _print_line(console, f"warning: {warning}")
-    for error in inspection.damaged:
+    for error in inspection.damaged[:_LISTED]:
         _print_line(console, f"damaged: {error}")
+    if len(inspection.damaged) > _LISTED:
+        _print_line(console, f"damaged: and {len(inspection.damaged) - _LISTED} files more")
+    _print_verdicts(console, inspection.verdicts)
+
+
+def _print_depth(console: Console, train: SplitInspection, target: str) -> None:
+    """The histogram of the training split's depths, and the overrides that say its statistics."""
+    measured = train.depth(target)
+    if measured is None:
+        return
+    metres = train.spec.targets[target].codec.table().astype(np.float64)[: len(train.counts[target])]
+    counts = train.counts[target][: len(metres)]
+    seen = ~np.isnan(metres)
+    edges = np.geomspace(measured.min, max(measured.max, measured.min * 1.01) * (1 + 1e-9), _BARS + 1)
+    shares = np.histogram(metres[seen], edges, weights=counts[seen])[0] / counts[seen].sum()
+    histogram = Table(title="depth of the training split", title_justify="left", show_header=False, box=None)
+    for near, far, share in zip(edges, edges[1:], shares, strict=False):
+        bar = "\u2588" * round(40 * share / shares.max())
+        histogram.add_row(f"{near:.3g} to {far:.3g} m", Text(f"{share:.1%}", justify="right"), bar)
+    console.print(histogram)
+    _print_line(console, f"to paste: data.depth_mean={measured.mean:.4f} data.depth_std={measured.std:.4f}")
+
+
+def _print_verdicts(console: Console, verdicts: Sequence[Verdict]) -> None:
+    """One row a check: its mark, what it is about, and what was measured."""
+    table = Table(title="what it means, from a sample", title_justify="left", show_header=False, box=None)
+    table.add_column(no_wrap=True)
+    table.add_column(min_width=10)
+    table.add_column(overflow="fold")
+    for verdict in verdicts:
+        style = _STYLES[verdict.mark]
+        table.add_row(Text(verdict.mark, style=style), Text(verdict.about), Text(verdict.words))
+    console.print(table)
 
 
 def _or_nan(total: np.int64) -> float:

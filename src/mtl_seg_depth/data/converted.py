@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 
 from mtl_seg_depth.data.dataset import DataSet
 from mtl_seg_depth.data.division import Division
-from mtl_seg_depth.data.files import IMAGE, DamagedFileError, Entry, FileReader, Source, SplitFiles
+from mtl_seg_depth.data.files import IMAGE, DamagedFileError, Entry, FileReader, Source, SplitFiles, files_of
 from mtl_seg_depth.data.patterns import Key, Pattern, nothing_found, order
 from mtl_seg_depth.data.reading.depths import Beyond
 from mtl_seg_depth.data.reading.labels import Shrink
@@ -144,6 +144,13 @@ class Arranged(Converted):
         keys = [key for key in keys if key not in lacking]
         paths = {kind: [self._entry(kind, found[kind][key], values[key]) for key in keys] for kind in found}
         return self.split_files(split, paths), problems
+
+    def sequence(self, image: Entry) -> str | None:
+        """All fields of an image's name but the last, and but the split."""
+        name = files_of(image)[0].relative_to(self.root).as_posix()
+        found = self.patterns[IMAGE].expression.fullmatch(name)
+        fields = [field for field in self.fields[:-1] if field != "split"]
+        return "/".join(found[field] for field in fields) or None if found else None
 
     def _entry(self, kind: str, name: str, values: Mapping[str, str]) -> Entry:
         """A file, by its name below the root, with what else is read with it."""

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import ClassVar
 
-from mtl_seg_depth.data.files import IMAGE, SPLITS, DamagedFileError, SplitFiles
+from mtl_seg_depth.data.files import IMAGE, SPLITS, DamagedFileError, Entry, SplitFiles
 from mtl_seg_depth.data.packed import PackedSplit, pack, packed_before
 from mtl_seg_depth.data.spec import DataSpec
 from mtl_seg_depth.system.errors import UserError
@@ -26,6 +26,8 @@ class DataSet(ABC):
 
     splits: tuple[str, ...] = SPLITS
     """Those that it has."""
+    METRIC: ClassVar[bool] = True
+    """Whether its depth has a unit: a metre is a metre."""
     DRAWN: ClassVar[bool] = False
     """Whether `prepare` makes the images: they can be made in any folder, and are the same."""
 
@@ -50,6 +52,10 @@ class DataSet(ABC):
 
         Raises DamagedFileError if a folder is missing.
         """
+
+    def sequence(self, image: Entry) -> str | None:  # noqa: ARG002
+        """The name of the drive that an image is of, whose images belong into one split; None if it is of none."""
+        return None
 
     def files(self, split: str) -> SplitFiles:
         """The files of one split, however many there are; UserError if any is missing or misplaced."""

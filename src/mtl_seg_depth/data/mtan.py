@@ -53,6 +53,8 @@ class MtanCityscapes(_Mtan):
         converted: the arguments of `Converted`.
     """
 
+    METRIC = False
+
     def __init__(self, classes: Literal[7, 19] = 7, labels: str | None = None, **converted: Any) -> None:
         super().__init__(**converted)
         self.depth = replace(self.depth, codec=INVERSE)

@@ -38,21 +38,26 @@ class Pattern:
         """With values for some fields."""
         return Pattern(_FIELD.sub(lambda match: known.get(match[1], match[0]), self.text))
 
+    @property
+    def expression(self) -> re.Pattern[str]:
+        """What a name that fits looks like, with a group for every field."""
+        seen: set[str] = set()
+        expression = ""
+        for i, part in enumerate(_FIELD.split(self.text)):
+            if i % 2 == 0:
+                expression += re.escape(part).replace(r"\*", "[^/]*")
+            else:
+                expression += f"(?P={part})" if part in seen else f"(?P<{part}>[^/]+)"
+                seen.add(part)
+        return re.compile(expression, re.DOTALL)
+
     def find(self, root: Path, known: Mapping[str, str]) -> list[tuple[dict[str, str], str]]:
         """All fields' values of every file that fits with the values that are known, and its name below `root`; hidden
         ones aside.
         """
         places = _FIELD.split(self.filled(known).text)  # literal, field, literal, ...
         search = "".join(re.sub(r"[?\[]", r"[\g<0>]", part) if i % 2 == 0 else "*" for i, part in enumerate(places))
-        seen: set[str] = set()
-        expression = ""
-        for i, part in enumerate(places):
-            if i % 2 == 0:
-                expression += re.escape(part).replace(r"\*", "[^/]*")
-            else:
-                expression += f"(?P={part})" if part in seen else f"(?P<{part}>[^/]+)"
-                seen.add(part)
-        fits = re.compile(expression, re.DOTALL)
+        fits = self.filled(known).expression
         mine = {name: value for name, value in known.items() if name in self.fields}
         matches = ((name, fits.fullmatch(name)) for name in glob.iglob(search, root_dir=root))  # noqa: PTH207
         return [(match.groupdict() | mine, name) for name, match in matches if match]

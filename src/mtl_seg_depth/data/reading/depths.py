@@ -65,42 +65,71 @@ class DepthReader:
             )
         return found.width, found.height
 
+    def focal(self, entry: Entry) -> float | None:
+        """Focal length over the width of the image, of the camera that depths are read with; None if it is not said."""
+        if self.kind == "disparity" and self.focal_baseline is None:
+            return _camera(_beside(entry, "camera"))[0] / self.size(entry)[0]
+        return None if self.rays is None else self.rays[0] / self.size(entry)[0]
+
+    def metres(self, entry: Entry) -> NDArray[np.float64]:
+        """Depth as the file has it, whatever the codec's range, float64 [H, W]; nan where there is none."""
+        stored, focal_baseline, rays = self._stored(entry)
+        depth = self._metres(stored, focal_baseline, rays)
+        if self.masked:
+            depth[self._hidden(entry, depth.shape)] = np.nan
+        return depth
+
     def __call__(self, entry: Entry) -> Pixels:
         """Codes, uint16 [H, W]; 0 where there is no valid depth."""
-        self.size(entry)
-        stored = load(entry)
-        to = self.to or stored.shape
-        rays = None if self.rays is None else _lengths(self.rays, stored.shape, to)
-        focal_baseline = self.focal_baseline
-        if self.kind == "disparity" and focal_baseline is None:
-            focal_baseline = _camera(_beside(entry, "camera"))
-        stored = nearest(stored, to)
+        stored, focal_baseline, rays = self._stored(entry)
         if rays is None and stored.dtype in (np.uint8, np.uint16) and stored.size > 2**16:
             every = np.arange(2**16)  # fewer than there are pixels
             codes = self._codes(every, focal_baseline)[stored]
         else:
             codes = self._codes(stored, focal_baseline, rays)
         if self.masked:
-            labels = load(path := _beside(entry, "labels"))
-            if labels.ndim != 2:
-                raise DamagedFileError(path, f"holds an array of shape {labels.shape}; expected a mask of ids")
-            codes[np.isin(nearest(labels, to), self.masked)] = 0
+            codes[self._hidden(entry, codes.shape)] = 0
         return np.ascontiguousarray(codes)
+
+    def _stored(self, entry: Entry) -> tuple[NDArray[Any], float | None, NDArray[np.float64] | None]:
+        """Chosen numbers of a file, focal length times baseline, and lengths of rays."""
+        self.size(entry)
+        stored = load(entry)
+        to = self.to or stored.shape
+        rays = None if self.rays is None else _lengths(self.rays, stored.shape, to)
+        focal_baseline = self.focal_baseline
+        if self.kind == "disparity" and focal_baseline is None:
+            focal, baseline = _camera(_beside(entry, "camera"))
+            focal_baseline = focal * baseline
+        return nearest(stored, to), focal_baseline, rays
+
+    def _hidden(self, entry: Entry, size: Size) -> NDArray[np.bool_]:
+        """Pixels that are masked."""
+        labels = load(path := _beside(entry, "labels"))
+        if labels.ndim != 2:
+            raise DamagedFileError(path, f"holds an array of shape {labels.shape}; expected a mask of ids")
+        return np.isin(nearest(labels, size), self.masked)
 
     def _codes(
         self, stored: NDArray[Any], focal_baseline: float | None, rays: NDArray[np.float64] | None = None
     ) -> NDArray[np.uint16]:
         """Codes of stored numbers of any shape."""
+        depth = self._metres(stored, focal_baseline, rays)
+        if self.beyond == "invalid":  # a float32 depth may lie a rounding error beyond an end
+            near, far = self.codec.nearest * (1 - 1e-6), self.codec.farthest * (1 + 1e-6)
+            depth = np.where((depth >= near) & (depth <= far), depth, np.nan)
+        return self.codec.encode(depth).astype(np.uint16)
+
+    def _metres(
+        self, stored: NDArray[Any], focal_baseline: float | None, rays: NDArray[np.float64] | None
+    ) -> NDArray[np.float64]:
+        """Depth of stored numbers of any shape; nan where they are none."""
         value = stored.astype(np.float64) * self.scale + self.offset
         with np.errstate(divide="ignore", invalid="ignore"):
             if self.kind != "metres":
                 value = np.where(value >= 0, (focal_baseline or 1.0) / np.abs(value), np.nan)
-            depth: NDArray[np.float64] = value if rays is None else value / rays
-            depth = np.where(np.isin(stored, self.invalid) | ~(depth > 0), np.nan, depth)
-            if self.beyond == "invalid":  # a float32 depth may lie a rounding error beyond an end
-                near, far = self.codec.nearest * (1 - 1e-6), self.codec.farthest * (1 + 1e-6)
-                depth = np.where((depth >= near) & (depth <= far), depth, np.nan)
-        return self.codec.encode(depth).astype(np.uint16)
+        depth: NDArray[np.float64] = value if rays is None else value / rays
+        return np.where(np.isin(stored, self.invalid) | ~(depth > 0), np.nan, depth)
 
 
 def _beside(entry: Entry, name: str) -> Path:
@@ -108,16 +137,16 @@ def _beside(entry: Entry, name: str) -> Path:
     return dict(entry.beside)[name]
 
 
-def _camera(path: Path) -> float:
-    """Focal length times baseline of a Cityscapes camera file."""
+def _camera(path: Path) -> tuple[float, float]:
+    """Focal length in pixels and baseline in metres of a Cityscapes camera file."""
     try:
         camera = json.loads(path.read_bytes())
-        found = float(camera["extrinsic"]["baseline"]) * float(camera["intrinsic"]["fx"])
+        found = float(camera["intrinsic"]["fx"]), float(camera["extrinsic"]["baseline"])
     except OSError as error:
         raise DamagedFileError(path, f"cannot be opened: {error}") from error
     except (ValueError, KeyError, TypeError):
-        found = math.nan
-    if not (math.isfinite(found) and found > 0):
+        found = math.nan, math.nan
+    if not all(math.isfinite(number) and number > 0 for number in found):
         raise DamagedFileError(path, "is no camera; expected numbers extrinsic.baseline and intrinsic.fx above 0")
     return found
 

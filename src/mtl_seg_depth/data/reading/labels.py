@@ -60,10 +60,7 @@ class LabelReader:
 
     def __call__(self, entry: Entry) -> Pixels:
         """The classes' ids, uint8 [H, W]; DamagedFileError for what is not in the table."""
-        self.size(entry)
-        stored = load(entry, _as_rgb if self.colours else lambda image: image)
-        if self.colours:
-            stored = stored[..., :3].astype(np.int32) @ np.array([1 << 16, 1 << 8, 1], np.int32)
+        stored = self.stored(entry)
         if stored.dtype.kind == "f" and not (stored == np.rint(stored)).all():
             raise DamagedFileError(entry, "holds fractions; expected a mask of whole ids")
         first, ids = _lookup(self.table)
@@ -77,6 +74,14 @@ class LabelReader:
         resize = majority if self.shrink == "majority" else nearest
         return np.ascontiguousarray(resize(found.astype(np.uint8), self.to))
 
+    def stored(self, entry: Entry) -> Pixels:
+        """Ids or colours as the file has them, [H, W], in its own size."""
+        self.size(entry)
+        stored = load(entry, _as_rgb if self.colours else lambda image: image)
+        if self.colours:
+            stored = stored[..., :3].astype(np.int32) @ np.array([1 << 16, 1 << 8, 1], np.int32)
+        return stored
+
     def _unknown(self, stored: Pixels, share: float) -> str:
         """What is wrong with stored values that are not in the table."""
         values = np.unique(stored).tolist()
@@ -86,7 +91,18 @@ class LabelReader:
         expected = ", ".join(map(self._named, _runs([key for key, _ in self.table], self.colours)))
         blurred = self.colours and len(values) > len(self.table)
         smoothed = "; so many come of smoothed edges or of JPEG: draw masks without either" if blurred else ""
-        return f"holds the {kind} {named}{more} in {share:.2%} of its pixels; expected {expected}{smoothed}{self.hint}"
+        hint = smoothed + (self.hint or self._meant(set(values)))
+        return f"holds the {kind} {named}{more} in {share:.2%} of its pixels; expected {expected}{hint}"
+
+    def _meant(self, stored: set[int]) -> str:
+        """What values that are not in the table are likely to be."""
+        keys = {key for key, _ in self.table}
+        if self.colours:
+            swapped = {from_colour(value & 255, value >> 8 & 255, value >> 16) for value in stored}
+            return "; with red and blue swapped they are" if swapped <= keys else ""
+        if keys - {255} <= set(range(20)) and stored <= set(range(19, 34)):
+            return "; are these Cityscapes' label ids?"
+        return "; are these Cityscapes' train ids?" if 33 in keys and stored == {255} else ""
 
     def _named(self, value: int | str) -> str:
         return (
