@@ -55,7 +55,8 @@ def plan(monkeypatch: pytest.MonkeyPatch) -> list[Sweep]:
 
 
 def test_every_table_of_the_report_has_a_sweep() -> None:
-    assert {*TABLES, *PUBLISHED, "tuned_weights"} == {name for name in FILES if not name.startswith("search_")}
+    ours = {"tuned_weights", "methods"}
+    assert {*TABLES, *PUBLISHED, *ours} == {name for name in FILES if not name.startswith("search_")}
 
 
 @pytest.mark.parametrize("name", FILES)
@@ -93,6 +94,22 @@ def test_the_trials_of_a_sweep_are_the_rows_of_its_table(table: str, folder: Pat
         assert [settings.tta["_target_"].rpartition(".")[2] for settings in scored] == ["AveragedViews", "ReportViews"]
 
 
+def test_the_sweep_of_methods_has_every_way_to_balance_the_tasks_and_each_task_alone(
+    folder: Path, plan: list[Sweep]
+) -> None:
+    shared = ("data.crop_size=[32,32]", "dry_run=true")
+    assert sweeps_in.sweep("sweeps=methods", *sweeps_in.places(folder), *shared) == 0
+    planned = plan[0]
+    assert planned.rows is not None
+    ways = {path.stem for path in (CONF / "task_weights").glob("*.yaml")}
+    assert [row.reference for row in planned.rows[:2]] == ["semseg", "depth"]
+    assert {row.values["task_weights"] for row in planned.rows[2:]} == {way for way in ways if way[:2] != "w0"}
+    assert all(row.references == {"semseg": 0, "depth": 1} and row.problem is None for row in planned.rows[2:])
+    assert planned.baseline is not None
+    assert planned.rows[planned.baseline].values == {"task_weights": "equal"}
+    assert {row.seeds for row in planned.rows} == {(0, 1, 2)}
+
+
 @pytest.mark.parametrize("name", quick_or_long(*HERE[::3], long=tuple(name for name in HERE if name not in HERE[::3])))
 def test_a_sweep_runs_from_end_to_end(name: str, folder: Path) -> None:
     trials = ["hydra.sweeper.n_trials=2"] if name.startswith("search_") else []
@@ -106,7 +123,8 @@ def test_a_sweep_runs_from_end_to_end(name: str, folder: Path) -> None:
     for row in described["rows"]:
         for run in row["runs"]:
             assert (folder / "outputs" / run["folder"] / "best.pt").exists()
-            assert run["scores"].keys() == {"multitask", "semseg", "depth"}
+            tasks = {row["reference"]} if row["reference"] else {"semseg", "depth"}
+            assert run["scores"].keys() == {"multitask", *tasks}
 
 
 def test_the_tables_share_their_trainings(folder: Path) -> None:

@@ -88,6 +88,12 @@ class SweeperConf:
     """What varies, in Hydra's sweep syntax: key -> `a,b`, `range(...)`, `interval(...)`."""
     linked: dict[str, Any] | None = None
     """What varies together: name -> choice -> list of overrides."""
+    references: str | None = None
+    """`single` adds rows that train each task by itself, otherwise as the others: what delta_m is taken against."""
+    baseline: str | None = None
+    """The row that the others are compared with, as the sweep labels it or by its value alone; null for the first."""
+    selection: str = "best"
+    """Whose scores are compared: best, last or mean_of_last_10; see `records/selection.py`."""
     n_trials: int = 20
     """Trials of a search; a grid has as many as it has combinations."""
     n_jobs: int = 1

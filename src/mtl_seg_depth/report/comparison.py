@@ -159,6 +159,11 @@ class Row:
         return any(seed.diverged for seed in self.seeds)
 
     @property
+    def is_reference(self) -> bool:
+        """Whether it trains one task alone for the others to be compared with."""
+        return self.ours is not None and self.ours.reference is not None
+
+    @property
     def is_lost(self) -> bool:
         """Whether every seed diverged."""
         return bool(self.seeds) and all(seed.diverged for seed in self.seeds)
@@ -327,8 +332,9 @@ class Comparison:
 
     @cached_property
     def ours(self) -> list[dict[str, float]]:
-        """Our mean scores of every row, as far as they count for the order and the best: none of one that diverged."""
-        return [{} if row.diverged else row.means for row in self.rows]
+        """Our mean scores of every row that counts for the order and the best: one that diverged and a reference have
+        none."""
+        return [{} if row.diverged or row.is_reference else row.means for row in self.rows]
 
     @cached_property
     def tasks(self) -> list[str]:
@@ -393,8 +399,9 @@ def compare(
     if study is None:
         assert table is not None
         return Comparison(table, None, tuple(Row(row.label, row, None, ()) for row in table.rows))
-    matches = table is not None and len(study.rows) == len(table.rows)
-    reports: Sequence[ReportRow | None] = table.rows if table and matches else [None] * len(study.rows)
+    found = [row for row in study.rows if table is None or row.reference is None]
+    matches = table is not None and len(found) == len(table.rows)
+    reports: Sequence[ReportRow | None] = table.rows if table and matches else [None] * len(found)
     rows = tuple(
         Row(
             label=report.label if report else ours.label,
@@ -406,9 +413,9 @@ def compare(
             ),
             wanted=max(len(study.seeds), len(ours.runs)),
         )
-        for report, ours in zip(reports, study.rows, strict=True)
+        for report, ours in zip(reports, found, strict=True)
     )
-    mismatch = None if table is None or matches else (len(table.rows), len(study.rows))
+    mismatch = None if table is None or matches else (len(table.rows), len(found))
     return Comparison(table, study, rows, mismatch, others)
 
 

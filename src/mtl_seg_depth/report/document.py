@@ -6,13 +6,16 @@ place of each row in either order stands there instead, which is what carries ov
 """
 
 import shlex
-from collections.abc import Callable, Collection, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
+from types import MappingProxyType
 from typing import Any
 
+from mtl_seg_depth.report import paper
 from mtl_seg_depth.report.beside import published_table
 from mtl_seg_depth.report.comparison import Circumstances, Comparison, Row, best
+from mtl_seg_depth.report.contest import Contest
 from mtl_seg_depth.report.drawing import Drawing
 from mtl_seg_depth.report.findings import FINDINGS, Judgement, Lead, Verdict, judge, summary
 from mtl_seg_depth.report.searches import search_data, search_notes, search_table
@@ -78,11 +81,12 @@ def make_document(
     searches: Sequence[Study],
     drawings: dict[str, list[Drawing]],
     problems: Sequence[str],
+    contests: Mapping[str, Sequence[Contest]] = MappingProxyType({}),
 ) -> Document:
-    """Put together what was compared, searched and drawn (`drawings` by section)."""
+    """Put together what was compared, searched and drawn (`drawings` and `contests` by section)."""
     by_table = {c.table.id: c for c in comparisons if c.table is not None}
     judgements = [judge(finding, by_table[finding.table]) for finding in FINDINGS]
-    sections = [_section(comparison, drawings) for comparison in comparisons]
+    sections = [_section(comparison, drawings, contests.get(comparison.id, ())) for comparison in comparisons]
     sections += [_search_section(study, drawings) for study in searches]
     lede, verdicts = summary(judgements)
     return Document(
@@ -132,13 +136,15 @@ def _banner(comparisons: Sequence[Comparison]) -> str | None:
     )
 
 
-def _section(comparison: Comparison, drawings: dict[str, list[Drawing]]) -> Section:
+def _section(comparison: Comparison, drawings: dict[str, list[Drawing]], contests: Sequence[Contest] = ()) -> Section:
     table, study = comparison.table, comparison.study
     sweep = table.id if table is not None else study.sweep if study is not None else None
     command = None
     if sweep and any(row.is_open for row in comparison.rows):
         command = shlex.join(["python", "train.py", f"sweeps={sweep}", *(study.overrides if study else ())])
     tables = [_scores_table(comparison)]
+    if contests and study is not None:
+        tables.insert(0, _contest_table(study, contests[0]))
     if (beside := published_table(comparison)) is not None:
         tables.append(beside)
     if any(row.costs.seconds is not None or (row.report and row.report.costs) for row in comparison.rows):
@@ -280,6 +286,24 @@ def _scores_table(comparison: Comparison) -> Table:
         for cells, row in zip(building.rows, rows, strict=True):
             cells.append(Cell(row.state, muted=True))
     return building.build(caption(comparison))
+
+
+VERDICTS = {"better": Verdict.HELD, "worse": Verdict.FAILED, "baseline": None, "reference": None}
+"""How the mark of a verdict on a row looks; else it is one that seeds cannot show."""
+
+
+def _contest_table(study: Study, contest: Contest) -> Table:
+    """Our rows against one of them: every number with its interval, and what the seeds show."""
+    columns = [Column("method"), *(Column(paper.heading(each), numeric=True) for each in contest.measures)]
+    columns += [Column("mean rank ↓", numeric=True), Column(f"against {contest.baseline}, by {contest.decisive.short}")]
+    rows = []
+    for method in contest.methods:
+        cells = [Cell(paper.number(method.entries.get(each.key), each)) for each in contest.measures]
+        said = paper.decided(contest, method)
+        mark = VERDICTS.get(said, Verdict.WITHIN_SPREAD)
+        name = Cell(method.name, muted=method.is_reference)
+        rows.append((name, *cells, Cell(paper.rank(method)), Cell(said, mark=mark.name if mark else None)))
+    return Table(tuple(columns), tuple(rows), paper.caption(study, contest))
 
 
 def _costs_table(comparison: Comparison) -> Table:

@@ -7,6 +7,7 @@ from urllib.parse import quote
 
 from mtl_seg_depth.config import Paths, Section
 from mtl_seg_depth.report.comparison import compare
+from mtl_seg_depth.report.contest import contests
 from mtl_seg_depth.report.document import Document, make_document
 from mtl_seg_depth.report.drawing import Drawing
 from mtl_seg_depth.report.figures import report_drawings, search_drawings
@@ -69,9 +70,10 @@ def read_report(settings: ReportSettings) -> Document:
     others = [study for study in chosen if study.sweep not in of_report]
     comparisons += [compare(None, study, outputs, problems) for study in others if study.kind != "search"]
     searches = [study for study in others if study.kind == "search"]
+    standing = {each.anchor: found for each in others if (found := contests(each, outputs, problems))}
     drawings = report_drawings({each.id: each for each in comparisons if each.table is not None})
     drawings |= {study.anchor: search_drawings(study) for study in searches}
-    return make_document(comparisons, searches, drawings, problems)
+    return make_document(comparisons, searches, drawings, problems, standing)
 
 
 def render_html(document: Document) -> str:

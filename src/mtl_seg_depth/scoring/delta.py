@@ -8,6 +8,12 @@ import math
 from collections.abc import Mapping
 from statistics import fmean
 
+from mtl_seg_depth.tasks.headline import Headline
+
+OVER_METRICS = Headline("delta_m/over_metrics", "delta_m over metrics", "Δm (metrics)", "%", higher_is_better=False)
+OVER_TASKS = Headline("delta_m/over_tasks", "delta_m over tasks", "Δm (tasks)", "%", higher_is_better=True)
+BOTH = (OVER_METRICS, OVER_TASKS)
+
 Tasks = Mapping[str, Mapping[str, bool]]
 """By task, its metrics, and whether higher is better."""
 

@@ -6,7 +6,7 @@ import math
 import re
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal
 
@@ -18,12 +18,12 @@ from mtl_seg_depth.cli.messages import message_of
 from mtl_seg_depth.cli.options import Options
 from mtl_seg_depth.cli.start import plain
 from mtl_seg_depth.config import Settings, flatten, identity, parse
-from mtl_seg_depth.records.results import Digests
+from mtl_seg_depth.records.results import Digests, Selection
 from mtl_seg_depth.runs.assembly import assemble, resolve
 from mtl_seg_depth.runs.contents import SPLITS, Contents
 from mtl_seg_depth.runs.run import folder_of
 from mtl_seg_depth.scoring import headline
-from mtl_seg_depth.sweeping.space import Space, Values, label
+from mtl_seg_depth.sweeping.space import ALONE, BALANCE, Space, Values, label
 from mtl_seg_depth.system.errors import UserError
 
 Compose = Callable[[Iterable[str]], Settings]
@@ -42,6 +42,12 @@ class Row:
     steps: int
     data: Digests = field(default_factory=dict)
     """Of the splits that its trainings see, as far as they are known."""
+    tasks: tuple[str, ...] = ()
+    """Of its network."""
+    reference: str | None = None
+    """The task that it trains by itself for the other rows to be compared with; None for a row of the grid."""
+    references: Mapping[str, int] = field(default_factory=dict)
+    """The rows that train its tasks by themselves, by task."""
 
     @property
     def label(self) -> str:
@@ -79,6 +85,10 @@ class Sweep:
     base: Settings
     """What all trials share."""
     objectives: list[str]
+    baseline: int | None = None
+    """The row that the others are compared with; None for a search."""
+    selection: Selection = "best"
+    """Whose scores are compared."""
 
     @property
     def folder(self) -> Path:
@@ -129,14 +139,64 @@ def check_row(values: Values, space: Space, compose: Compose, objectives: Iterab
         _check_objectives(objectives, parts.tasks)
     except UserError as error:
         return Row(dict(values), str(error), None, 0)
-    return Row(dict(values), None, settings, parts.plan.steps)
+    return Row(dict(values), None, settings, parts.plan.steps, tasks=tuple(parts.tasks))
+
+
+def with_references(
+    space: Space, rows: Sequence[Row], check: Callable[[Space, Values], Row]
+) -> tuple[Space, list[Row]]:
+    """Rows that train every task of the others by itself, before those, which name theirs.
+
+    What else a row chooses its references choose as well (data, encoder, schedule, ...), so rows that differ in the
+    network and in how tasks are balanced share them; a reference is balanced by nothing and has weights of its own.
+    """
+    commands: dict[tuple[str, ...], tuple[str, str]] = {}
+    wanted: list[dict[str, tuple[str, ...]]] = []
+    for row in rows:
+        tasks = row.tasks if len(row.tasks) > 1 else ()
+        wanted.append({task: tuple(space.overrides_alone(row.values, task)) for task in tasks})
+        varied = {name: value for name, value in row.values.items() if not BALANCE.fullmatch(name)}
+        for task, command in wanted[-1].items():
+            commands.setdefault(command, (task, ", ".join(filter(None, [task, label(varied)]))))
+    space = replace(space, alone={name: list(command) for command, (_, name) in commands.items()})
+    references = [
+        replace(check(space, {ALONE: name}), reference=task, values={ALONE: name}) for task, name in commands.values()
+    ]
+    numbers = {command: number for number, command in enumerate(commands)}
+    referring = [
+        replace(row, references={task: numbers[command] for task, command in each.items()})
+        for row, each in zip(rows, wanted, strict=True)
+    ]
+    return space, [*references, *referring]
+
+
+def baseline_of(wanted: str | None, rows: Sequence[Row]) -> int | None:
+    """The row that the others are compared with: so called by label or value, or of equal weights, or the first.
+
+    UserError if no row, or more than one, is called so.
+    """
+    ours = [number for number, row in enumerate(rows) if row.reference is None]
+
+    def called(name: str) -> list[int]:
+        return [number for number in ours if name in (rows[number].label, *map(str, rows[number].values.values()))]
+
+    if wanted is None:
+        equal = called("equal")
+        return equal[0] if len(equal) == 1 else next(iter(ours), None)
+    found = called(wanted)
+    if len(found) != 1:
+        there = "; ".join(rows[number].label for number in found or ours)
+        raise UserError(
+            f"hydra.sweeper.baseline={wanted}: {len(found) or 'no'} rows are called so, and it takes one of {there}"
+        )
+    return found[0]
 
 
 def _check_objectives(objectives: Iterable[str], tasks: Collection[str]) -> None:
     """UserError for a network that has none of the objectives; one of several may be missing, and is then the worst."""
     scores = {headline.MULTITASK.key: 0.0, **dict.fromkeys(tasks, 0.0)}
     names = list(objectives)
-    if all(math.isnan(headline.value(name, scores)) for name in names):
+    if names and all(math.isnan(headline.value(name, scores)) for name in names):
         raise UserError(
             f"hydra.sweeper.objective={','.join(names)}: a network for {' and '.join(tasks)} alone has no such score"
         )
@@ -170,6 +230,7 @@ def decisions(space: Space, base: Settings, settings: Mapping[str, Any], data: S
         "score": base.score,
         "tta": base.tta if base.score else None,
         **{key: settings[key] for key in ("objective", "sampler", "pruner")},
+        **({"references": settings["references"]} if settings["references"] else {}),
     }
     plain_json: dict[str, Any] = json.loads(json.dumps(decides, default=str))
     return plain_json

@@ -118,7 +118,8 @@ class Queue:
         trials = self._trials()
         if self.sampler:
             self.study.sampler = self.sampler(len(trials))
-        trial = self.study.ask(self.distributions)
+        # A grid's trials have their values; one that trains a task by itself has only that.
+        trial = self.study.ask(self.distributions if self.rows is None else None)
         job = 1 + max((known.user_attrs.get("job", -1) for known in trials), default=-1)
         if "row" not in trial.user_attrs:  # one that the sampler made up just now
             self._set(trial.number, row=trial.number, attempt=1)
@@ -163,7 +164,7 @@ class Queue:
             optuna.trial.create_trial(
                 state=TrialState.WAITING,
                 params=dict(values),
-                distributions=self.distributions,
+                distributions={name: self.distributions[name] for name in values},
                 user_attrs=attributes,
             )
         )

@@ -3,7 +3,7 @@
 import itertools
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from hydra.core.override_parser.overrides_parser import OverridesParser
@@ -17,6 +17,12 @@ from mtl_seg_depth.system.errors import UserError
 Values = Mapping[str, Any]
 """The value of every parameter of one trial."""
 
+ALONE = "alone"
+"""The one parameter of a trial that trains a task by itself; its choices are in `Space.alone`."""
+
+BALANCE = re.compile(r"model|task_weights(\..*)?")
+"""What one task by itself has no choice of: the network of several, and how they are balanced."""
+
 
 @dataclass(frozen=True)
 class Space:
@@ -29,6 +35,8 @@ class Space:
     linked: dict[str, dict[str, list[str]]]
     fixed: tuple[str, ...]
     """The overrides of the command line, as they were typed."""
+    alone: Mapping[str, list[str]] = field(default_factory=dict)
+    """The command lines of trainings of one task by itself, by what they are called."""
 
     @classmethod
     def parse(
@@ -98,10 +106,18 @@ class Space:
 
     def overrides(self, values: Values) -> list[str]:
         """The command line of one trial."""
+        if ALONE in values:
+            return list(self.alone[values[ALONE]])
         varied = []
         for name, value in values.items():
             varied += self.linked[name][value] if name in self.linked else [f"{name}={_text(value)}"]
         return [*self.fixed, *varied]
+
+    def overrides_alone(self, values: Values, task: str) -> list[str]:
+        """The command line of one task's training by itself, all else as in a combination."""
+        names = ((override, override.partition("=")[0].lstrip("+~")) for override in self.overrides(values))
+        kept = [override for override, name in names if not BALANCE.fullmatch(name)]
+        return [*kept, "model=single", f"model.task={task}", "task_weights=equal"]
 
 
 def label(values: Values) -> str:

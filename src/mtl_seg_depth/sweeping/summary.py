@@ -3,6 +3,7 @@
 <outputs>/sweeps/<study>/
   sweep.json           everything the report needs to know: see `records.results.SweepRecord`
   run.json, metrics.jsonl, result.json, artifacts/    as in a run folder, so that it is mirrored like one
+                       artifacts/comparison.{csv,md,tex}: a grid's rows against one of them, to publish
   errors/              stack traces of trials that crashed
 """
 
@@ -18,6 +19,8 @@ from optuna.trial import FrozenTrial, TrialState
 
 from mtl_seg_depth.records.record import Record, now_ms
 from mtl_seg_depth.records.results import Ending, RowState, Status, SweepRecord, SweepRow, SweepRun
+from mtl_seg_depth.report import paper
+from mtl_seg_depth.report.contest import contests
 from mtl_seg_depth.scoring import headline
 from mtl_seg_depth.sweeping.plan import Row, Sweep
 from mtl_seg_depth.sweeping.space import label
@@ -38,6 +41,9 @@ def describe(sweep: Sweep, trials: Sequence[FrozenTrial]) -> SweepRecord:
     """How far a sweep got; `trials` are the newest attempts at its rows."""
     by_row = {number: _not_started(number, row) for number, row in enumerate(sweep.rows or ())}
     by_row |= {row.number: row for row in map(_of_trial, trials)}
+    for number, planned in enumerate(sweep.rows or ()):
+        belongs = {"reference": planned.reference, "references": dict(planned.references)}
+        by_row[number] = by_row[number].model_copy(update=belongs)
     path = sweep.folder / "sweep.json"
     return SweepRecord(
         study=sweep.study,
@@ -51,15 +57,17 @@ def describe(sweep: Sweep, trials: Sequence[FrozenTrial]) -> SweepRecord:
         seeds=list(sweep.base.seeds or (sweep.base.seed,)),
         config=redacted(sweep.base.model_dump(mode="json")),
         rows=[by_row[number] for number in sorted(by_row)],
+        baseline=sweep.baseline,
+        selection=sweep.selection,
     )
 
 
 def best_rows(described: SweepRecord) -> list[SweepRow]:
-    """The best complete row, or those of the Pareto front where there are several objectives.
+    """The best complete row, or those of the Pareto front where there are several objectives; never a reference.
 
     Of rows with equal values, such as multitask scores of 0, it is the one with the largest margin.
     """
-    known = [row for row in described.rows if row.state == "complete"]
+    known = [row for row in described.rows if row.state == "complete" and row.reference is None]
     complete = [row for row in known if any(v is not None and math.isfinite(v) for v in row.values or ())]
     gains = {
         row.number: [headline.gain(*pair) for pair in zip(described.objective, row.values or (), strict=True)]
@@ -106,12 +114,22 @@ def publish(sweep: Sweep, trials: Sequence[FrozenTrial], *, over: Status | None 
             chosen = [row.model_dump(include={"params", "values", "runs"}) for row in best]
             atomic.write_text(record.artifact_path("best.yaml"), yaml.safe_dump(chosen, sort_keys=False))
         if over is not None:
+            _compare(described, sweep.folder, record)
             _plot(described, record.artifact_path("plot.png"))
             stored.write(sweep.folder / "result.json", Ending(status=over))
         else:
             (sweep.folder / "result.json").unlink(missing_ok=True)
         stored.write(sweep.folder / "sweep.json", described)
     return described
+
+
+def _compare(described: SweepRecord, folder: Path, record: Record) -> None:
+    """What the rows are to one of them, as files to publish; nothing before that one has a score."""
+    found = contests(described, folder.parents[1], [])
+    if found:
+        atomic.write_text(record.artifact_path("comparison.csv"), paper.as_csv(found))
+        atomic.write_text(record.artifact_path("comparison.md"), paper.as_markdown(described, found[0]))
+        atomic.write_text(record.artifact_path("comparison.tex"), paper.as_latex(described, found[0]))
 
 
 def score_cells(row: SweepRow) -> list[str]:
@@ -215,7 +233,8 @@ def _plot(described: SweepRecord, path: Path) -> None:
     from matplotlib.figure import Figure
 
     one = len(described.objective) == 1
-    rows = [row for row in described.rows if (mean_scores(row) if one else row.values)]
+    competing = [row for row in described.rows if row.reference is None]
+    rows = [row for row in competing if (mean_scores(row) if one else row.values)]
     figure = Figure(figsize=(7, 1.2 + 0.32 * len(rows)) if one else (6, 5))
     axes = figure.add_subplot()
     best = {row.number for row in best_rows(described)}

@@ -2,6 +2,7 @@
 
 import gc
 import itertools
+import math
 import traceback
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
@@ -17,6 +18,7 @@ from hydra.core.utils import JobReturn, JobStatus
 from hydra.types import HydraContext, TaskFunction
 from hydra.utils import instantiate
 from omegaconf import DictConfig, OmegaConf
+from optuna.distributions import BaseDistribution, CategoricalDistribution
 from optuna.exceptions import UpdateFinishedTrialError
 from pydantic import AfterValidator, BaseModel, ConfigDict, PositiveInt, ValidationError
 from rich.console import Console
@@ -24,24 +26,28 @@ from rich.markup import escape
 from rich.table import Table
 
 from mtl_seg_depth.config import fingerprint
-from mtl_seg_depth.records.results import RowState, SweepRecord
+from mtl_seg_depth.records.results import RowState, Selection, SweepRecord
+from mtl_seg_depth.report.contest import Contest, Entry, contests
+from mtl_seg_depth.report.paper import SELECTED, decided
 from mtl_seg_depth.runs.contents import SPLITS, Contents
 from mtl_seg_depth.runs.pace import Pace
-from mtl_seg_depth.scoring import headline
+from mtl_seg_depth.scoring import delta, headline
 from mtl_seg_depth.sweeping.handover import hand_over
 from mtl_seg_depth.sweeping.plan import (
     Row,
     Sweep,
     base_of,
+    baseline_of,
     check_row,
     composer,
     data_of,
     decisions,
     differences,
     study_name,
+    with_references,
 )
 from mtl_seg_depth.sweeping.queue import Claim, EndState, Queue
-from mtl_seg_depth.sweeping.space import Space, Values
+from mtl_seg_depth.sweeping.space import ALONE, Space, Values
 from mtl_seg_depth.sweeping.studies import Studies, database_errors_told
 from mtl_seg_depth.sweeping.summary import best_rows, describe, progress, publish, score_cells
 from mtl_seg_depth.sweeping.trial import Ended, objective_names
@@ -89,6 +95,9 @@ class SweeperSettings(BaseModel):
     objective: str | list[str]
     params: dict[str, Any]
     linked: dict[str, dict[str, list[str]]]
+    references: Literal["single"] | None
+    baseline: str | None
+    selection: Selection
     n_trials: PositiveInt
     n_jobs: PositiveInt
     max_attempts: PositiveInt
@@ -195,14 +204,24 @@ def _plan(
     base = base_of(space, compose)
     if base.rerun:
         raise UserError("rerun=true is for one training; a sweep runs again what is no longer in its outputs folder")
+    if base.score is not None and settings.selection != "best":
+        raise UserError(
+            f"hydra.sweeper.selection={settings.selection} is of validations, and score={base.score} scores the best "
+            "weights: leave one of them out"
+        )
     objectives = objective_names(settings.objective)
 
     def check(values: Values) -> Row:
         return check_row(values, space, compose, objectives)
 
     rows = [check(values) for values in space.grid()] if settings.is_grid else None
+    if settings.references and rows is None:
+        raise UserError("hydra.sweeper.references: a search makes up its rows as it goes; only a grid can have them")
+    if rows is not None and settings.references:
+        space, rows = with_references(space, rows, lambda space, values: check_row(values, space, compose, ()))
     if rows is not None and all(row.problem for row in rows):
         raise UserError(str(rows[0].problem))
+    baseline = None if rows is None else baseline_of(settings.baseline, rows)
     choice = config.hydra.runtime.choices.get("sweeps")
     contents = Contents(pack=not base.dry_run)
     rows = rows and [replace(row, data=contents.of(row.settings)) if row.settings else row for row in rows]
@@ -211,7 +230,7 @@ def _plan(
     name = settings.study_name or study_name(choice, decides)
     if base.dry_run and any(not digests.keys() >= {*SPLITS, base.score or "val"} for digests in data):
         name = settings.study_name or choice or "sweep"  # what its study is called depends on the data
-    return Sweep(name, decides, choice, space, rows, base, objectives), check
+    return Sweep(name, decides, choice, space, rows, base, objectives, baseline, settings.selection), check
 
 
 def _open(
@@ -236,7 +255,7 @@ def _open(
     return planned, Queue(
         studies,
         study,
-        planned.space.distributions,
+        planned.space.distributions | _references(planned.space),
         # A row that cannot run keeps its number and is never queued.
         None if rows is None else {number: row.values for number, row in enumerate(rows) if not row.problem},
         settings.n_trials,
@@ -245,6 +264,11 @@ def _open(
         (lambda trials: _sampler(settings.sampler, trials)) if rows is None else None,
         (lambda values: check(values).problem) if rows is None else lambda values: None,  # noqa: ARG005
     )
+
+
+def _references(space: Space) -> dict[str, BaseDistribution]:
+    """The one parameter of the trials that train a task by itself, if there are any."""
+    return {ALONE: CategoricalDistribution(tuple(space.alone))} if space.alone else {}
 
 
 def _own_name(studies: Studies, planned: Sweep, console: Console) -> str:
@@ -405,6 +429,36 @@ def _show_plan(sweep: Sweep, n_trials: int, console: Console) -> None:
         console.print(said, soft_wrap=True)
 
 
+def _show_contest(contest: Contest, console: Console) -> None:
+    """The rows against one of them, in 80 columns: scores, delta_m with half its interval, and what is shown."""
+    wide = [each for each in contest.measures if each in delta.BOTH] or [contest.decisive]
+    table = Table(box=None, pad_edge=False, padding=(0, 1, 0, 0))
+    table.add_column(f"against {escape(contest.baseline)}", overflow="fold", max_width=14)
+    for each in contest.measures:
+        table.add_column(f"{each.short} {each.arrow}", justify="right", max_width=13 if each in wide else 7)
+    table.add_column(f"by {contest.decisive.short}", max_width=12)
+    words = {"better": "[green]better[/]", "worse": "[red]worse[/]", "baseline": "baseline", "reference": "reference"}
+    for method in contest.methods:
+        cells = [_in_short(method.entries.get(each.key), each in wide) for each in contest.measures]
+        table.add_row(escape(method.name), *cells, words.get(decided(contest, method), "≈"))
+    console.print(table)
+    seeds = "1 seed, which shows nothing" if len(contest.seeds) == 1 else f"{len(contest.seeds)} seeds"
+    console.print(
+        f"{seeds}; ± is half the 95 % t interval; scores {SELECTED[contest.selection]}; ≈: no difference can be shown "
+        f"(paired t-test, Holm over {contest.comparisons} rows, 5 %)",
+        highlight=False,
+    )
+
+
+def _in_short(entry: Entry | None, with_interval: bool) -> str:
+    """A mean with four digits, or with one decimal and half its interval."""
+    if entry is None:
+        return "-"
+    if not with_interval or math.isnan(entry.over.half):
+        return f"{entry.over.mean:.4g}"
+    return f"{entry.over.mean:.1f} ± {entry.over.half:.1f}"
+
+
 def _show_end(described: SweepRecord, folder: Path, console: Console) -> None:
     """The table, and what failed and why."""
     best = {row.number for row in best_rows(described)}
@@ -416,8 +470,11 @@ def _show_end(described: SweepRecord, folder: Path, console: Console) -> None:
     rows = described.rows
     for row in rows:
         cells = (cell or "-" for cell in score_cells(row))
-        table.add_row(escape(row.label), *cells, row.state, style="bold" if row.number in best else None)
+        state = row.state if row.reference is None else f"{row.state}, reference"
+        table.add_row(escape(row.label), *cells, state, style="bold" if row.number in best else None)
     console.print(table)
+    if several := contests(described, folder.parents[1], []):
+        _show_contest(several[0], console)
     bad = [row for row in rows if row.state in WITHOUT_SCORE]
     counts = [f"{sum(row.state == state for row in rows)} {state}" for state in ("complete", "pruned", "running")]
     counts.append(f"{sum(row.state == 'waiting' for row in rows)} left")

@@ -24,7 +24,7 @@ from mtl_seg_depth.scoring import headline
 from mtl_seg_depth.scoring.scores import Scores
 from mtl_seg_depth.sweeping.plan import sweep_folder
 from mtl_seg_depth.sweeping.queue import EndState, own_identity
-from mtl_seg_depth.sweeping.space import label
+from mtl_seg_depth.sweeping.space import ALONE, label
 from mtl_seg_depth.sweeping.studies import Studies
 from mtl_seg_depth.training.loop import Observer, Pruned
 
@@ -60,11 +60,12 @@ def run_trial(settings: Settings, console: Console, choices: Mapping[str, str]) 
     trial = optuna.trial.Trial(study, studies.storage.get_trial_id_from_study_id_trial_number(study._study_id, number))
     trial.set_user_attr("owner", own_identity())
     seeds = settings.seeds or (settings.seed,)
+    is_reference = ALONE in trial.params
     runs: list[SweepRun] = []
     with _heartbeat(studies, trial):
         for seed in seeds:
             # Whether a trial is worth its time is decided on the first seed; Optuna prunes for one objective only.
-            pruning = len(names) == 1 and not runs
+            pruning = len(names) == 1 and not runs and not is_reference
             one = settings.model_copy(update={"seed": seed, "seeds": None})
 
             def observe(folder: Path, pruning: bool = pruning) -> tuple[Observer, ...]:
@@ -104,7 +105,7 @@ def run_trial(settings: Settings, console: Console, choices: Mapping[str, str]) 
     for place, name in enumerate(names):
         if not math.isnan(values[place]):
             continue
-        if len(names) == 1 or any(name in (each.scores or {}) for each in runs):
+        if not is_reference and (len(names) == 1 or any(name in (each.scores or {}) for each in runs)):
             raise Ended("failed", f"it has no score to compare by: hydra.sweeper.objective={name} is not a number")
         values[place] = headline.worst(name)  # of a task that the network does not have; Optuna compares no nan
     return values[0] if len(values) == 1 else values
