@@ -215,6 +215,17 @@ def test_the_report_page_has_the_contest_in_the_sweeps_section(study: SweepRecor
     assert "no difference can be shown" in render_html(document)
 
 
+def test_a_damaged_record_costs_that_run_alone_and_is_told(study: SweepRecord, tmp_path: Path) -> None:
+    """mgda's runs are from before the mean was kept: theirs is taken from the record."""
+    (tmp_path / "run-3-2" / "metrics.jsonl").write_text("no point\n")
+    problems: list[str] = []
+    contest, *_ = contests(study, tmp_path, problems)
+    assert [sorted(method.entries["semseg"].values) for method in contest.methods[2:]] == [[0, 1, 2], [0], [0, 1, 2]]
+    assert contest.methods[3].entries["semseg"].verdict == "nothing can be shown with 1 seed"
+    assert len(problems) == 1
+    assert "run-3-2/metrics.jsonl" in problems[0]
+
+
 def test_a_sweep_without_a_baseline_or_without_its_scores_is_no_contest(study: SweepRecord, tmp_path: Path) -> None:
     assert contests(study.model_copy(update={"baseline": None}), tmp_path, []) == []
     assert contests(study, tmp_path / "elsewhere", []) == []

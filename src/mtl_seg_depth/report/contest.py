@@ -16,6 +16,8 @@ from mtl_seg_depth.report.comparison import circumstances
 from mtl_seg_depth.report.store import RunStore, run_store
 from mtl_seg_depth.scoring import delta
 from mtl_seg_depth.scoring.statistics import Difference, Estimate, estimate, holm, mean_ranks, paired, verdict
+from mtl_seg_depth.system.addresses import redact
+from mtl_seg_depth.system.errors import UserError
 from mtl_seg_depth.tasks import HEADLINES, Headline, compared
 
 SELECTIONS: tuple[Selection, ...] = ("best", "last", "mean_of_last_10")
@@ -99,15 +101,24 @@ def contests(study: SweepRecord, outputs: Path, problems: list[str]) -> list[Con
     found = []
     for selection in order:
         scores = {
-            number: {seed: selected(store, selection, is_evaluated) for seed, store in of_row.items()}
+            number: {seed: _selected(store, selection, is_evaluated, problems) for seed, store in of_row.items()}
             for number, of_row in stores.items()
         }
         found.append(_contest(study, selection, scores, data))
     return [each for each in found if each is not None]
 
 
+def _selected(store: RunStore, selection: Selection, is_evaluated: bool, problems: list[str]) -> dict[str, float]:
+    """A run's scores by name; empty for one that did not finish, or whose record is damaged, which is told."""
+    try:
+        return selected(store, selection, is_evaluated)
+    except UserError as error:
+        problems.append(f"the scores of a run were left out: {redact(str(error))}")
+        return {}
+
+
 def selected(store: RunStore, selection: Selection, is_evaluated: bool = False) -> dict[str, float]:
-    """A run's scores by name; empty for one that did not finish."""
+    """A run's scores by name; empty for one that did not finish. UserError for a record that is damaged."""
     if store.result is None or store.result.status != "finished":
         return {}
     if is_evaluated:
