@@ -222,7 +222,7 @@ def test_a_damaged_record_costs_that_run_alone_and_is_told(study: SweepRecord, t
     contest, *_ = contests(study, tmp_path, problems)
     assert [sorted(method.entries["semseg"].values) for method in contest.methods[2:]] == [[0, 1, 2], [0], [0, 1, 2]]
     assert contest.methods[3].entries["semseg"].verdict == "nothing can be shown with 1 seed"
-    assert len(problems) == 1
+    assert len(problems) == 1, problems
     assert "run-3-2/metrics.jsonl" in problems[0]
 
 

@@ -24,7 +24,7 @@ FILES = sorted(path.stem for path in (ROOT / "sweeps").glob("*.yaml"))
 PUBLISHED = sorted(table.ours.sweep for table in published().values() if table.ours)
 HERE = [name for name in FILES if name not in PUBLISHED]
 """Those that run on any data; the published recipes run on their own, in tests/report/test_published_recipes.py."""
-LESS = {"tuned_weights": ["task_weights.semseg=0.2,0.5"]}
+LESS = {"tuned_weights": ["task_weights.semseg=0.2,0.5"], "methods": ["task_weights=equal,rlw", "seeds=[0]"]}
 """Of sweeps that have more rows than there is anything to learn from here."""
 
 
@@ -97,7 +97,7 @@ def test_the_trials_of_a_sweep_are_the_rows_of_its_table(table: str, folder: Pat
 def test_the_sweep_of_methods_has_every_way_to_balance_the_tasks_and_each_task_alone(
     folder: Path, plan: list[Sweep]
 ) -> None:
-    shared = ("data.crop_size=[32,32]", "dry_run=true")
+    shared = ("data.crop_size=[32,32]", "precision=fp32", "dry_run=true")
     assert sweeps_in.sweep("sweeps=methods", *sweeps_in.places(folder), *shared) == 0
     planned = plan[0]
     assert planned.rows is not None

@@ -124,8 +124,10 @@ def selected(store: RunStore, selection: Selection, is_evaluated: bool = False) 
     if is_evaluated:
         return {} if store.evaluation is None else dict(store.evaluation.scores)
     result = store.result
-    means = result.mean_of_last_10 if result.averaged else mean_of_last(store.points()).scores
-    scores = {"best": result.best, "last": result.last, "mean_of_last_10": means}[selection]
+    if selection == "mean_of_last_10":
+        scores = result.mean_of_last_10 if result.averaged else mean_of_last(store.points()).scores
+    else:
+        scores = result.best if selection == "best" else result.last
     return {name.removeprefix("val/"): value for name, value in scores.items()}
 
 
