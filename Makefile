@@ -1,7 +1,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 INSTALLED := .venv/installed
-BENCHMARKS := step_time data_path whole_run method_cost peers metrics_cost startup scaling precision sweep_overhead pruning
+BENCHMARKS := step_time data_path whole_run method_cost peers metrics_cost startup scaling precision sweep_overhead pruning predict_large
 WHEELS_PYTHON ?= 3.11 3.12
 WHEELS := hydra-core hydra-optuna-sweeper omegaconf packaging pyyaml pydantic pydantic-core annotated-types typing-inspection \
 	typing-extensions filelock safetensors psutil pillow tqdm torchmetrics lightning-utilities hypothesis \

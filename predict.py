@@ -12,11 +12,17 @@ def predict(config: dict[str, Any]) -> int:
 
     from mtl_seg_depth.config import parse_as
     from mtl_seg_depth.inference import photos, prediction
+    from mtl_seg_depth.scoring.headline import in_words
 
     console = Console(highlight=False, soft_wrap=True)
     settings = parse_as(prediction.PredictionSettings, config)
     summary = prediction.predict(settings, console)
-    console.print(f"{summary.done} images predicted into {settings.output}", markup=False)
+    console.print(f"{summary.done} images predicted, {summary.seconds:.2g} s each, by")
+    scores = in_words(summary.scores)
+    told = f"  {summary.run} ({summary.fingerprint}){f', validation {scores}' if scores else ''}"
+    console.print(told, markup=False)
+    if summary.first is not None:
+        console.print(f"Look at\n  {summary.first}", markup=False)  # alone on its line, to be copied in one piece
     if summary.beyond:
         limit = prediction.LARGEST_VALUE / prediction.PER_METRE[settings.depth]
         console.print(

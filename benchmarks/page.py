@@ -177,6 +177,27 @@ def pruning(found: Results) -> str:
     return head + table(["search", "steps", "of the whole", "pruned", "best score", "winner"], rows)
 
 
+def predict_large(found: Results) -> str:
+    """Whole commands, by how large the network sees the images."""
+    rows = [
+        [
+            way,
+            f"{one['mean_iou']:.1f}",
+            *(number(one[key] / (1 if key == "peak_gib" else found["images"])) for key in KEYS),
+        ]
+        for way, one in found["ways"].items()
+    ]
+    (small, large) = (f"{found[key][1]} x {found[key][0]}" for key in ("training_size", "large_size"))
+    head = (
+        f"{found['images']} streets, drawn at {small}, the size of the training, and at {large}; start-up and all that "
+    )
+    head += f"is written included; at nice {found['nice']}.\n\n" if found["nice"] else "is written included.\n\n"
+    return head + table(["network sees", "mean IoU, %", "s/image", "s of computing/image", "GiB"], rows)
+
+
+KEYS = ("seconds", "cpu_seconds", "peak_gib")
+
+
 def parsed(text: str) -> float | str:
     """A number where it is one: sweep.json has parameters as they were written."""
     try:
@@ -197,6 +218,7 @@ SECTIONS = {
     "precision": ("Scores in bf16", precision),
     "sweep_overhead": ("A sweep beside its trainings", overhead),
     "pruning": ("A search cut short", pruning),
+    "predict_large": ("Photos of 6 megapixels", predict_large),
     "gpu": ("Long runs on a GPU", gpu),
     "gpu_first_run": ("Whether everything works on a GPU", first_run),
 }

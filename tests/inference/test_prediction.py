@@ -9,18 +9,30 @@ import pytest
 import torch
 from helpers.commands import Commands
 from helpers.composing import compose
-from helpers.facts import palette, tasks
+from helpers.facts import CPU, STATISTICS, palette, tasks
 from helpers.photographs import picture, save
 from helpers.trained_runs import quiet
-from PIL import Image
+from PIL import ExifTags, Image
 from rich.console import Console
 
 from mtl_seg_depth.config import parse_as
 from mtl_seg_depth.drawing.prediction_sheet import prediction_sheet
 from mtl_seg_depth.inference import prediction
-from mtl_seg_depth.inference.prediction import PredictionSettings, Summary, predict_photo, save_depth
-from mtl_seg_depth.scoring.predictor import Predictor
+from mtl_seg_depth.inference.photos import read_focal
+from mtl_seg_depth.inference.prediction import (
+    Camera,
+    PredictionSettings,
+    Summary,
+    looking,
+    predict_photo,
+    save_depth,
+    seen_size,
+)
+from mtl_seg_depth.nodes import build
+from mtl_seg_depth.scoring.predictor import PredictAt, Predictor
 from mtl_seg_depth.system.errors import UserError
+from mtl_seg_depth.system.precision import Precision
+from mtl_seg_depth.tasks.depth.norms import Log
 
 PRODUCTS = ("labels.png", "depth.png", "depth_colour.png", "overlay.png", "sheet.png")
 
@@ -44,8 +56,8 @@ def test_every_product_of_every_picture_in_its_own_size(trained_folder: Path, ph
             assert (colours == palette()[np.asarray(labels)]).all()
         with Image.open(out / f"{name}_depth.png") as depth:
             assert (depth.mode, depth.size) == ("I;16", size)
-            assert 4000 <= np.asarray(depth).min() <= np.asarray(depth).max() <= 65535
-            assert "1/1000 m; 65535 stands for 65.535 m or more" in depth.info["Description"]
+            assert 400 <= np.asarray(depth).min() <= np.asarray(depth).max() <= 30000
+            assert "1/100 m; 65535 stands for 655.35 m or more" in depth.info["Description"]
         for product in ("overlay", "depth_colour"):
             with Image.open(out / f"{name}_{product}.png") as image:
                 assert (image.mode, image.size) == ("RGB", size)
@@ -81,15 +93,15 @@ def test_damaged_files_are_reported_and_the_others_done(trained_folder: Path, ph
 def looked_at(monkeypatch: pytest.MonkeyPatch, most: int) -> list[tuple[int, int]]:
     """Predictors that have no memory for more pixels than `most`; what they looked at."""
     seen: list[tuple[int, int]] = []
-    call = Predictor.__call__
+    outputs = Predictor.outputs
 
     def limited(self: Predictor, image: torch.Tensor) -> dict[str, torch.Tensor]:
         seen.append((image.shape[-2], image.shape[-1]))
         if image.shape[-2] * image.shape[-1] > most:
             raise RuntimeError("[enforce fail at alloc_cpu.cpp:113] can't allocate memory: you tried to allocate")
-        return call(self, image)
+        return outputs(self, image)
 
-    monkeypatch.setattr(Predictor, "__call__", limited)
+    monkeypatch.setattr(Predictor, "outputs", limited)
     return seen
 
 
@@ -99,7 +111,7 @@ def test_what_does_not_fit_into_memory_is_named_with_max_side_and_the_others_are
     save(photos / "large.png", picture(200, 300))
     save(photos / "thin.png", picture(1, 70000))
     seen = looked_at(monkeypatch, 40_000)
-    summary = predict(trained_folder, input=str(photos), output=str(tmp_path / "out"))
+    summary = predict(trained_folder, "max_side=null", input=str(photos), output=str(tmp_path / "out"))
     assert summary.done == 2
     assert [error.path.name for error in summary.failed] == ["large.png", "thin.png"]
     assert all("max_side=<pixels>" in error.reason for error in summary.failed)
@@ -162,39 +174,122 @@ def test_of_a_phones_folder_every_kind_of_file_is_predicted_or_counted(
     assert "there are 2 .heic, 1 .mov, 1 without an ending" in done.stderr
 
 
+class Colours(torch.nn.Module):
+    """A network that sees a class in how red and a distance in how green a pixel is; what it looked at."""
+
+    tasks = ("semseg", "depth")
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.seen: list[tuple[int, int]] = []
+
+    def forward(self, rgb: torch.Tensor) -> dict[str, list[torch.Tensor]]:
+        self.seen.append((rgb.shape[-2], rgb.shape[-1]))
+        assert min(self.seen[-1]) >= 32
+        logits = -(rgb[:, :1] * 18 - torch.arange(19).view(1, 19, 1, 1)).square()
+        return {"semseg": [logits], "depth": [Log(STATISTICS).encode(rgb[:, 1:2] * 100 + 4)]}
+
+
+def look_with(network: Colours, tile: int = 10_000, tta: str = "none") -> PredictAt:
+    views = build("tta", compose(f"tta={tta}", config="predict")["tta"])
+    return looking(Predictor(network, tasks(norm=Log), Precision("fp32")), views, tile)  # type: ignore[arg-type]
+
+
 @pytest.mark.parametrize("size", [(7, 5), (1, 90), (31, 33), (32, 32), (65, 47)])
 def test_any_size_is_predicted_and_keeps_it(size: tuple[int, int]) -> None:
-    seen: list[tuple[int, int]] = []
-
-    def look(rgb: torch.Tensor) -> dict[str, torch.Tensor]:
-        seen.append((rgb.shape[-2], rgb.shape[-1]))
-        assert min(seen[-1]) >= 32
-        return {"semseg": rgb[:, 0].mul(18).long(), "depth": rgb[:, 1] * 100 + 4}
-
-    result = predict_photo(picture(*size), look, tasks(), torch.device("cpu"))
+    network, rgb = Colours(), picture(*size)
+    seen = seen_size(size, None, (40, 72))
+    result = predict_photo(rgb, look_with(network), tasks(), CPU, seen)
     assert result["semseg"].shape == result["depth"].shape == size
     assert (result["semseg"].dtype, result["depth"].dtype) == (np.uint8, np.float32)
+    assert network.seen == [seen]
     if min(size) >= 32:
-        assert seen == [size]
-        rgb = picture(*size)
-        np.testing.assert_allclose(result["depth"], rgb[..., 1] / 255 * 100 + 4, rtol=1e-5)
+        assert seen == size
+        np.testing.assert_allclose(result["depth"], rgb[..., 1] / 255 * 100 + 4, rtol=1e-4)
     name = "a name that is far too long for an image as narrow as this"
-    sheet = prediction_sheet(picture(*size), result, tasks(), name)
+    sheet = prediction_sheet(picture(*size), result, tasks(), name, "and a note")
     assert min(sheet.size) > 50
 
 
-def test_max_side_limits_what_the_network_looks_at_and_focal_ratio_scales_metres() -> None:
-    seen: list[tuple[int, int]] = []
+@pytest.mark.parametrize(
+    ("size", "max_side", "seen"),
+    [
+        ((1000, 2000), "auto", (36, 72)),  # as long as the training images
+        ((2000, 1000), "auto", (72, 36)),
+        ((30, 60), "auto", (36, 72)),  # things are as large as in training, so small images are enlarged
+        ((1000, 2000), None, (1000, 2000)),
+        ((100, 300), 150, (50, 150)),
+        ((40, 60), 150, (40, 60)),
+        ((10, 3000), 150, (32, 150)),
+    ],
+)
+def test_the_network_looks_at_the_size_of_its_training_or_at_the_one_asked_for(
+    size: tuple[int, int], max_side: Any, seen: tuple[int, int]
+) -> None:
+    assert seen_size(size, max_side, (40, 72)) == seen
 
-    def look(rgb: torch.Tensor) -> dict[str, torch.Tensor]:
-        seen.append((rgb.shape[-2], rgb.shape[-1]))
-        return {"depth": torch.full((1, *rgb.shape[-2:]), 10.0)}
 
-    result = predict_photo(picture(100, 300), look, tasks(), torch.device("cpu"), max_side=150, focal_ratio=1.5)
-    assert seen == [(50, 150)]
-    np.testing.assert_allclose(result["depth"], np.full((100, 300), 15.0), rtol=1e-6)
-    predict_photo(picture(40, 60), look, tasks(), torch.device("cpu"), max_side=150)
-    assert seen[-1] == (40, 60)
+def test_of_a_network_whose_training_images_are_not_known_the_default_is_full_size() -> None:
+    assert seen_size((1000, 2000), "auto", None) == (1000, 2000)
+
+
+def test_classes_that_were_seen_small_have_smooth_edges_in_full_size() -> None:
+    rows, columns = np.mgrid[:320, :320]
+    rgb = np.zeros((320, 320, 3), np.uint8)
+    rgb[..., 0] = np.where(rows + 2 * columns < 480, 14, 28)  # a slope between class 1 and class 2
+    found = predict_photo(rgb, look_with(Colours()), tasks(), CPU, (32, 32))["semseg"]
+    edge = (found == found[0, 0]).sum(axis=1)
+    steps = np.abs(np.diff(edge[20:300]))
+    assert 0 < steps.max() <= 2, "one pixel of what the network saw is ten pixels here"
+
+
+@pytest.mark.parametrize("tta", ["none", "flip"])
+def test_a_large_image_is_looked_at_in_tiles_that_show_no_seam(tta: str) -> None:
+    rgb, network = picture(150, 190), Colours()
+    tiled = predict_photo(rgb, look_with(network, 64, tta), tasks(), CPU, (150, 190))
+    assert set(network.seen) == {(64, 64)}
+    whole = predict_photo(rgb, look_with(Colours(), tta=tta), tasks(), CPU, (150, 190))
+    assert (tiled["semseg"] == whole["semseg"]).mean() > 0.999  # where two classes tie
+    np.testing.assert_allclose(tiled["depth"], whole["depth"], rtol=1e-4)
+
+
+def test_metres_follow_the_focal_length_and_say_so() -> None:
+    camera = Camera(trained_size=(128, 256), trained_focal=0.75)  # 192 pixels
+    assert camera.ratio_of((1000, 2000), (128, 256), 1500.0)[0] == pytest.approx(1)
+    ratio, why = camera.ratio_of((1000, 2000), (128, 256), 3000.0)  # seen with 384
+    assert ratio == pytest.approx(2)
+    assert why == "metres are the network's times 2.00, by the focal length: 3000 px (EXIF)"
+    assert camera.ratio_of((1000, 2000), (1000, 2000), 1500.0)[0] == pytest.approx(1500 / 192)
+    ratio, why = camera.ratio_of((1000, 2000), (256, 512), None)
+    assert (ratio, "field of view: no focal length is known" in why) == (2, True)
+    ratio, why = Camera((128, 256), 0.75, focal=3000.0).ratio_of((1000, 2000), (128, 256), 1500.0)
+    assert (ratio, why.endswith("(focal)")) == (pytest.approx(2), True)
+    assert Camera((128, 256), 0.75, 3000.0, ratio=1.5).ratio_of((10, 20), (10, 20), 9.0)[0] == 1.5
+
+
+def test_the_focal_length_in_exif_changes_metres_and_nonsense_in_it_changes_nothing(tmp_path: Path) -> None:
+    exif = Image.Exif()
+    exif.get_ifd(ExifTags.IFD.Exif)[ExifTags.Base.FocalLengthIn35mmFilm] = 36
+    path = save(tmp_path / "a.jpg", picture(600, 900), exif=exif)
+    assert read_focal(path) == pytest.approx(900)  # as many image widths as film widths
+    exif.get_ifd(ExifTags.IFD.Exif)[ExifTags.Base.FocalLengthIn35mmFilm] = 0
+    assert read_focal(save(tmp_path / "b.jpg", picture(600, 900), exif=exif)) is None
+    assert read_focal(save(tmp_path / "c.png", picture(6, 9))) is None
+
+
+def test_the_scale_and_the_run_and_one_file_to_look_at_are_said_in_lines_that_can_be_copied(
+    trained_folder: Path, photos: Path, tmp_path: Path, command: Commands
+) -> None:
+    words = ["run=first", "device=cpu", f"paths.outputs={trained_folder}/outputs", f"input={photos}/b.png"]
+    done = command("predict.py", *words, f"output={tmp_path}/{'long ' * 20}", "focal_ratio=2")
+    assert done.returncode == 0, done.stderr
+    lines = done.stdout.splitlines()
+    assert lines[0] == "Looking at 72 x 47, as in training (max_side=72; null: full size)"
+    assert lines[1].startswith("1 images predicted, ")
+    assert "first (" in lines[2]
+    assert "mIoU" in lines[2]
+    assert Path(lines[-1].strip()).is_file()
+    assert not [line for line in lines if "beyond" in line]
 
 
 @pytest.mark.parametrize(
@@ -274,7 +369,7 @@ def test_a_mistake_in_the_input_is_a_message(
     [
         ("depth=metres", "depth=metres: should be 'mm', 'cm', 'kitti' or 'npy'"),
         ("write=[]", "write="),
-        ("max_side=8", "max_side=8: should be greater than or equal to 32"),
+        ("max_side=8", "max_side=8: should be auto, null for full size, or at least 32 pixels"),
         ("focal_ratio=0", "focal_ratio=0"),
         ("run=frist", "did you mean first"),
     ],

@@ -31,6 +31,8 @@ class Cityscapes(Arranged):
         converted: the arguments of `Converted`.
     """
 
+    focal = 2262 / 2048  # of the cars' cameras, to a few pixels
+
     def __init__(
         self,
         classes: Literal[19, 7] = 19,

@@ -31,6 +31,9 @@ class DataSet(ABC):
     DRAWN: ClassVar[bool] = False
     """Whether `prepare` makes the images: they can be made in any folder, and are the same."""
 
+    focal: ClassVar[float | None] = None
+    """Focal length of its camera in image widths, so that it holds in any size; None if it is not known."""
+
     spec: DataSpec
 
     def __init__(self, root: str, cache: str, crop_size: Sequence[int], workers: int | None = None) -> None:

@@ -50,6 +50,7 @@ class Synscapes(Rendered):
     table = stored_labels(train_ids=False, categories=False)
     licence = "see synscapes.on.liu.se"
     source = "Wrenninge & Unger, Synscapes, 2018"
+    focal = 1590.83 / 1440
 
 
 class UrbanSyn(Rendered):

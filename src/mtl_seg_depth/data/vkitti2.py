@@ -43,6 +43,8 @@ class VKitti2(Arranged):
         converted: the arguments of `Converted`; the sky is stored at 655.35 m, so `beyond` decides what it is.
     """
 
+    focal = 725.0087 / 1242
+
     def __init__(
         self,
         train: Sequence[str],

@@ -18,7 +18,7 @@ PANEL_AREA = 640 * 360
 
 
 def prediction_sheet(
-    image: Image, prediction: Mapping[str, NDArray[Any]], tasks: Mapping[str, Task], title: str
+    image: Image, prediction: Mapping[str, NDArray[Any]], tasks: Mapping[str, Task], title: str, note: str = ""
 ) -> Pillow.Image:
     """An image and what was predicted of it, labels as an overlay too, above a legend.
 
@@ -27,6 +27,7 @@ def prediction_sheet(
         prediction: [H, W] by task.
         tasks: those predicted.
         title: the image's name.
+        note: what else is to be known, one line below the legend.
     """
     panels = {title: image}
     smooth = {title, "overlay"}
@@ -45,7 +46,8 @@ def prediction_sheet(
     rows = -(-len(panels) // columns)
     total = max(columns * (size[0] + GAP) + GAP, 480)
     below = legend(tasks, total - 2 * GAP, prediction)
-    canvas = Pillow.new("RGB", (total, GAP + rows * (LINE + size[1] + GAP) + below.height + GAP), "white")
+    last = LINE if note else 0
+    canvas = Pillow.new("RGB", (total, GAP + rows * (LINE + size[1] + GAP) + below.height + last + GAP), "white")
     draw = ImageDraw.Draw(canvas)
     for index, (caption, panel) in enumerate(panels.items()):
         x = GAP + index % columns * (size[0] + GAP)
@@ -54,7 +56,9 @@ def prediction_sheet(
         # Labels must not mix at their edges; a photograph may be smoothed.
         how = Pillow.Resampling.LANCZOS if caption in smooth else Pillow.Resampling.NEAREST
         canvas.paste(Pillow.fromarray(panel).resize(size, how), (x, y + LINE))
-    canvas.paste(below, (GAP, canvas.height - below.height - GAP))
+    canvas.paste(below, (GAP, canvas.height - below.height - last - GAP))
+    if note:
+        draw.text((GAP, canvas.height - LINE - GAP + 4), note, "black", font(13))
     return canvas
 
 

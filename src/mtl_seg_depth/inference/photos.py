@@ -1,6 +1,7 @@
 """People's own images: which files a command means, what their predictions are called, and how one is read."""
 
 import glob
+import math
 import os
 from collections import Counter
 from collections.abc import Iterator, Sequence
@@ -9,7 +10,7 @@ from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image, ImageOps, UnidentifiedImageError
+from PIL import ExifTags, Image, ImageOps, UnidentifiedImageError
 
 from mtl_seg_depth.data.files import MAX_PIXELS, DamagedFileError
 from mtl_seg_depth.system.errors import UserError
@@ -129,3 +130,17 @@ def read_photo(path: Path) -> NDArray[np.uint8]:
         raise
     except Exception as error:  # what Pillow and the libraries below it raise on damaged files is not to be listed
         raise DamagedFileError(path, f"cannot be read: {error or type(error).__name__}") from error
+
+
+def read_focal(path: Path) -> float | None:
+    """The focal length in pixels of the image as it is stored, from EXIF's "in 35 mm film"; None without a likely one.
+
+    That is the focal length that gives the same field of view on film of 36 x 24 mm, by the diagonal.
+    """
+    try:
+        with Image.open(path, formats=FORMATS) as image:
+            millimetres = float(image.getexif().get_ifd(ExifTags.IFD.Exif)[ExifTags.Base.FocalLengthIn35mmFilm])
+            width, height = image.size
+    except Exception:  # whatever is wrong with it, this is no reason not to predict the image
+        return None
+    return millimetres * math.hypot(width, height) / math.hypot(36, 24) if 4 <= millimetres <= 2000 else None

@@ -13,20 +13,21 @@ All have the image's own size, the sheet aside.
 
 import errno
 import os
+import time
 from collections import Counter, deque
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from PIL import Image
 from PIL.PngImagePlugin import PngInfo
-from pydantic import Field, PositiveFloat
+from pydantic import BeforeValidator, Field, PositiveFloat
 from rich.console import Console
 from rich.progress import track
 
@@ -34,18 +35,20 @@ from mtl_seg_depth.config import Device, Paths, Section
 from mtl_seg_depth.data.files import MAX_PIXELS, DamagedFileError
 from mtl_seg_depth.drawing.prediction_sheet import prediction_sheet
 from mtl_seg_depth.drawing.sheet import save
-from mtl_seg_depth.inference.photos import Photo, find_photos, read_photo
+from mtl_seg_depth.inference.photos import Photo, find_photos, read_focal, read_photo
 from mtl_seg_depth.inference.trained import Reference, load_trained
+from mtl_seg_depth.models.network import Network
 from mtl_seg_depth.nodes import build
 from mtl_seg_depth.runs.assembly import find_device
-from mtl_seg_depth.scoring.predictor import Predict, Predictor
+from mtl_seg_depth.scoring.predictor import PredictAt, Predictor
+from mtl_seg_depth.scoring.tiles import in_tiles
 from mtl_seg_depth.scoring.tta import TestTimeAugmentation, workable_size
 from mtl_seg_depth.system import atomic
 from mtl_seg_depth.system.errors import UserError
 from mtl_seg_depth.system.memory import is_shortage
 from mtl_seg_depth.system.precision import Precision, native
 from mtl_seg_depth.tasks.depth.task import Depth
-from mtl_seg_depth.tasks.resize import resize
+from mtl_seg_depth.tasks.resize import Size, resize
 from mtl_seg_depth.tasks.semseg.overlay import overlay
 from mtl_seg_depth.tasks.semseg.pools import NO_CLASS
 from mtl_seg_depth.tasks.semseg.task import Semseg
@@ -65,16 +68,31 @@ LARGEST_VALUE = 65535
 
 SMALLER = "max_side=<pixels> makes what the network looks at smaller"
 
+SMALLEST_SIDE = Network.SMALLEST_SIDE
+
+TILE = 1024
+"""Pixels; images with a longer side are looked at in tiles of this side, or of the training images' if that is longer.
+
+That bounds the memory, and is far beyond what a network sees around a pixel.
+"""
+
 Product = Literal["labels", "depth", "depth_colour", "overlay", "sheet"]
 TASK_OF = {"labels": "semseg", "overlay": "semseg", "depth": "depth", "depth_colour": "depth"}
 """What a product needs; a sheet shows whatever there is."""
 
 
+def _checked_side(value: Any) -> Any:
+    if value not in (None, "auto") and not (isinstance(value, int) and value >= SMALLEST_SIDE):
+        raise ValueError(f"should be auto, null for full size, or at least {SMALLEST_SIDE} pixels")
+    return value
+
+
 class PredictionSettings(Section):
     """What `predict.py` composes.
 
-    `max_side` is the longest side, in pixels, at which the network looks at an image. `focal_ratio` multiplies
-    depths: the focal length of the images in pixels, as the network looks at them, over the training camera's.
+    `max_side` is the longest side, in pixels, at which the network looks at an image: `auto` for that of the training
+    images, None for the image's own. `focal` is the focal length of the images in pixels of their own size, None for
+    what each says of itself; `focal_ratio` is what depths are multiplied by instead of what follows from it.
     """
 
     run: Reference
@@ -83,22 +101,72 @@ class PredictionSettings(Section):
     tta: dict[str, Any]
     depth: DepthFormat
     write: tuple[Product, ...] = Field(min_length=1)
-    max_side: int | None = Field(ge=32)
-    focal_ratio: PositiveFloat
+    max_side: Annotated[int | Literal["auto"] | None, BeforeValidator(_checked_side)]
+    focal: PositiveFloat | None
+    focal_ratio: PositiveFloat | None
     precision: Literal["auto", "fp32", "bf16"]
     device: Device
     paths: Paths
 
 
 @dataclass(frozen=True)
-class Summary:
-    """What came of a prediction: how many images, those that failed with the reason, and how much depth was cut.
+class Camera:
+    """What it takes to say how far things are in somebody else's image.
 
-    `beyond` counts the images with depths beyond what the 16-bit file holds; `left_out` the files in the folders that
-    are no images, by the ending of their names.
+    To a network a thing is as far as it is small, in pixels. Seen with a focal length of as many pixels as in training,
+    it is as far as predicted; with twice as many, twice as far.
+
+    Attributes:
+        trained_size: height and width of the training images; None if they are not known.
+        trained_focal: focal length of the training camera in image widths; None if it is not known.
+        focal: of every image, in pixels of its own size; None for what each says of itself.
+        ratio: what depths are multiplied by in any case; None for what follows from the focal lengths.
     """
 
+    trained_size: Size | None = None
+    trained_focal: float | None = None
+    focal: float | None = None
+    ratio: float | None = None
+
+    def ratio_of(self, size: Size, seen: Size, exif: float | None) -> tuple[float, str]:
+        """What depths of an image of this size are multiplied by if the network sees it in that one, and why.
+
+        Without a focal length the camera counts as one with the training camera's field of view.
+        """
+        if self.ratio is not None:
+            return self.ratio, f"metres are the network's times {self.ratio:g} (focal_ratio)"
+        focal = self.focal or exif
+        if self.trained_size is None:
+            return 1.0, "metres are the network's: its training images' size is not known, and focal_ratio not given"
+        if focal is None or self.trained_focal is None:
+            ratio = max(seen) / max(self.trained_size)
+            lacking = "no focal length is known" if focal is None else "the training camera's is not known"
+            return ratio, f"metres hold for a camera with the training camera's field of view: {lacking}"
+        ratio = focal * seen[1] / size[1] / (self.trained_focal * self.trained_size[1])
+        source = "focal" if self.focal else "EXIF"
+        return ratio, f"metres are the network's times {ratio:.2f}, by the focal length: {focal:.0f} px ({source})"
+
+
+@dataclass(frozen=True)
+class Summary:
+    """What came of a prediction.
+
+    Attributes:
+        run, fingerprint, scores: the network's, and how good it is on its validation split.
+        done: how many images there are predictions of.
+        seconds: that one image took, on average, all included.
+        first: a file to look at; None if none was written.
+        failed: what is wrong with the others.
+        beyond: the images with depths beyond what the 16-bit file holds.
+        left_out: the files in the folders that are no images, by the ending of their names.
+    """
+
+    run: str
+    fingerprint: str
+    scores: dict[str, float]
     done: int
+    seconds: float
+    first: Path | None
     failed: tuple[DamagedFileError, ...]
     beyond: int
     left_out: Counter[str]
@@ -121,17 +189,28 @@ def predict(settings: PredictionSettings, console: Console) -> Summary:
     if not write:
         raise UserError(f"write={list(settings.write)}: this network predicts {' and '.join(trained.tasks)} alone")
     precision = Precision(native(device) if settings.precision == "auto" else settings.precision)
-    look = views.around(Predictor(trained.network, trained.tasks, precision))
+    trained_size = trained.image_size
+    tile = max(TILE, *(trained_size or ()))
+    look = looking(Predictor(trained.network, trained.tasks, precision), views, tile)
+    camera = Camera(trained_size, trained.source.focal, settings.focal, settings.focal_ratio)
+    if settings.focal is not None and settings.focal_ratio is None and None in (trained_size, trained.source.focal):
+        raise UserError(
+            f"focal={settings.focal:g}: the training camera's is not known; focal_ratio=<the images' over it>"
+        )
     _refuse_overwriting(photos, output, settings.depth)
 
     failed: list[DamagedFileError] = []
     pending: deque[tuple[Photo, Future[bool]]] = deque()
+    done: list[Photo] = []
     beyond = 0
+    began = time.monotonic()
 
     def written() -> bool:
         photo, future = pending.popleft()
         with _told(photo, failed):
-            return future.result()
+            cut = future.result()
+            done.append(photo)
+            return cut
         return False
 
     try:
@@ -140,9 +219,17 @@ def predict(settings: PredictionSettings, console: Console) -> Summary:
             for photo in shown:
                 with _told(photo, failed):
                     rgb = read_photo(photo.path)
-                    found = predict_photo(rgb, look, trained.tasks, device, settings.max_side, settings.focal_ratio)
+                    size = (rgb.shape[0], rgb.shape[1])
+                    seen = seen_size(size, settings.max_side, trained_size)
+                    if photo is photos[0]:
+                        console.print(
+                            _said(seen, settings.max_side, trained_size, tile), highlight=False, soft_wrap=True
+                        )
+                    ratio, why = camera.ratio_of(size, seen, read_focal(photo.path))
+                    found = predict_photo(rgb, look, trained.tasks, device, seen, ratio)
+                    note = why if "depth" in trained.tasks else ""
                     target = output / photo.name
-                    job = executor.submit(_write, rgb, found, trained.tasks, target, write, settings.depth)
+                    job = executor.submit(_write, rgb, found, trained.tasks, target, write, settings.depth, note)
                     pending.append((photo, job))
                 if len(pending) > 2:
                     beyond += written()
@@ -150,7 +237,59 @@ def predict(settings: PredictionSettings, console: Console) -> Summary:
                 beyond += written()
     except OSError as error:
         raise UserError(f"{error.filename or output}: {error.strerror or error}") from error
-    return Summary(len(photos) - len(failed), tuple(failed), beyond, left_out)
+    shown_first = "sheet" if "sheet" in write else write[0]
+    return Summary(
+        run=trained.name,
+        fingerprint=trained.fingerprint,
+        scores=trained.scores,
+        done=len(done),
+        seconds=(time.monotonic() - began) / max(1, len(done)),
+        first=product_path(output / done[0].name, shown_first, settings.depth) if done else None,
+        failed=tuple(failed),
+        beyond=beyond,
+        left_out=left_out,
+    )
+
+
+def looking(predictor: Predictor, views: TestTimeAugmentation, tile: int) -> PredictAt:
+    """The predictor with these views, which looks at images with a longer side than `tile` in tiles of that."""
+    predict = views.around(predictor)
+    predict_tiles = in_tiles(predict, (tile, tile))
+
+    def look(image: torch.Tensor, size: Size | None = None) -> dict[str, torch.Tensor]:
+        seen = (image.shape[-2], image.shape[-1])
+        if max(seen) <= tile:
+            return predict(image, size)
+        found = predict_tiles(image)
+        return {name: predictor.tasks[name].enlarged(values, size or seen) for name, values in found.items()}
+
+    return look
+
+
+def seen_size(size: Size, max_side: int | Literal["auto"] | None, trained_size: Size | None) -> Size:
+    """Height and width at which the network looks at an image of this size, no smaller than it can.
+
+    With `auto` the longest side is that of the training images, enlarged where it has to be: only then do things have
+    as many pixels as those that the network knows.
+    """
+    longest = max(size)
+    limit = max((trained_size or size) if max_side == "auto" else (max_side or longest, SMALLEST_SIDE))
+    scale = limit / longest
+    height, width = workable_size(size, scale if max_side == "auto" else min(1.0, scale))
+    # An image narrower than what the network takes is enlarged, but not both ways.
+    return (height, width) if max_side is None else (min(height, limit), min(width, limit))
+
+
+def _said(seen: Size, max_side: int | Literal["auto"] | None, trained_size: Size | None, tile: int) -> str:
+    """At what size the network looks, and how to change that."""
+    looking = f"Looking at {seen[1]} x {seen[0]}"
+    if trained_size is None:
+        return f"{looking}; at which size it was trained is not known, max_side=<pixels> sets it"
+    if max_side == "auto":
+        return f"{looking}, as in training (max_side={max(trained_size)}; null: full size)"
+    tiled = f" in tiles of {tile}" if max(seen) > tile else ""
+    times = max(seen) / max(trained_size)
+    return f"{looking}{tiled}, {times:.2g} x the size of training (max_side=auto: as there)"
 
 
 @contextmanager
@@ -172,32 +311,25 @@ def _told(photo: Photo, failed: list[DamagedFileError]) -> Iterator[None]:
 
 def predict_photo(
     rgb: NDArray[np.uint8],
-    look: Predict,
+    look: PredictAt,
     tasks: Mapping[str, Task],
     device: torch.device,
-    max_side: int | None = None,
-    focal_ratio: float = 1.0,
+    seen: Size,
+    ratio: float = 1.0,
 ) -> dict[str, NDArray[Any]]:
     """Every task's prediction of an image uint8 [H, W, 3] of any size: class ids uint8, metres float32 [H, W], ...
 
-    The network looks at the image no larger than `max_side`, and no smaller than it can; metres are as it sees them
-    then, times `focal_ratio`.
+    The network looks at the image in the size `seen`; metres are as it sees them then, times `ratio`.
     """
-    size = (rgb.shape[0], rgb.shape[1])
-    seen = workable_size(size, min(1.0, (max_side or max(size)) / max(size)))
-    if max_side is not None:  # an image narrower than what the network takes is enlarged, but not both ways
-        seen = min(seen[0], max_side), min(seen[1], max_side)
     if seen[0] * seen[1] > MAX_PIXELS:
         raise UserError(f"the network would look at {seen[1]} x {seen[0]} pixels; {SMALLER}")
     pixels = torch.from_numpy(rgb).to(device).permute(2, 0, 1).unsqueeze(0).float().div_(255)
     result: dict[str, NDArray[Any]] = {}
-    for name, values in look(resize(pixels, seen)).items():
+    for name, values in look(resize(pixels, seen), (rgb.shape[0], rgb.shape[1])).items():
         task = tasks[name]
         if not values.isfinite().all() or (isinstance(task, Semseg) and (values == NO_CLASS).any()):
             raise UserError(f"the network's {name} is not finite (nan): nothing is stored of it")
-        full = task.enlarged(values, size)[0]
-        if isinstance(task, Depth):
-            full = full * focal_ratio
+        full = values[0] * ratio if isinstance(task, Depth) else values[0]
         result[name] = (full.to(torch.uint8) if isinstance(task, Semseg) else full).cpu().numpy()
     return result
 
@@ -240,6 +372,7 @@ def _write(
     target: Path,
     write: Sequence[str],
     form: DepthFormat,
+    note: str,
 ) -> bool:
     """Write the products of one image; whether depth was cut."""
     target.parent.mkdir(parents=True, exist_ok=True)
@@ -257,7 +390,7 @@ def _write(
                 painted = tasks["semseg"].paint(prediction["semseg"])
                 save(Image.fromarray(overlay(rgb, prediction["semseg"], painted)), path)
             case "sheet":
-                save(prediction_sheet(rgb, prediction, tasks, target.name), path)
+                save(prediction_sheet(rgb, prediction, tasks, target.name, note), path)
     return beyond
 
 

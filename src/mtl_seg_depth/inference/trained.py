@@ -1,6 +1,6 @@
 """Networks that were trained before: found by what people call them, and built again from their own config."""
 
-from collections.abc import Collection, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any
@@ -10,6 +10,7 @@ from pydantic import BeforeValidator
 
 from mtl_seg_depth.config import Settings, parse
 from mtl_seg_depth.data.dataset import DataSet
+from mtl_seg_depth.inference.listing import SHORTEST_ID, Listed, best_first, in_a_message, list_runs
 from mtl_seg_depth.models.network import Network
 from mtl_seg_depth.nodes import build
 from mtl_seg_depth.records import checkpoint
@@ -20,10 +21,8 @@ from mtl_seg_depth.system import stored
 from mtl_seg_depth.system.errors import UserError
 from mtl_seg_depth.system.wording import nearest
 from mtl_seg_depth.tasks.configured import configured_tasks, read_specs
+from mtl_seg_depth.tasks.resize import Size
 from mtl_seg_depth.tasks.task import Task
-
-SHORTEST_REFERENCE = 6
-"""Digits of a fingerprint or an MLflow run id that are taken for one."""
 
 
 def _as_written(value: Any) -> Any:
@@ -58,18 +57,33 @@ class Trained:
     """The run's folder; None for a checkpoint that lies elsewhere."""
     data: Digests
     """Of what it was trained and validated on, as far as they are known."""
+    stored_size: Size | None
+    """Height and width of its training images, where its checkpoint knows them."""
+
+    @property
+    def image_size(self) -> Size | None:
+        """Height and width of its training images; None if neither its checkpoint knows them nor they are still there.
+
+        Checkpoints of before they were kept in them have what the config or the files say.
+        """
+        if self.stored_size is not None:
+            return self.stored_size
+        try:
+            return self.source.describe("train")[1]
+        except UserError:
+            return None
 
 
 def find_checkpoint(reference: str | None, outputs: Path) -> Path:
     """The best weights of a run that `reference` names.
 
     A reference is a checkpoint's path, a run folder or its name, a run's name, or the beginning of its fingerprint or
-    of its MLflow run id; of several runs of one config on the same data it is the newest. Raises UserError if none
-    fits, or more than one config, or runs on different data.
+    of its MLflow run id; of several runs of one config on the same data it is the newest. `latest` is the run that
+    began last and `best` the one with the best validation scores, among those that have best weights. Raises UserError
+    if none fits, or more than one config, or runs on different data.
     """
-    runs = dict(_runs(outputs))
     if reference is None:
-        raise UserError(f"run=<which one?> {_listed(runs, outputs)}")
+        raise UserError(f"run=<which one?> {in_a_message(list_runs(outputs), outputs)}")
     path = Path(reference).expanduser()
     for folder in (path, outputs / reference):
         if (folder / "best.pt").is_file():
@@ -78,44 +92,35 @@ def find_checkpoint(reference: str | None, outputs: Path) -> Path:
             raise UserError(f"run={reference}: it has no best weights; it was not validated yet, or diverged before")
     if path.is_file():
         return path
-    fitting = {folder: card for folder, card in runs.items() if _fits(reference, folder, card)}
+    every = list_runs(outputs)
+    runs = [run for run in every if run.usable]
+    fitting = [run for run in runs if _fits(reference, run)]
+    if not fitting and runs and reference in ORDERS:
+        return ORDERS[reference](runs)[0].folder / "best.pt"
     if not fitting:
-        close = nearest(reference, {name for folder, card in runs.items() for name in (folder.name, card.name)})
-        hint = f"did you mean {' or '.join(close)}?" if close else _listed(runs, outputs)
+        close = nearest(reference, {name for run in runs for name in (run.folder.name, run.card.name)})
+        hint = f"did you mean {' or '.join(close)}?" if close else in_a_message(every, outputs)
         raise UserError(f"run={reference}: no run in {outputs} is called so; {hint}")
-    if len({card.fingerprint for card in fitting.values()}) > 1:
-        raise UserError(f"run={reference} fits several runs; {_listed(fitting, outputs)}")
-    newest = max(fitting, key=lambda folder: fitting[folder].started)
-    data = RunFolder(newest).data
-    if any(other_data(RunFolder(folder).data, data) for folder in fitting):
-        raise UserError(f"run={reference} fits runs of one config on different data; {_listed(fitting, outputs)}")
-    return newest / "best.pt"
+    if len({run.card.fingerprint for run in fitting}) > 1:
+        raise UserError(f"run={reference} fits several runs; {in_a_message(fitting, outputs)}")
+    data = RunFolder(fitting[0].folder).data
+    if any(other_data(RunFolder(run.folder).data, data) for run in fitting):
+        names = ", ".join(run.folder.name for run in fitting)
+        raise UserError(f"run={reference} fits runs of one config on different data; there are {names}")
+    return fitting[0].folder / "best.pt"
 
 
-def _listed(runs: Collection[Path], outputs: Path, most: int = 8) -> str:
-    names = sorted(folder.name for folder in runs)
-    if not names:
-        return f"no run in {outputs} has best weights"
-    more = f" and {len(names) - most} more in {outputs}" if len(names) > most else ""
-    return f"there are {', '.join(names[:most])}{more}"
+ORDERS: dict[str, Callable[[list[Listed]], list[Listed]]] = {"latest": list, "best": best_first}
+"""Names for the first run of an order, where no run is called so; a list of runs has the newest first."""
 
 
-def _runs(outputs: Path) -> Iterator[tuple[Path, Card]]:
-    """Every run folder with best weights, and its identity card."""
-    for path in sorted(outputs.glob("*/run.json")):
-        if (path.parent / "best.pt").is_file():
-            card = stored.find(path, Card)  # one that is damaged stops no other
-            if card is not None:
-                yield path.parent, card
-
-
-def _fits(reference: str, folder: Path, card: Card) -> bool:
-    if reference == card.name:
+def _fits(reference: str, run: Listed) -> bool:
+    if reference == run.card.name:
         return True
-    if len(reference) < SHORTEST_REFERENCE:
+    if len(reference) < SHORTEST_ID:
         return False
-    sent = stored.find(folder / "mlflow.json", Mirrored)
-    return card.fingerprint.startswith(reference) or (sent is not None and sent.run_id.startswith(reference))
+    sent = stored.find(run.folder / "mlflow.json", Mirrored)
+    return run.card.fingerprint.startswith(reference) or (sent is not None and sent.run_id.startswith(reference))
 
 
 def load_trained(reference: str | None, outputs: Path, device: torch.device) -> Trained:
@@ -157,6 +162,7 @@ def load_trained(reference: str | None, outputs: Path, device: torch.device) -> 
         name=path.name if card is None else card.name,
         folder=None if card is None else path.parent,
         data=checkpoint.digests(saved.identity),
+        stored_size=saved.image_size,
     )
 
 

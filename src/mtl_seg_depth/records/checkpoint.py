@@ -80,6 +80,8 @@ class Best(BaseModel):
     rank: tuple[Score, Score]
     spec: dict[str, Any] | None = None
     """Of its data; files from before it was kept have none."""
+    image_size: tuple[Count, Count] | None = None
+    """Height and width of what it was trained on; files from before it was kept have none."""
 
     @property
     def shapes(self) -> dict[str, torch.Size]:
@@ -119,11 +121,22 @@ def content_told(path: Path) -> Iterator[None]:
 
 def identity(path: Path) -> dict[str, Any]:
     """Whose checkpoint it is, read without its tensors and without its checksum; empty if that cannot be read."""
+    return _glance(path, "identity")
+
+
+def scores(path: Path) -> dict[str, float]:
+    """What best weights scored, read in the same way; empty if that cannot be read."""
+    return {str(name): value for name, value in _glance(path, "scores").items() if isinstance(value, float)}
+
+
+def _glance(path: Path, key: str) -> dict[str, Any]:
+    if path.is_symlink():
+        return {}
     try:
         state = tensors.read(path, mapped=True)
     except UserError:
         return {}
-    found = state.get("identity") if isinstance(state, dict) else None
+    found = state.get(key) if isinstance(state, dict) else None
     return found if isinstance(found, dict) else {}
 
 

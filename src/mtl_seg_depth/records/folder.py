@@ -6,7 +6,7 @@ import re
 import shutil
 import stat
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -71,8 +71,13 @@ class RunFolder:
 
     @property
     def size(self) -> int:
-        """Bytes of everything in it."""
-        return sum(path.lstat().st_size for path in self.path.rglob("*") if path.is_file())
+        """Bytes of everything in it; what a training that is at work there renames meanwhile is passed over."""
+        total = 0
+        for path in self.path.rglob("*"):
+            with suppress(FileNotFoundError):
+                status = path.lstat()
+                total += status.st_size if stat.S_ISREG(status.st_mode) else 0
+        return total
 
     def require_space(self, needed: int) -> None:
         """Raise UserError unless so many bytes are free."""

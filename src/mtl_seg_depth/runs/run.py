@@ -150,6 +150,7 @@ def _train(
     record = Record(folder.path)
     kept = redacted(settings.model_dump(mode="json"))  # and handed around
     known_by = {"fingerprint": key, **as_identity(data)}
+    about = {"config": kept, "spec": parts.source.spec.as_dict(), "image_size": splits["train"].images.shape[1:3]}
     training = Training(
         parts.step,
         parts.advance,
@@ -158,7 +159,7 @@ def _train(
         lambda: score(parts.predictor, val, parts.tasks),
         parts.plan,
         record,
-        Keeper(folder.path, known_by, {"config": kept, "spec": parts.source.spec.as_dict()}),
+        Keeper(folder.path, known_by, about),
     )
     resumed = training.resume(device)
     name = settings.name or (sweep.name if sweep else automatic_name(settings))

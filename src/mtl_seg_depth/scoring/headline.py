@@ -42,6 +42,12 @@ def picked(metrics: Mapping[str, float], prefix: str = "") -> dict[str, float]:
     return {each.key: metrics[prefix + each.key] for each in shown() if prefix + each.key in metrics}
 
 
+def in_words(metrics: Mapping[str, float], prefix: str = "val/") -> str:
+    """The tasks' headline scores in one line, such as `mIoU 29.77 %, SI-log 36.32`; empty if there are none."""
+    found = [(HEADLINES[key], score) for key, score in picked(metrics, prefix).items() if key in HEADLINES]
+    return ", ".join(f"{each.short} {score:.2f}{each.unit and f' {each.unit}'}" for each, score in found)
+
+
 def multitask(scores: Mapping[str, float | None]) -> float:
     """The multitask score of the tasks' headline scores: one that is missing or nan adds nothing, none makes up for an
     infinite one."""

@@ -2,16 +2,26 @@
 
 import math
 from collections.abc import Callable, Mapping
+from typing import Protocol
 
 import torch
 from torch import Tensor
 
 from mtl_seg_depth.models.network import Network
 from mtl_seg_depth.system.precision import Precision
+from mtl_seg_depth.tasks.resize import Size
 from mtl_seg_depth.tasks.task import Task
 
 Predict = Callable[[Tensor], dict[str, Tensor]]
 """Maps images [B, 3, H, W] in 0..1 to predictions, as a `Predictor` does; with test-time augmentation or without."""
+
+
+class PredictAt(Protocol):
+    """A `Predict` that gives predictions in another size than the images', if asked to."""
+
+    def __call__(self, image: Tensor, size: Size | None = None) -> dict[str, Tensor]:
+        """Predictions of images [B, 3, H, W], in their own size or in `size`."""
+
 
 NARROW = 64
 """Pixels; on a CPU, narrower images are computed in fp32 whatever was asked for.
@@ -50,6 +60,20 @@ class Predictor:
         return {task: raw[-1].nan_to_num(nan, posinf=nan, neginf=nan) for task, raw in outputs.items()}
 
     @torch.inference_mode()
-    def __call__(self, image: Tensor) -> dict[str, Tensor]:
-        """Predict a batch; leaves the network in the mode it was in."""
-        return {name: self.tasks[name].decode(raw) for name, raw in self.outputs(image).items()}
+    def __call__(self, image: Tensor, size: Size | None = None) -> dict[str, Tensor]:
+        """Predict a batch, in its own size or in `size`; leaves the network in the mode it was in."""
+        return decoded(self.tasks, self.outputs(image), size)
+
+
+def decoded(tasks: Mapping[str, Task], outputs: Mapping[str, Tensor], size: Size | None = None) -> dict[str, Tensor]:
+    """The predictions that raw ones [B, C, h, w] mean, in their own size or in `size`."""
+    found = {}
+    for name, raw in outputs.items():
+        task, own = tasks[name], (raw.shape[-2], raw.shape[-1])
+        if size is None or size == own:
+            found[name] = task.decode(raw)
+        else:
+            pool = task.pool(own)
+            pool.add(raw.float(), 1.0, mirrored=False)
+            found[name] = task.pooled(pool, size)
+    return found

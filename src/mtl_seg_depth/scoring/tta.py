@@ -14,8 +14,9 @@ import torch
 from torch import Tensor
 
 from mtl_seg_depth.models.network import Network
-from mtl_seg_depth.scoring.predictor import Predict, Predictor
+from mtl_seg_depth.scoring.predictor import PredictAt, Predictor, decoded
 from mtl_seg_depth.tasks.resize import Size, resize
+from mtl_seg_depth.tasks.task import Pool, Task
 
 MULTISCALE = (0.75, 1.0, 1.5)
 """The scales of the option `multiscale`."""
@@ -41,7 +42,7 @@ class TestTimeAugmentation(ABC):
         """What decides the scores, as plain values."""
 
     @abstractmethod
-    def around(self, predictor: Predictor) -> Predict:
+    def around(self, predictor: Predictor) -> PredictAt:
         """The predictor with this augmentation."""
 
 
@@ -86,14 +87,14 @@ class AveragedViews(TestTimeAugmentation):
         parts += ["zoomed"] if self.scales != (1.0,) and not self.undo_zoom else []
         return "_".join(parts) or "none"
 
-    def around(self, predictor: Predictor) -> Predict:
+    def around(self, predictor: Predictor) -> PredictAt:
         """The predictor with this augmentation; the predictor itself if there is nothing to augment."""
         if self.name == "none":
             return predictor
-        return lambda image: self._predict(predictor, image)
+        return lambda image, size=None: self._predict(predictor, image, size)
 
     @torch.inference_mode()
-    def _predict(self, predictor: Predictor, image: Tensor) -> dict[str, Tensor]:
+    def _predict(self, predictor: Predictor, image: Tensor, wanted: Size | None) -> dict[str, Tensor]:
         size = (image.shape[-2], image.shape[-1])
         pools = {name: task.pool(size, self.ways.get(name)) for name, task in predictor.tasks.items()}
         for scale in self.scales:
@@ -104,7 +105,7 @@ class AveragedViews(TestTimeAugmentation):
                 outputs = predictor.outputs(view.flip(-1) if mirrored else view)
                 for name, raw in outputs.items():
                     pools[name].add((raw.flip(-1) if mirrored else raw).float(), zoom, mirrored)
-        return {name: pool.result() for name, pool in pools.items()}
+        return {name: _result(predictor.tasks[name], pool, size, wanted) for name, pool in pools.items()}
 
 
 class ReportViews(TestTimeAugmentation):
@@ -128,15 +129,15 @@ class ReportViews(TestTimeAugmentation):
         """The arguments."""
         return {"scales": list(self.scales), "divisor": self.divisor}
 
-    def around(self, predictor: Predictor) -> Predict:
+    def around(self, predictor: Predictor) -> PredictAt:
         """The predictor with this augmentation."""
-        return lambda image: self._predict(predictor, image)
+        return lambda image, size=None: self._predict(predictor, image, size)
 
     @torch.inference_mode()
-    def _predict(self, predictor: Predictor, image: Tensor) -> dict[str, Tensor]:
+    def _predict(self, predictor: Predictor, image: Tensor, wanted: Size | None) -> dict[str, Tensor]:
         size = (image.shape[-2], image.shape[-1])
         itself = predictor.outputs(image)
-        plain = {name: task.decode(itself[name]) for name, task in predictor.tasks.items()}
+        plain = decoded(predictor.tasks, itself, wanted)
         pools = {name: task.report_pool(size, self.divisor) for name, task in predictor.tasks.items()}
         augmented = {name: pool for name, pool in pools.items() if pool is not None}
         if not augmented:
@@ -145,7 +146,12 @@ class ReportViews(TestTimeAugmentation):
         for outputs in chain([itself], scaled):
             for name, pool in augmented.items():
                 pool.add(outputs[name].float(), 1.0, mirrored=False)
-        return plain | {name: pool.result() for name, pool in augmented.items()}
+        results = {name: _result(predictor.tasks[name], pool, size, wanted) for name, pool in augmented.items()}
+        return plain | results
+
+
+def _result(task: Task, pool: Pool, size: Size, wanted: Size | None) -> Tensor:
+    return pool.result() if wanted is None or wanted == size else task.pooled(pool, wanted)
 
 
 def workable_size(size: Size, scale: float) -> Size:

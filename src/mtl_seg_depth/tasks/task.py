@@ -167,6 +167,10 @@ class Task(ABC):
         )
         return prediction[:, rows][:, :, columns]
 
+    def pooled(self, pool: Pool, size: Size) -> Tensor:
+        """What a pool of this task's says, in another size than the images'; by default its result, `enlarged`."""
+        return self.enlarged(pool.result(), size)
+
     @abstractmethod
     def paint(self, values: NDArray[Any]) -> Image:
         """Targets or predictions [H, W, ...] in colours."""

@@ -46,8 +46,8 @@ class Keeper:
         folder: where they are.
         identity: stored in every checkpoint; one with another identity is not continued. A key that a checkpoint does
             not have, because it is from before there was one, counts as equal.
-        about: stored with the best weights, so that the file alone says what network it is: its `config`, and its
-            data's `spec`.
+        about: stored with the best weights, so that the file alone says what network it is: its `config`, its data's
+            `spec`, and their `image_size`.
     """
 
     def __init__(self, folder: Path, identity: dict[str, Any], about: dict[str, Any]) -> None:

@@ -99,3 +99,21 @@ def test_views_are_the_geometric_mean_of_their_depths_without_their_zooms():
     for metres, zoom in ((10.0, 1.0), (20.0, 2.0)):
         pool.add(task.norm.encode(torch.full((1, 1, 4, 6), metres)), zoom, mirrored=False)
     torch.testing.assert_close(pool.result(), torch.full((1, 2, 3), 20.0))
+
+
+def test_between_a_near_and_a_far_thing_no_depth_is_made_up_where_an_image_is_enlarged():
+    depth = torch.full((1, 6, 8), 5.0)
+    depth[:, :, 4:] = 80
+    large = Depth(DEPTH_SPEC).enlarged(depth, (60, 80))
+    torch.testing.assert_close(large.unique(), torch.tensor([5.0, 80.0]))
+    assert (large[:, :, :40] < 6).all()
+    assert (large[:, :, 40:] > 79).all()
+
+
+def test_a_surface_has_no_stairs_where_an_image_is_enlarged():
+    depth = torch.logspace(1, 1.2, 8).expand(1, 6, 8)
+    large = Depth(DEPTH_SPEC).enlarged(depth, (60, 80))
+    across = large[0, 0, 5:-5]
+    assert (across.diff() > 0).all()
+    assert (across.diff() / across[1:] < 0.01).all()
+    assert Depth(DEPTH_SPEC).enlarged(depth, (3, 4)).shape == (1, 3, 4)

@@ -18,6 +18,8 @@ class Streets(Miniscapes):
     """
 
     DRAWN = True
+    focal = 0.75
+    """Of the camera between the widest and the longest, 0.66 and 0.85; see `layout.compose`."""
 
     def __init__(self, train: int, val: int, test: int, height: int, width: int, seed: int, **miniscapes: Any) -> None:
         super().__init__(**miniscapes)

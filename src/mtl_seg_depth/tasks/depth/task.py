@@ -19,8 +19,11 @@ from mtl_seg_depth.tasks.depth.norms import DepthNorm, MinMax, Standard
 from mtl_seg_depth.tasks.depth.painting import paint_depth, paint_error
 from mtl_seg_depth.tasks.depth.pools import GeometricMean, SummedMetres
 from mtl_seg_depth.tasks.occurrences import occurrences
-from mtl_seg_depth.tasks.resize import Size, resize
+from mtl_seg_depth.tasks.resize import Band, Size, enlarge
 from mtl_seg_depth.tasks.task import Image, Pool, Task, ViewGeometry
+
+ONE_SURFACE = 1.25
+"""The ratio of neighbouring depths up to which something between them is drawn where an image is enlarged."""
 
 
 class Depth(Task):
@@ -95,10 +98,22 @@ class Depth(Task):
         return torch.tensor(float(np.nansum(counts * table) / max(1, counts.sum())))
 
     def enlarged(self, prediction: Tensor, size: Size) -> Tensor:
-        """Bilinear in the logarithm of metres."""
+        """Bilinear in the logarithm of metres on a surface; at its edge whichever side is closer to that.
+
+        Between a post and the house behind it there is nothing. Pixels belong to one surface while they are within
+        `ONE_SURFACE` of each other.
+        """
         if prediction.shape[1:] == size:
             return prediction
-        return resize(prediction.log().unsqueeze(1), size).exp().squeeze(1)
+        logarithms = prediction.log().unsqueeze(1)
+
+        def read(band: Band) -> Tensor:
+            mixed = band.mixed(logarithms)
+            near, far = band.range(logarithms)
+            side = torch.where(mixed - near < far - mixed, near, far)
+            return torch.where(far - near <= math.log(ONE_SURFACE), mixed, side).exp().squeeze(1)
+
+        return enlarge(logarithms, size, read)
 
     def paint(self, values: NDArray[Any]) -> Image:
         """On a logarithmic scale over the valid range, near ones bright."""

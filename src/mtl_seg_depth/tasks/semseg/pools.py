@@ -27,10 +27,14 @@ class Probabilities:
         probabilities = resize(raw, self.size).softmax(dim=1)
         self.total = probabilities if self.total is None else self.total + probabilities
 
+    def scores(self) -> Tensor:
+        """The sums: the likeliest class has the highest."""
+        assert self.total is not None
+        return self.total
+
     def result(self) -> Tensor:
         """The class of the highest mean probability, or `NO_CLASS`."""
-        assert self.total is not None
-        return likeliest(self.total)
+        return likeliest(self.scores())
 
 
 class Votes:
@@ -55,6 +59,11 @@ class Votes:
             self.total = torch.zeros(logits.shape, dtype=torch.int16, device=raw.device)
             weight = 3  # more than any one, less than any two
         self.total.scatter_add_(1, classes, torch.full_like(classes, weight, dtype=torch.int16))
+
+    def scores(self) -> Tensor:
+        """The votes, float32; nan where a view had none."""
+        assert self.total is not None
+        return torch.where(self.highest.isfinite(), self.total.float(), torch.nan)
 
     def result(self) -> Tensor:
         """The class with the most votes, or `NO_CLASS` where a view had none."""

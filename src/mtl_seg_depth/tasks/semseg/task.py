@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from mtl_seg_depth.tasks.occurrences import occurrences
-from mtl_seg_depth.tasks.resize import Size
+from mtl_seg_depth.tasks.resize import Size, enlarge
 from mtl_seg_depth.tasks.semseg.classes import Classes
 from mtl_seg_depth.tasks.semseg.confusion_matrix import ConfusionMatrix
 from mtl_seg_depth.tasks.semseg.cross_entropy import CrossEntropy
@@ -72,6 +72,12 @@ class Semseg(Task):
     def pool(self, size: Size, how: str | None = None) -> Pool:
         """The class of the highest mean probability, or with `how="votes"` the one that most views vote for."""
         return (Votes if how == "votes" else Probabilities)(size)
+
+    def pooled(self, pool: Pool, size: Size) -> Tensor:
+        """The likeliest class of what is between pixels too: edges have no stairs."""
+        assert isinstance(pool, Probabilities | Votes)
+        scores = pool.scores()
+        return enlarge(scores, size, lambda band: likeliest(band.mixed(scores)))
 
     def counts(self, codes: NDArray[Any]) -> bool:
         """Whether any has a class."""

@@ -1,0 +1,101 @@
+"""What does a photo of today's size take, and what is seen in it? `predict.py` by default against full size.
+
+The same streets are drawn twice, at the size of the training and in 6 megapixels, and predicted by whole commands.
+`--run` names a trained network's best.pt; without it one is trained first.
+"""
+
+import argparse
+import os
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from common import ROOT, main, pictures
+from PIL import Image
+
+from mtl_seg_depth.data.cityscapes_classes import CITYSCAPES
+from mtl_seg_depth.data.streets.render import render_scene
+from mtl_seg_depth.tasks.semseg.confusion_matrix import ConfusionMatrix
+
+WAYS = {"training size": ("small", "auto"), "default": ("large", "auto"), "full size": ("large", "null")}
+"""What is predicted, and at which max_side."""
+
+
+def draw(folder: Path, height: int, width: int, images: int) -> list[torch.Tensor]:
+    """Scenes of the test split as PNGs; their labels."""
+    folder.mkdir()
+    labels = []
+    for index in range(images):
+        scene = render_scene(0, "test", index, height, width)
+        Image.fromarray(scene.rgb).save(folder / f"{index:03}.png")
+        labels.append(torch.from_numpy(scene.semseg))
+    return labels
+
+
+def command(*arguments: str) -> dict[str, float]:
+    """Seconds, seconds of computing and GiB of memory at most that a whole command takes."""
+    began = time.perf_counter()
+    process = subprocess.Popen([sys.executable, *arguments], stdout=subprocess.DEVNULL)
+    _, status, used = os.wait4(process.pid, 0)
+    process.returncode = os.waitstatus_to_exitcode(status)
+    if process.returncode:
+        raise RuntimeError(f"{arguments} ended with {process.returncode}")
+    return {
+        "seconds": time.perf_counter() - began,
+        "cpu_seconds": used.ru_utime + used.ru_stime,
+        "peak_gib": used.ru_maxrss / 2**20,
+    }
+
+
+def trained(folder: Path, smoke: bool, device: str) -> Path:
+    """The best weights of a new training on street scenes."""
+    arguments = [
+        *pictures(32), "data.train=4", "data.val=2", "data.test=1", "schedule.max_steps=1", "precision=fp32",
+        "encoder.name=resnet18", "tracking.panels=0",
+    ] if smoke else []  # fmt: skip
+    places = [f"paths.datasets={folder}", f"paths.outputs={folder}/outputs", "tracking=folder", f"device={device}"]
+    command(str(ROOT / "train.py"), *places, *arguments)
+    return next((folder / "outputs").glob("*/best.pt"))
+
+
+def measure(arguments: argparse.Namespace) -> dict[str, Any]:
+    smoke, device = arguments.smoke, str(arguments.device)
+    large, images = ((64, 128), 1) if smoke else ((arguments.height, 2 * arguments.height), arguments.images)
+    with tempfile.TemporaryDirectory() as temporary:
+        folder = Path(temporary)
+        best = Path(arguments.run) if arguments.run else trained(folder, smoke, device)
+        size = tuple(
+            torch.load(best, mmap=True, weights_only=True)["config"]["data"][side] for side in ("height", "width")
+        )
+        labels = {"small": draw(folder / "small", *size, images), "large": draw(folder / "large", *large, images)}
+        found: dict[str, Any] = {}
+        for way, (drawn, max_side) in WAYS.items():
+            output = folder / way.replace(" ", "_")
+            asked = [f"run={best}", f"input={folder / drawn}", f"output={output}", f"max_side={max_side}"]
+            found[way] = command(str(ROOT / "predict.py"), *asked, f"device={device}")
+            matrix = ConfusionMatrix(CITYSCAPES, torch.device("cpu"))
+            for index, truth in enumerate(labels[drawn]):
+                predicted = np.array(Image.open(output / f"{index:03}_labels.png"))
+                matrix.update(torch.from_numpy(predicted).long(), truth.long())
+            found[way]["mean_iou"] = matrix.compute().headline
+    default, full = found["default"], found["full size"]
+    return {
+        "images": images,
+        "training_size": size,
+        "large_size": large,
+        "nice": os.nice(0),
+        "ways": found,
+        "score_kept": {
+            way: found[way]["mean_iou"] / found["training size"]["mean_iou"] for way in ("default", "full size")
+        },
+        "share_of_full_size": {name: default[name] / full[name] for name in ("seconds", "cpu_seconds", "peak_gib")},
+    }
+
+
+if __name__ == "__main__":
+    main("predict_large", measure, run="", images=4, height=1744)
