@@ -1,6 +1,7 @@
 """What a training shows in the terminal at its end."""
 
 import os
+import sys
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -11,6 +12,7 @@ from rich.table import Table
 from rich.text import Text
 
 from mtl_seg_depth.data.spec import in_words
+from mtl_seg_depth.inference.listing import SHORTEST_ID
 from mtl_seg_depth.records.folder import RunFolder
 from mtl_seg_depth.records.results import RunResult
 from mtl_seg_depth.scoring.headline import shown
@@ -39,10 +41,21 @@ def show_result(console: Console, result: RunResult, compare: str | None) -> Non
     }
     if compare:
         facts["compare runs"] = compare
-    table = Table(box=None, show_header=False, pad_edge=False)
-    for name, value in facts.items():
-        table.add_row(Text(name, style="bold"), Text(str(value), overflow="fold"))
-    console.print(table)
+    facts |= _next_commands(result) if result.best_weights else {}
+    for name, value in facts.items():  # no table: a path or a command that is broken in two cannot be copied
+        console.print(Text.assemble((f"{name:13}", "bold"), value), highlight=False, soft_wrap=True)
+
+
+def _next_commands(result: RunResult) -> dict[str, str]:
+    """What to do with a run, by what it is for, as lines for a shell."""
+    curves, run = result.folder / "artifacts" / "curves.png", f"run={result.fingerprint[:SHORTEST_ID]}"
+    python = _near(Path(sys.executable))
+    return {
+        **({"curves": _near(curves)} if curves.is_file() else {}),
+        "predict": f"{python} predict.py {run} input=<photos>",
+        "evaluate": f"{python} evaluate.py {run} split=test",
+        "export": f"{python} export.py {run} format=onnx",
+    }
 
 
 def _scores(best: Mapping[str, float], baseline: Mapping[str, float], step: int) -> Table:

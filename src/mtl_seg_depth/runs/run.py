@@ -22,6 +22,7 @@ from mtl_seg_depth.records.folder import RunFolder, find_folder, folders_of
 from mtl_seg_depth.records.record import Record
 from mtl_seg_depth.records.results import Cost, Digests, RunResult
 from mtl_seg_depth.records.selection import mean_of_last
+from mtl_seg_depth.runs.account import draw_account
 from mtl_seg_depth.runs.assembly import (
     Parts,
     assemble,
@@ -232,6 +233,7 @@ def _train(
         )
         record.log(state.step, {f"cost/{name}": value for name, value in result.cost if not isinstance(value, str)})
         record.log(state.step, _selected(result))
+        draw_account(record, batches[0], parts.tasks, state.best_step if state.best else None)
         stored.write(folder.path / "result.json", result)
         if settings.checkpoint.keep == "best":
             for path in folder.leftovers():  # where it is killed before, prune.py takes them away
