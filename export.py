@@ -1,5 +1,7 @@
 """Export a trained network for other programs: python export.py run=<id> format=onnx."""
 
+import shlex
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -20,8 +22,14 @@ def export(config: dict[str, Any]) -> int:
         f"{exported.path}: {exported.bytes / 1e6:.1f} MB" + (", in place of an earlier export" * exported.replaced)
     ]
     if settings.format == "mlflow":
-        lines += [f"  serve it: mlflow models serve -m {exported.path} --env-manager local"]
-        lines += ["  it answers base64 encoded JPEG or PNG files in the column image; see --help"]
+        # MLflow starts programs of its own by their names, so that the environment's have to be on the path.
+        model = shlex.quote(str(exported.path.absolute()))
+        lines += ["Serve it, on a port of its own:"]
+        lines += [
+            f"  PATH={shlex.quote(str(Path(sys.executable).parent))}:$PATH mlflow models serve -m {model} "
+            "--env-manager local --port 5001"
+        ]
+        lines += ["It answers base64 encoded JPEG or PNG files in the column image; README.md has a request."]
         lines += [f"  logged as {exported.logged}"] if exported.logged else []
     else:
         lines += [f"  {about['input']}", *(f"  {name}: {text}" for name, text in about["outputs"].items())]

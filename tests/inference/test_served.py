@@ -4,6 +4,7 @@ import base64
 import io
 import json
 import os
+import re
 import shutil
 import signal
 import socket
@@ -21,6 +22,7 @@ import mlflow
 import pandas as pd
 import pytest
 import torch
+from helpers.composing import ROOT
 from helpers.exported import Make, assert_same, exporter, load, random_rgb, truth
 from mlflow.exceptions import MlflowException
 from PIL import Image
@@ -33,11 +35,15 @@ from mtl_seg_depth.tracking import served as served_code
 
 
 @pytest.fixture(scope="module")
-def served(runs: Make, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """An MLflow model of the network `joint`."""
-    path, said = exporter(runs, tmp_path_factory.mktemp("exported"))("joint", "format=mlflow")
-    assert f"mlflow models serve -m {path} --env-manager local" in said
-    return path
+def exported(runs: Make, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, str]:
+    """An MLflow model of the network `joint`, and what was printed when it was made."""
+    return exporter(runs, tmp_path_factory.mktemp("exported"))("joint", "format=mlflow")
+
+
+@pytest.fixture(scope="module")
+def served(exported: tuple[Path, str]) -> Path:
+    """The model alone."""
+    return exported[0]
 
 
 def encode(rgb: Tensor, format: str = "PNG", **options: Any) -> str:
@@ -108,24 +114,28 @@ def test_a_model_goes_into_the_run_it_comes_from(runs: Make, served: Path, tmp_p
     assert "semseg" in model.predict(pd.DataFrame({"image": [encode(random_rgb(1, 32, 32))]})).columns
 
 
+BARE = {"PATH": "/usr/local/bin:/usr/bin:/bin"}
+"""The environment of a shell in which nothing of ours is on the path."""
+
+
 @pytest.fixture
-def server(served: Path, tmp_path: Path) -> Iterator[str]:
-    """The address of a real server, killed with all its processes at the end."""
+def server(exported: tuple[Path, str], tmp_path: Path) -> Iterator[str]:
+    """The address of a real server, started by the line that the export prints, and killed at the end."""
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
-    command = ["models", "serve", "-m", str(served), "--env-manager", "local", "--port", str(port)]
+    line = next(line for line in exported[1].splitlines() if "mlflow models serve" in line)
+    assert line.endswith(" --port 5001")
     said = tmp_path / "server.log"
     environment = {
-        **os.environ,
-        "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}",
+        **BARE,
         "MLFLOW_DISABLE_TELEMETRY": "true",
         "OMP_NUM_THREADS": "1",
         "TMPDIR": str(tmp_path),  # MLflow copies the model there, and a server that is killed leaves the copy
     }
     with said.open("wb") as log:
         process = subprocess.Popen(
-            [sys.executable, "-m", "mlflow", *command],
+            ["/bin/sh", "-c", line.replace("5001", str(port))],
             cwd=tmp_path,
             env=environment,
             stdout=log,
@@ -148,7 +158,7 @@ def server(served: Path, tmp_path: Path) -> Iterator[str]:
         process.wait()
 
 
-def test_mlflow_serves_it(server: str, runs: Make) -> None:
+def test_mlflow_serves_it_and_is_asked_as_the_readme_says(server: str, runs: Make, tmp_path: Path) -> None:
     """Takes about 10 s: MLflow and torch start twice."""
 
     def post(picture: str) -> Any:
@@ -163,3 +173,15 @@ def test_mlflow_serves_it(server: str, runs: Make) -> None:
     with pytest.raises(urllib.error.HTTPError) as refused:
         post("no image")
     assert refused.value.code == 400
+
+    (tmp_path / "photo.jpg").write_bytes(base64.b64decode(encode(rgb)))  # PNG, so that no pixel is lost
+    readme = (ROOT / "README.md").read_text().replace("http://127.0.0.1:5001", server)
+    [asked] = re.findall(r"```bash\n(.*?)```", readme, re.DOTALL)
+    [python] = re.findall(r"```python\n(.*?)```", readme, re.DOTALL)
+    subprocess.run(["/bin/sh", "-c", asked], cwd=tmp_path, env=BARE, check=True)
+    assert json.loads((tmp_path / "answer.json").read_text())["predictions"] == rows
+    show = "print(labels.shape, labels.dtype, metres.min() >= 3.99, metres.max() <= 300.1)"
+    done = subprocess.run(
+        [sys.executable, "-c", python + show], cwd=tmp_path, env=BARE, check=True, capture_output=True, text=True
+    )
+    assert done.stdout.split() == ["(64,", "97)", "uint8", "True", "True"]
