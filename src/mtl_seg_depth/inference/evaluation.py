@@ -174,7 +174,7 @@ def _evaluate(
     other_data = None if _is_own(trained, opened, split) else data["_target_"].rpartition(".")[2].lower()
     absent = settings.absent_classes or own.validation.absent_classes
     question = Question(trained, split, views, precision, absent, other_data, settings.tile)
-    predict = views.around(Predictor(trained.network, trained.tasks, precision))
+    predict: Predict = views.around(Predictor(trained.network, trained.tasks, precision))
     if settings.tile is not None:
         predict = in_tiles(predict, settings.tile)
     tasks = _tasks_of(source, trained, absent)
