@@ -190,7 +190,7 @@ def predict(settings: PredictionSettings, console: Console) -> Summary:
         raise UserError(f"write={list(settings.write)}: this network predicts {' and '.join(trained.tasks)} alone")
     precision = Precision(native(device) if settings.precision == "auto" else settings.precision)
     trained_size = trained.image_size
-    tile = max(TILE, *(trained_size or ()))
+    tile = max((TILE, *(trained_size or ())))
     look = looking(Predictor(trained.network, trained.tasks, precision), views, tile)
     camera = Camera(trained_size, trained.source.focal, settings.focal, settings.focal_ratio)
     if settings.focal is not None and settings.focal_ratio is None and None in (trained_size, trained.source.focal):
@@ -202,7 +202,7 @@ def predict(settings: PredictionSettings, console: Console) -> Summary:
     failed: list[DamagedFileError] = []
     pending: deque[tuple[Photo, Future[bool]]] = deque()
     done: list[Photo] = []
-    beyond = 0
+    beyond, said = 0, ""
     began = time.monotonic()
 
     def written() -> bool:
@@ -221,10 +221,9 @@ def predict(settings: PredictionSettings, console: Console) -> Summary:
                     rgb = read_photo(photo.path)
                     size = (rgb.shape[0], rgb.shape[1])
                     seen = seen_size(size, settings.max_side, trained_size)
-                    if photo is photos[0]:
-                        console.print(
-                            _said(seen, settings.max_side, trained_size, tile), highlight=False, soft_wrap=True
-                        )
+                    if not said:
+                        said = _said(seen, settings.max_side, trained_size, tile)
+                        console.print(said, highlight=False, soft_wrap=True)
                     ratio, why = camera.ratio_of(size, seen, read_focal(photo.path))
                     found = predict_photo(rgb, look, trained.tasks, device, seen, ratio)
                     note = why if "depth" in trained.tasks else ""
