@@ -190,6 +190,7 @@ def test_a_config_without_one_of_its_keys_is_refused_by_name_or_does_without(
         "make_miniscapes": [f"data.root={tmp_path}/data", f"to={tmp_path}/made"],
         "predict": ["run=nothing", f"input={tmp_path}/data"],
         "prune": [f"paths.outputs={tmp_path}"],
+        "runs": [f"paths.outputs={tmp_path}"],
         "report": [f"paths.outputs={tmp_path}", f"out={tmp_path}/page"],
     }.get(config, ["run=nothing"])
     given = {word.partition("=")[0]: word for word in words}
