@@ -21,7 +21,7 @@ def runs_table(runs: Sequence[Listed], among: Sequence[Listed]) -> Table:
         table.add_column(f"{each.short} {each.arrow}", justify="right", no_wrap=True)
     for heading in ("time", "age", "MB"):
         table.add_column(heading, justify="right", no_wrap=True)
-    table.add_column("name, and what sets it apart", overflow="fold")
+    table.add_column("name: what differs", overflow="fold")
     for run in runs:
         scores = (run.scores.get(f"val/{each.key}") for each in headlines)
         took = "" if run.result is None else duration(run.result.cost.seconds)
