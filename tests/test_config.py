@@ -71,6 +71,7 @@ def test_places_display_and_bookkeeping_are_not_identity(override: str) -> None:
         "schedule.max_steps=3",
         "validation.every_steps=7",
         "validation.absent_classes=zero",
+        "data.depth_rules={cap: 50}",
     ],
 )
 def test_whatever_changes_the_result_is_identity(override: str) -> None:
@@ -79,7 +80,9 @@ def test_whatever_changes_the_result_is_identity(override: str) -> None:
 
 def test_every_leaf_of_the_config_is_either_identity_or_listed_as_not() -> None:
     """A new key must be put on one side: this is the reminder."""
-    settings = parse(compose("ema=0.9"))  # what is off by default and left out of the identity
+    settings = parse(
+        compose("ema=0.9", "data.depth_rules={cap: 50}")
+    )  # what is off by default and left out of the identity
     beside = {key for key, _ in flatten(settings.model_dump())} - {key for key, _ in flatten(identity(settings))}
     assert sorted({key.split(".")[0] for key in beside}) == [
         "checkpoint",
@@ -159,6 +162,9 @@ def test_a_mistake_in_a_section_is_one_line_with_its_key(override: str, message:
         ("schedule.batch_size=9", "schedule.batch_size=9 is larger than the 6 training images"),
         ("data.crop_size=[64,64]", "data.crop_size=[64, 64] (height, width) is larger than the training images"),
         ("data.depth_mean=1", "data: depth statistics need 0 < min < mean < max"),
+        ("data.depth_rules={clamp:true}", "data: clamp=true moves predictions to min and cap, and there is neither"),
+        ("data.depth_rules={corp:garg}", "data.depth_rules.corp: there is no such option; did you mean crop?"),
+        ("data.depth_rules={cap:far}", "data.depth_rules.cap=far: should be metres above 0, or none"),
         ("precision=bf16", "precision=bf16: on a CPU it takes crops of at least 64 pixels a side"),
         ("model.aspp_se=true", "model: aspp_se=true puts squeeze-and-excitation after the ASPP"),
     ],

@@ -201,6 +201,8 @@ def identity(settings: Settings) -> dict[str, Any]:
         node.pop(last, None)
     if tree["ema"] is None:  # so that runs from before there was one are found
         del tree["ema"]
+    if not tree["data"].get("depth_rules"):  # likewise
+        tree["data"].pop("depth_rules", None)
     return tree
 
 

@@ -53,7 +53,7 @@ def test_all_numbers_have_a_name_of_their_own():
     assert flat["val/semseg"] == found.measured["semseg"].headline
     assert flat["val/depth"] == flat["val/depth_errors/si_log"] == found.measured["depth"].headline
     assert flat["val/iou/traffic light"] == found.measured["semseg"].details["iou/traffic light"]
-    assert len(flat) == 3 + 19 + 1 + len(DEPTH_ERRORS)
+    assert len(flat) == 3 + 19 + 2 + len(DEPTH_ERRORS)
 
 
 @pytest.mark.parametrize("task", ["semseg", "depth"])

@@ -2,7 +2,9 @@
 
 import math
 from collections.abc import Mapping
+from typing import Any
 
+from pydantic import TypeAdapter
 from rich import box
 from rich.columns import Columns
 from rich.console import Console, Group, RenderableType
@@ -14,7 +16,9 @@ from mtl_seg_depth.cli.console import show_classes
 from mtl_seg_depth.data.spec import in_words
 from mtl_seg_depth.records.results import Evaluation
 from mtl_seg_depth.scoring.headline import shown
+from mtl_seg_depth.tasks.depth.codec import DepthRules
 from mtl_seg_depth.tasks.depth.meter import distance_names
+from mtl_seg_depth.tasks.depth.rules import described
 
 ERRORS = {
     "mae": "MAE, m",
@@ -29,7 +33,15 @@ ERRORS = {
     "delta1": "within x 1.25",
     "delta2": "within x 1.25²",
     "delta3": "within x 1.25³",
+    "sq_rel_kitti": "sq rel (KITTI)",
 }
+ACCURACIES = {"pixel_accuracy": "pixel accuracy", "mean_class_accuracy": "mean class accuracy"}
+
+
+SCALED = (
+    "[bold white on red] MEDIAN SCALING [/] [bold red]each image's prediction was multiplied so that its median is "
+    "that of the true depths. These are errors of depth without a scale: compare them with none of metric depth.[/]"
+)
 
 
 def show_evaluation(console: Console, result: Evaluation) -> None:
@@ -45,12 +57,20 @@ def show_evaluation(console: Console, result: Evaluation) -> None:
     if result.image_size and result.scored_size:
         stored, scored = (f"{width} x {height}" for height, width in (result.image_size, result.scored_size))
         part = "" if stored == scored else f", of which the upper left {scored} are scored"
-        told = f"{result.spec.get('name', 'unknown')}: {in_words(result.spec)}; images of {stored}{part}"
+        told = f"{result.spec.get('name', 'unknown')}: {in_words(_as_scored(result))}; images of {stored}{part}"
         console.print(told, markup=False, highlight=False, soft_wrap=True)
+    if result.class_map is not None:
+        console.print(_mapping(result.class_map), highlight=False)
     console.print(_headlines(scores, result.plain if result.tta_name != "none" else None))
     if "depth_errors/mae" in scores:
-        console.print(_depth_errors(scores))
+        rules = None if result.depth_rules is None else TypeAdapter(DepthRules).validate_python(result.depth_rules)
+        if rules is not None and rules.median_scaling:
+            console.print(SCALED, highlight=False)
+        console.print(_depth_errors(scores, rules))
         console.print(_distances(scores))
+    accuracies = [f"{title} {scores[key]:.2f} %" for key, title in ACCURACIES.items() if key in scores]
+    if accuracies:
+        console.print(", ".join(accuracies).capitalize(), highlight=False)
     show_classes(console, scores, "iou/")
     console.print(f"In the record as {result.key}/...", highlight=False)
 
@@ -72,11 +92,37 @@ def _headlines(scores: Mapping[str, float], plain: Mapping[str, float] | None) -
     return table
 
 
-def _depth_errors(scores: Mapping[str, float]) -> RenderableType:
+def _as_scored(result: Evaluation) -> dict[str, Any]:
+    """The data's account of themselves, with the rules of depth that were asked for in place of its own."""
+    targets = result.spec.get("targets", {})
+    if result.depth_rules is None or "depth" not in targets:
+        return result.spec
+    return {**result.spec, "targets": {**targets, "depth": {**targets["depth"], "rules": result.depth_rules}}}
+
+
+def _mapping(class_map: Mapping[str, Any]) -> Text:
+    """Which classes were scored, and what became of the others."""
+    predictions, labels = class_map["predictions"], class_map["labels"]
+    common = len(set(labels.values()) - {None})
+    text = Text.assemble(
+        (f"Classes mapped by {class_map['name']}", "bold yellow"),
+        f": {len(predictions)} of the network and {len(labels)} of the data in {common} that both have. ",
+        "Scores are of these, and compare with none of other classes.",
+    )
+    for told, table in (("Ignored where labelled", labels), ("Wrong where predicted", predictions)):
+        if lost := [name for name, common_name in table.items() if common_name is None]:
+            text.append(f"\n{told}: {', '.join(lost)}.")
+    return text
+
+
+def _depth_errors(scores: Mapping[str, float], rules: DepthRules | None) -> RenderableType:
     known = {title: scores.get(f"depth_errors/{key}") for key, title in ERRORS.items()}
     cells = [Text(f"{title} {value:.4g}") for title, value in known.items() if value is not None]
-    title = Text("Depth errors, image by image, then averaged", style="bold")
-    return Group(title, Columns(cells, padding=(0, 3)), Text())
+    over_pixels = rules is not None and rules.mean_over == "pixels"
+    how = "over all pixels" if over_pixels else "image by image, then averaged"
+    title = Text(f"Depth errors, {how}", style="bold")
+    told = [] if rules is None or rules == DepthRules() else [Text(f"Scored by: {described(rules)}")]
+    return Group(title, *told, Columns(cells, padding=(0, 3)), Text())
 
 
 def _distances(scores: Mapping[str, float]) -> Table:

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
@@ -215,6 +215,7 @@ class ScoringBatches:
         self.device = device
         self.tasks = {name: task for name, task in tasks.items() if name in split.targets}
         self.pixels = _placed(split, self.tasks, device, place)
+        self.whole = (height, width)
         self.size = (height // SIZE_MULTIPLE * SIZE_MULTIPLE, width // SIZE_MULTIPLE * SIZE_MULTIPLE)
 
     def __len__(self) -> int:
@@ -222,9 +223,11 @@ class ScoringBatches:
         return -(-len(self.split) // self.batch_size)
 
     def __iter__(self) -> Iterator[Batch]:
-        """Batch after batch, in the order of the images' numbers."""
+        """Batch after batch, in the order of the images' numbers; targets are what is scored of them."""
         for start in range(0, len(self.split), self.batch_size):
-            yield self.rows(slice(start, start + self.batch_size))
+            batch = self.rows(slice(start, start + self.batch_size))
+            targets = {name: self.tasks[name].scored(target, self.whole) for name, target in batch.targets.items()}
+            yield replace(batch, targets=targets)
 
     def rows(self, rows: slice | list[int]) -> Batch:
         """Chosen images, by their position in the split, as one batch."""

@@ -10,7 +10,8 @@ from mtl_seg_depth.data.patterns import Key, Pattern, nothing_found, order
 from mtl_seg_depth.data.reading.depths import Beyond
 from mtl_seg_depth.data.reading.labels import Shrink
 from mtl_seg_depth.system.errors import UserError
-from mtl_seg_depth.tasks.depth.codec import DepthCodec, DepthSpec, DepthStatistics
+from mtl_seg_depth.tasks.depth.codec import DepthCodec, DepthRules, DepthSpec, DepthStatistics
+from mtl_seg_depth.tasks.depth.rules import RuleChoices
 
 
 class Converted(DataSet):
@@ -23,9 +24,10 @@ class Converted(DataSet):
         depth_mean, depth_std: metres, of the valid depths of the training split; None until they are measured.
         depth_min, depth_max: metres; the ends of the valid range, of which the 16-bit codes are even steps.
         beyond: what becomes of a depth outside of them; `clamp` moves it to the end.
+        depth_rules: how depths are scored; None for every valid depth, image by image.
     """
 
-    NOT_CONTENT = DataSet.NOT_CONTENT | {"depth_mean", "depth_std"}
+    NOT_CONTENT = DataSet.NOT_CONTENT | {"depth_mean", "depth_std", "depth_rules"}
 
     readers: Mapping[str, FileReader]
 
@@ -41,6 +43,7 @@ class Converted(DataSet):
         depth_min: float = 0.5,
         depth_max: float = 80.0,
         beyond: Beyond = "invalid",
+        depth_rules: RuleChoices | None = None,
         workers: int | None = None,
     ) -> None:
         super().__init__(root, cache, crop_size, workers)
@@ -50,7 +53,9 @@ class Converted(DataSet):
         self.shrink_labels = shrink_labels
         self.beyond = beyond
         self.depth = DepthSpec(
-            DepthCodec(16, "metres", depth_min, depth_max), DepthStatistics(depth_mean, depth_std, depth_min, depth_max)
+            DepthCodec(16, "metres", depth_min, depth_max),
+            DepthStatistics(depth_mean, depth_std, depth_min, depth_max),
+            (depth_rules or RuleChoices()).applied(DepthRules()),
         )
 
     def split_files(self, split: str, paths: Mapping[str, Sequence[Entry]]) -> SplitFiles:

@@ -13,7 +13,8 @@ from mtl_seg_depth.data.dataset import DataSet
 from mtl_seg_depth.data.files import IMAGE, SPLITS, DamagedFileError, Reader, SplitFiles, label_reader
 from mtl_seg_depth.data.spec import DataSpec
 from mtl_seg_depth.system.errors import UserError
-from mtl_seg_depth.tasks.depth.codec import DepthCodec, DepthSpec, DepthStatistics
+from mtl_seg_depth.tasks.depth.codec import DepthCodec, DepthRules, DepthSpec, DepthStatistics
+from mtl_seg_depth.tasks.depth.rules import RuleChoices
 
 DEPTH_CODEC: Final = DepthCodec(bits=8, scale="disparity", first=1 / 300, last=1 / 4)
 """Code p stands for the disparity `(1/4 - 1/300) * (p - 1) / 254 + 1/300`."""
@@ -39,9 +40,10 @@ class Miniscapes(DataSet):
         root: folder with train/, val/ and test/.
         cache, crop_size, workers: as in `DataSet`.
         depth_mean, depth_std, depth_min, depth_max: metres, of the valid depths of the training split.
+        depth_rules: how depths are scored; None for every valid depth, image by image.
     """
 
-    NOT_CONTENT = DataSet.NOT_CONTENT | {"depth_mean", "depth_std", "depth_min", "depth_max"}
+    NOT_CONTENT = DataSet.NOT_CONTENT | {"depth_mean", "depth_std", "depth_min", "depth_max", "depth_rules"}
 
     readers: Mapping[str, Reader] = READERS
 
@@ -54,13 +56,15 @@ class Miniscapes(DataSet):
         depth_std: float,
         depth_min: float,
         depth_max: float,
+        depth_rules: RuleChoices | None = None,
         workers: int | None = None,
     ) -> None:
         super().__init__(root, cache, crop_size, workers)
         statistics = DepthStatistics(depth_mean, depth_std, depth_min, depth_max)
+        rules = (depth_rules or RuleChoices()).applied(DepthRules())
         self.spec = DataSpec(
             name=type(self).__name__.lower(),
-            targets={"semseg": CITYSCAPES, "depth": DepthSpec(DEPTH_CODEC, statistics)},
+            targets={"semseg": CITYSCAPES, "depth": DepthSpec(DEPTH_CODEC, statistics, rules)},
             licence="handed out to one course; made of Synscapes",
             source="Wrenninge & Unger, Synscapes, 2018",
         )

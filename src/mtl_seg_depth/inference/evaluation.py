@@ -13,7 +13,7 @@ import os
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
 
@@ -46,8 +46,13 @@ from mtl_seg_depth.system.addresses import redact
 from mtl_seg_depth.system.errors import UserError
 from mtl_seg_depth.system.precision import Precision
 from mtl_seg_depth.tasks.configured import configured_tasks
+from mtl_seg_depth.tasks.depth.codec import DepthRules
+from mtl_seg_depth.tasks.depth.rules import RuleChoices, differences
+from mtl_seg_depth.tasks.depth.task import Depth
 from mtl_seg_depth.tasks.resize import Size
-from mtl_seg_depth.tasks.semseg.task import AbsentClass
+from mtl_seg_depth.tasks.semseg.class_map import Mapped, between, fitting
+from mtl_seg_depth.tasks.semseg.classes import Classes
+from mtl_seg_depth.tasks.semseg.task import AbsentClass, Semseg
 from mtl_seg_depth.tasks.task import Task
 from mtl_seg_depth.tracking import mirror_again
 
@@ -63,7 +68,8 @@ class EvaluationSettings(Section):
 
     `data` with a `_target_` is a data set of its own; without, its values that are not null replace those of the run's.
     Whether it is another than the run's is seen by its content. A null `absent_classes` and `precision=auto` are the
-    run's own.
+    run's own. What `depth` has that is not null takes the place of the data's own rules; `map` is the name of a map of
+    classes or a file.
     """
 
     run: Reference
@@ -74,6 +80,8 @@ class EvaluationSettings(Section):
     tile: tuple[PositiveInt, PositiveInt] | None
     """Height and width of what is predicted at once; None for whole images."""
     absent_classes: AbsentClass | None
+    depth: RuleChoices = RuleChoices()
+    map: str | None = None
     precision: Literal["auto", "fp32", "bf16"]
     device: Device
     submission: str | None
@@ -87,7 +95,8 @@ class EvaluationSettings(Section):
 class Question:
     """What decides the scores of an evaluation.
 
-    `other_data` names the data set where its content is not that of the one the run was trained on.
+    `other_data` names the data set where its content is not that of the one the run was trained on; `rules` are those
+    of depth, and None for a network that predicts none; `mapped` is of classes that are mapped.
     """
 
     trained: Trained
@@ -96,11 +105,23 @@ class Question:
     precision: Precision
     absent: AbsentClass
     other_data: str | None
+    rules: DepthRules | None
+    mapped: Mapped | None
     tile: Size | None = None
 
     @property
+    def own_rules(self) -> DepthRules | None:
+        """Of depth, as the run validated by."""
+        return next((task.spec.rules for task in self.trained.tasks.values() if isinstance(task, Depth)), None)
+
+    @property
     def identity(self) -> dict[str, Any]:
-        """As plain values, the same for equal evaluations however they were written down."""
+        """As plain values, the same for equal evaluations however they were written down.
+
+        Rules that are the run's own are not in it, and neither is a map that there is not: evaluations from before
+        there was a choice are found.
+        """
+        other_rules = self.rules if self.rules != self.own_rules else None
         return {
             "fingerprint": self.trained.fingerprint,
             "step": self.trained.step,
@@ -111,6 +132,8 @@ class Question:
             "precision": self.precision.name,
             "absent_classes": self.absent,
             **({"tile": self.tile} if self.tile else {}),  # evaluations from before there were tiles are found
+            **({} if other_rules is None else {"depth_rules": asdict(other_rules)}),
+            **({} if self.mapped is None else {"class_map": self.mapped.identity}),
         }
 
     @property
@@ -130,6 +153,8 @@ class Question:
         parts += [self.precision.name] if self.precision.name != settings.precision else []
         parts += ["absent", self.absent] if self.absent != settings.validation.absent_classes else []
         parts += ["tiles", f"{self.tile[0]}x{self.tile[1]}"] if self.tile else []
+        parts += [] if self.rules is None or self.own_rules is None else differences(self.rules, self.own_rules)
+        parts += ["map", self.mapped.name] if self.mapped else []
         return "_".join(parts)
 
     @property
@@ -173,11 +198,13 @@ def _evaluate(
     split = opened(settings.split)
     other_data = None if _is_own(trained, opened, split) else data["_target_"].rpartition(".")[2].lower()
     absent = settings.absent_classes or own.validation.absent_classes
-    question = Question(trained, split, views, precision, absent, other_data, settings.tile)
+    tasks = _tasks_of(source, trained, settings, absent)
+    rules = next((task.spec.rules for task in tasks.values() if isinstance(task, Depth)), None)
+    mapped = next((task.mapped for task in tasks.values() if isinstance(task, Semseg)), None)
+    question = Question(trained, split, views, precision, absent, other_data, rules, mapped, settings.tile)
     predict: Predict = views.around(Predictor(trained.network, trained.tasks, precision))
     if settings.tile is not None:
         predict = in_tiles(predict, settings.tile)
-    tasks = _tasks_of(source, trained, absent)
 
     result = None
     if split.targets:
@@ -212,6 +239,8 @@ def evaluate_run(settings: Settings, folder: Path, console: Console) -> Evaluati
             batch_size=settings.validation.batch_size,
             tile=None,
             absent_classes=None,
+            depth=RuleChoices(),
+            map=None,
             precision="auto",
             device=settings.device,
             submission=None,
@@ -225,16 +254,44 @@ def evaluate_run(settings: Settings, folder: Path, console: Console) -> Evaluati
     return result
 
 
-def _tasks_of(source: DataSet, trained: Trained, absent: AbsentClass) -> dict[str, Task]:
-    """The network's tasks, for the targets of the data that it is scored on; UserError for data that do not fit it."""
+def _tasks_of(source: DataSet, trained: Trained, asked: EvaluationSettings, absent: AbsentClass) -> dict[str, Task]:
+    """The network's tasks, for the targets of the data that it is scored on, as they are asked to be scored.
+
+    Raises UserError for data that do not fit the network, and for rules and maps that do not fit either.
+    """
+    depth, semseg = Depth.headline.key, Semseg.headline.key
+    for name, given in ((depth, asked.depth.asked), (semseg, asked.map)):
+        if given and name not in trained.tasks:
+            key = f"map={asked.map}" if name == semseg else ", ".join(f"depth.{key}" for key in asked.depth.asked)
+            raise UserError(f"{key}: this network predicts {' and '.join(trained.tasks)} alone")
+    specs = {}
     for name, task in trained.tasks.items():
         if name not in source.spec.targets:
             raise UserError(f"the network predicts {name}, and {source.spec.name} has no {name} to score it against")
-        if reason := task.misfit(source.spec.targets[name]):
-            raise UserError(f"{reason}: it cannot be scored on {source.spec.name}")
+        specs[name] = source.spec.targets[name]
+        if (reason := task.misfit(specs[name])) and not (asked.map and isinstance(task, Semseg)):
+            hint = _maps_for(task.classes, specs[name]) if isinstance(task, Semseg) else ""
+            raise UserError(f"{reason}: it cannot be scored on {source.spec.name}{hint}")
+    if depth in specs:
+        try:
+            specs[depth] = replace(specs[depth], rules=asked.depth.applied(specs[depth].rules))
+        except ValueError as error:
+            raise UserError(f"depth: {error}") from None
     settings = trained.settings.model_dump()
     settings["validation"]["absent_classes"] = absent
-    return configured_tasks({name: source.spec.targets[name] for name in trained.tasks}, settings)
+    tasks = configured_tasks(specs, settings)
+    if asked.map is not None and isinstance(own := trained.tasks[semseg], Semseg):
+        mapped = between(asked.map, own.classes, specs[semseg])
+        tasks[semseg] = Semseg(mapped.classes, absent, mapped)
+    return tasks
+
+
+def _maps_for(network: Classes, data: Classes) -> str:
+    """What to say to somebody whose network has other classes than the data."""
+    maps = fitting(network, data)
+    if not maps:
+        return "; map=<file>.yaml says what both have in common, see docs/scores.md"
+    return f" unless in classes that both have: {' or '.join(f'map={name}' for name in maps)}"
 
 
 def places_here(own: Settings, paths: Paths) -> dict[str, str]:
@@ -289,7 +346,7 @@ def _answer(
     scores = score(predict, shown, batches.tasks, detailed=True)
     result = Evaluation(
         name=question.trained.name,
-        **question.identity,
+        **question.identity | {"depth_rules": question.rules and asdict(question.rules)},
         tta_name=question.views.name,
         key=question.key,
         file=None if question.path is None else f"evaluations/{question.path.name}",

@@ -122,6 +122,10 @@ class Evaluation(Stored):
     absent_classes: Literal["exclude", "zero"]
     tile: tuple[Count, Count] | None = None
     """Height and width of what was predicted at once; None for whole images."""
+    depth_rules: dict[str, Any] | None = None
+    """What depths were scored by; None where none are predicted, and in files from before it was kept."""
+    class_map: dict[str, Any] | None = None
+    """Where classes were mapped: the map's `name`, and what `predictions` and `labels` are scored as."""
     tta_name: str
     key: str
     """What the scores are called in the run's record."""

@@ -4,7 +4,7 @@ import difflib
 import json
 import re
 from collections.abc import Iterable, Iterator, Mapping
-from typing import Any
+from typing import Any, get_args
 
 from pydantic import ValidationError
 
@@ -27,7 +27,7 @@ def explain(error: ValidationError, prefix: str, known: Mapping[str, Any]) -> It
         place = [str(part) for part in problem["loc"]]
         key = prefix + ".".join(place)
         if problem["type"] == "extra_forbidden":
-            siblings = known if len(place) == 1 else known[place[0]].annotation.model_fields
+            siblings = known if len(place) == 1 else _fields(known[place[0]])
             close = nearest(place[-1], siblings)
             hint = f"did you mean {' or '.join(close)}?" if close else f"there are {', '.join(sorted(siblings))}."
             yield f"{key}: there is no such option; {hint}"
@@ -41,6 +41,13 @@ def explain(error: ValidationError, prefix: str, known: Mapping[str, Any]) -> It
                 pair = problem["type"] == "is_instance_of" and len(items) == 1
                 message = f"should be a list, such as [{','.join(items * 2 if pair else items)}]"
             yield f"{key}={value}: {message}"
+
+
+def _fields(option: Any) -> Mapping[str, Any]:
+    """The fields of an option that is a model, or may be one: a model's own, or a pair of annotation and default."""
+    annotation = option[0] if isinstance(option, tuple) else option.annotation
+    models = (annotation, *get_args(annotation))
+    return next(each.model_fields for each in models if hasattr(each, "model_fields"))
 
 
 def typed(value: object) -> str:

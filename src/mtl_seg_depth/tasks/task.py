@@ -131,6 +131,10 @@ class Task(ABC):
         """The target as a view shows it, which was cut and mirrored as pixels already."""
         return target
 
+    def scored(self, target: Tensor, whole: Size) -> Tensor:  # noqa: ARG002
+        """A target [B, h, w, ...] without what is not scored: the top left part of an image of the size `whole`."""
+        return target
+
     @abstractmethod
     def loss(self, raw: Tensor, target: Tensor) -> Tensor:
         """A scalar from a raw prediction [B, C, H, W]; zero where nothing counts. No boolean indexing, no waiting."""

@@ -45,6 +45,7 @@ def reference(prediction, depth):
         "delta1": np.mean(ratio < 1.25),
         "delta2": np.mean(ratio < 1.25**2),
         "delta3": np.mean(ratio < 1.25**3),
+        "sq_rel_kitti": np.mean(((p - t) / t) ** 2),
     }
 
 
@@ -75,6 +76,7 @@ def test_by_hand():
         "delta1": (0.5 + 1) / 2,
         "delta2": (0.5 + 1) / 2,
         "delta3": (0.5 + 1) / 2,
+        "sq_rel_kitti": (0.5 + 0.01) / 2,
     }
     assert ours == pytest.approx(expected, rel=1e-6, abs=1e-5)
 

@@ -109,7 +109,9 @@ def test_other_classes_have_a_matrix_of_their_size_and_their_names():
     measured = matrix.compute()
     assert measured.confusion.matrix.tolist() == [[1, 0, 0], [0, 1, 1], [0, 0, 1]]
     assert measured.confusion.names == classes.names
-    assert measured.details == {"iou/grass": 100, "iou/rock": 50, "iou/snow": 50, "pixel_accuracy": 75}
+    assert measured.details == pytest.approx(
+        {"iou/grass": 100, "iou/rock": 50, "iou/snow": 50, "pixel_accuracy": 75, "mean_class_accuracy": 250 / 3}
+    )
     assert measured.headline == pytest.approx(200 / 3)
 
 

@@ -3,6 +3,7 @@
 Depth is planar (distance along the optical axis) in metres; nan marks a pixel without a valid depth.
 """
 
+import math
 from dataclasses import dataclass
 from typing import Literal
 
@@ -98,10 +99,44 @@ class DepthRules:
     Attributes:
         cap: metres; farther depths are not scored. None for no limit.
         mean_over: errors are averaged within each image and then over the `images`, or over all `pixels` at once.
+        min: metres; nearer depths are not scored. None for no limit.
+        crop: where the scored part of an image begins and ends, as shares of its height (top, bottom) and of its width
+            (left, right). None for the whole image.
+        clamp: move predictions to `min` and `cap` before they are scored.
+        median_scaling: before that, multiply every image's prediction by the median of its depths over the median of
+            what is predicted there, as papers do for networks that were never shown a metre.
     """
 
     cap: float | None = None
     mean_over: Literal["images", "pixels"] = "images"
+    min: float | None = None
+    crop: tuple[float, float, float, float] | None = None
+    clamp: bool = False
+    median_scaling: bool = False
+
+    def __post_init__(self) -> None:
+        """Refuse rules that leave nothing to score."""
+        if not 0 <= (self.min or 0) < (math.inf if self.cap is None else self.cap):
+            raise ValueError(f"depths are scored from min to cap, 0 <= min < cap; not {self.min} to {self.cap}")
+        if self.clamp and self.min is None and self.cap is None:
+            raise ValueError("clamp=true moves predictions to min and cap, and there is neither")
+        if self.crop is not None:
+            top, bottom, left, right = self.crop
+            if not (0 <= top < bottom <= 1 and 0 <= left < right <= 1):
+                raise ValueError(f"crop is top, bottom, left, right as shares of 0 to 1; not {list(self.crop)}")
+
+    def window(self, height: int, width: int) -> tuple[slice, slice]:
+        """The rows and columns that are scored of an image of this size.
+
+        Shares are floored to whole pixels, as the field's code does; the allowance is for shares that were made of
+        whole pixels, such as 471/480.
+        """
+        top, bottom, left, right = self.crop or (0, 1, 0, 1)
+
+        def whole(share: float, pixels: int) -> int:
+            return math.floor(share * pixels + 1e-9)
+
+        return slice(whole(top, height), whole(bottom, height)), slice(whole(left, width), whole(right, width))
 
 
 @dataclass(frozen=True)

@@ -25,9 +25,11 @@ DEPTH_ERRORS = (
     "delta1",
     "delta2",
     "delta3",
+    "sq_rel_kitti",
 )
 """The depth errors, in the order of `DepthErrors.sums`: metres, inverse ones 1/m, relative ones shares; delta1 to
-3 are shares within 1.25, 1.25^2 and 1.25^3 times the depth."""
+3 are shares within 1.25, 1.25^2 and 1.25^3 times the depth. `sq_rel` is Eigen's, err^2/depth in metres, and
+`sq_rel_kitti` that of KITTI's benchmark, (err/depth)^2. All are defined in docs/scores.md."""
 
 
 class DepthErrors:
@@ -71,6 +73,7 @@ class DepthErrors:
             inverse_error.square(),
             inverse_error.abs() * target,
             *((ratio < 1.25**power).float() for power in (1, 2, 3)),
+            (error / target).square(),
         )
         sums = torch.stack([torch.where(valid, term, 0).sum(dim=1, dtype=torch.float64) for term in terms])
         pixels = valid.sum(dim=1)
@@ -151,8 +154,27 @@ class DistanceErrors:
         return dict(zip(distance_names(), rows, strict=True))
 
 
+def scaled_by_medians(prediction: Tensor, depth: Tensor) -> Tensor:
+    """Predictions [B, H, W], each times the ratio of both medians over the pixels of its image that have a depth.
+
+    The median of an even number of values is the mean of the middle two, as NumPy has it.
+    """
+    valid = ~torch.isnan(depth).flatten(1)
+    count = valid.sum(dim=1, keepdim=True)
+
+    def medians(values: Tensor) -> Tensor:
+        ordered = torch.where(valid, values.flatten(1), torch.inf).sort(dim=1).values  # nan is sorted behind infinity
+        return ordered.gather(1, torch.cat([(count - 1).clamp(min=0) // 2, count // 2], dim=1)).mean(dim=1)
+
+    ratio = torch.where(count.squeeze(1) > 0, medians(depth) / medians(prediction), 1)
+    return prediction * ratio.view(-1, 1, 1)
+
+
 class DepthMeter:
-    """The errors of `DepthErrors`, and by distance too if asked for, of the depths that the data's rules count."""
+    """The errors of `DepthErrors`, and by distance too if asked for, of the depths that the data's rules count.
+
+    All but their crop: what lies outside of it has no depth any more, as `Depth.scored` gives it.
+    """
 
     def __init__(self, device: torch.device, rules: DepthRules, by_distance: bool = False) -> None:
         self.rules = rules
@@ -161,8 +183,15 @@ class DepthMeter:
 
     def update(self, prediction: Tensor, depth: Tensor) -> None:
         """Add predicted depths [B, H, W] against depths [B, H, W], both in metres, nan where there is no depth."""
-        if self.rules.cap is not None:
-            depth = torch.where(depth <= self.rules.cap, depth, torch.nan)
+        rules = self.rules
+        if rules.cap is not None:
+            depth = torch.where(depth <= rules.cap, depth, torch.nan)
+        if rules.min is not None:
+            depth = torch.where(depth >= rules.min, depth, torch.nan)
+        if rules.median_scaling:
+            prediction = scaled_by_medians(_nan_if_infinite(prediction), depth)
+        if rules.clamp:  # an infinite one is no far one: it stays wrong
+            prediction = _nan_if_infinite(prediction).clamp(min=rules.min, max=rules.cap)
         self.errors.update(prediction, depth)
         if self.distances is not None:
             self.distances.update(prediction, depth)

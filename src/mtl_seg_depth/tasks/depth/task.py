@@ -79,6 +79,15 @@ class Depth(Task):
         """Errors image by image; a detailed one measures them by distance too."""
         return DepthMeter(device, self.spec.rules, by_distance=detailed)
 
+    def scored(self, target: Tensor, whole: Size) -> Tensor:
+        """Nan outside of the rules' crop."""
+        if self.spec.rules.crop is None:
+            return target
+        window = (slice(None), *self.spec.rules.window(*whole))
+        inside = torch.full_like(target, torch.nan)
+        inside[window] = target[window]
+        return inside
+
     def pool(self, size: Size, how: str | None = None) -> Pool:  # noqa: ARG002
         """The geometric mean."""
         return GeometricMean(size, self.norm)

@@ -9,6 +9,7 @@ from torch import Tensor
 
 from mtl_seg_depth.tasks.occurrences import occurrences
 from mtl_seg_depth.tasks.resize import Size, enlarge
+from mtl_seg_depth.tasks.semseg.class_map import Mapped
 from mtl_seg_depth.tasks.semseg.classes import Classes
 from mtl_seg_depth.tasks.semseg.confusion_matrix import ConfusionMatrix
 from mtl_seg_depth.tasks.semseg.cross_entropy import CrossEntropy
@@ -27,15 +28,17 @@ class Semseg(Task):
     Args:
         classes: of the data set.
         absent: how mean IoU counts a class in neither labels nor predictions; see `ConfusionMatrix`.
+        mapped: to score a network of other classes on data of other classes: `classes` are those of the map.
     """
 
     headline = MEAN_IOU
     spec_type = Classes
     noise_factor = 1.0
 
-    def __init__(self, classes: Classes, absent: AbsentClass = "exclude") -> None:
+    def __init__(self, classes: Classes, absent: AbsentClass = "exclude", mapped: Mapped | None = None) -> None:
         self.classes = classes
         self.absent = absent
+        self.mapped = mapped
         self.channels = len(classes)
         self.outside = classes.ignore_index
         self.criterion = CrossEntropy(classes.ignore_index)
@@ -53,8 +56,10 @@ class Semseg(Task):
         return f"the network tells {', '.join(self.classes.names)} apart, and the data have {', '.join(spec.names)}"
 
     def target(self, codes: Tensor) -> Tensor:
-        """The ids themselves."""
-        return codes.long()
+        """The ids themselves, or those that a map makes of them."""
+        if self.mapped is None:
+            return codes.long()
+        return torch.tensor(self.mapped.label_ids, device=codes.device)[codes.long()]
 
     def loss(self, raw: Tensor, target: Tensor) -> Tensor:
         """Cross-entropy."""
@@ -67,7 +72,8 @@ class Semseg(Task):
 
     def meter(self, device: torch.device, detailed: bool = False) -> ConfusionMatrix:  # noqa: ARG002
         """One confusion matrix of everything."""
-        return ConfusionMatrix(self.classes, device, self.absent)
+        meant = None if self.mapped is None else self.mapped.predicted_ids
+        return ConfusionMatrix(self.classes, device, self.absent, meant)
 
     def pool(self, size: Size, how: str | None = None) -> Pool:
         """The class of the highest mean probability, or with `how="votes"` the one that most views vote for."""
