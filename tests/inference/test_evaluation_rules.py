@@ -142,7 +142,7 @@ def test_data_with_other_classes_are_scored_by_a_map_and_only_by_one_that_fits(f
         ("depth.crop=grag", "depth.crop=grag: should be garg, eigen, nyuv2, none, or the shares"),
         ("depth.cap=-1", "depth.cap=-1: should be metres above 0, or none"),
         ("depth.clamp=true", "depth: clamp=true moves predictions to min and cap, and there is neither"),
-        ("+depth.capp=1", "depth.capp: there is no such option; did you mean cap?"),
+        ("+depth.capp=1", "depth.capp: there is no such option; did you mean cap or clamp?"),
         ("map=vkiti2", "map=vkiti2: no map is called so; did you mean vkitti2?"),
     ],
 )

@@ -264,25 +264,26 @@ def _tasks_of(source: DataSet, trained: Trained, asked: EvaluationSettings, abse
         if given and name not in trained.tasks:
             key = f"map={asked.map}" if name == semseg else ", ".join(f"depth.{key}" for key in asked.depth.asked)
             raise UserError(f"{key}: this network predicts {' and '.join(trained.tasks)} alone")
-    specs = {}
+    settings = trained.settings.model_dump()
+    settings["validation"]["absent_classes"] = absent
+    tasks: dict[str, Task] = {}
     for name, task in trained.tasks.items():
         if name not in source.spec.targets:
             raise UserError(f"the network predicts {name}, and {source.spec.name} has no {name} to score it against")
-        specs[name] = source.spec.targets[name]
-        if (reason := task.misfit(specs[name])) and not (asked.map and isinstance(task, Semseg)):
-            hint = _maps_for(task.classes, specs[name]) if isinstance(task, Semseg) else ""
+        spec = source.spec.targets[name]
+        if isinstance(task, Semseg) and asked.map is not None:
+            mapped = between(asked.map, task.classes, spec)
+            tasks[name] = Semseg(mapped.classes, absent, mapped)
+        elif reason := task.misfit(spec):
+            hint = _maps_for(task.classes, spec) if isinstance(task, Semseg) else ""
             raise UserError(f"{reason}: it cannot be scored on {source.spec.name}{hint}")
-    if depth in specs:
-        try:
-            specs[depth] = replace(specs[depth], rules=asked.depth.applied(specs[depth].rules))
-        except ValueError as error:
-            raise UserError(f"depth: {error}") from None
-    settings = trained.settings.model_dump()
-    settings["validation"]["absent_classes"] = absent
-    tasks = configured_tasks(specs, settings)
-    if asked.map is not None and isinstance(own := trained.tasks[semseg], Semseg):
-        mapped = between(asked.map, own.classes, specs[semseg])
-        tasks[semseg] = Semseg(mapped.classes, absent, mapped)
+        elif isinstance(task, Depth):  # what it is scored in is metres: these data need no statistics to normalise by
+            try:
+                tasks[name] = Depth(replace(spec, rules=asked.depth.applied(spec.rules)))
+            except ValueError as error:
+                raise UserError(f"depth: {error}") from None
+        else:
+            tasks |= configured_tasks({name: spec}, settings)
     return tasks
 
 
