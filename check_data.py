@@ -19,7 +19,7 @@ def check_data(config: dict[str, Any]) -> int:
     picture = None if settings.picture is None else Path(settings.picture)
     if picture is not None and (picture.suffix != ".png" or not picture.resolve().parent.is_dir()):
         raise UserError(f"picture={picture}: a file ending in .png, in a folder that exists")
-    console = Console()
+    console = Console(markup=False)
     data = build("data", settings.data)
     data.prepare()
     inspection = inspect(data, images=settings.images)

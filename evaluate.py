@@ -14,7 +14,7 @@ def evaluate(config: dict[str, Any]) -> float | int:
     from mtl_seg_depth.config import parse_as
     from mtl_seg_depth.inference import evaluation
 
-    console = Console()
+    console = Console(markup=False)
     result = evaluation.evaluate(parse_as(evaluation.EvaluationSettings, config), console)
     if result is not None and not cli.in_sweep():
         show_evaluation(console, result)

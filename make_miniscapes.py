@@ -9,7 +9,6 @@ from mtl_seg_depth import cli
 def make(config: dict[str, Any]) -> int:
     """Write what is not there yet, and say what to do with it."""
     from rich.console import Console
-    from rich.markup import escape
 
     from mtl_seg_depth.config import parse_as
     from mtl_seg_depth.data.remaking import RemakingSettings, make_miniscapes
@@ -20,9 +19,9 @@ def make(config: dict[str, Any]) -> int:
     counts = make_miniscapes(build("data", settings.data), folder)
     there = " + ".join(map(str, counts.values()))
     fewer = "" if sum(counts.values()) == 25_000 else "; the course had 20000 + 2500 + 2500"
-    console = Console()
-    console.print(escape(f"{there} images for train, val and test in {folder}{fewer}"), highlight=False, soft_wrap=True)
-    console.print(escape(f"python check_data.py data=miniscapes data.root={folder}"), highlight=False, soft_wrap=True)
+    console = Console(markup=False)
+    console.print(f"{there} images for train, val and test in {folder}{fewer}", highlight=False, soft_wrap=True)
+    console.print(f"python check_data.py data=miniscapes data.root={folder}", highlight=False, soft_wrap=True)
     return 0
 
 

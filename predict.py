@@ -14,15 +14,15 @@ def predict(config: dict[str, Any]) -> int:
     from mtl_seg_depth.inference import photos, prediction
     from mtl_seg_depth.scoring.headline import in_words
 
-    console = Console(highlight=False, soft_wrap=True)
+    console = Console(highlight=False, soft_wrap=True, markup=False)
     settings = parse_as(prediction.PredictionSettings, config)
     summary = prediction.predict(settings, console)
     console.print(f"{summary.done} images predicted, {summary.seconds:.2g} s each, by")
     scores = in_words(summary.scores)
     told = f"  {summary.run} ({summary.fingerprint}){f', validation {scores}' if scores else ''}"
-    console.print(told, markup=False)
+    console.print(told)
     if summary.first is not None:
-        console.print(f"Look at\n  {summary.first}", markup=False)  # alone on its line, to be copied in one piece
+        console.print(f"Look at\n  {summary.first}")  # alone on its line, to be copied in one piece
     if summary.beyond:
         limit = prediction.LARGEST_VALUE / prediction.PER_METRE[settings.depth]
         console.print(
@@ -30,9 +30,9 @@ def predict(config: dict[str, Any]) -> int:
             f"{settings.depth} holds; depth=npy keeps them."
         )
     if summary.left_out:
-        console.print(f"left out: {photos.counted(summary.left_out)}, which are not read", markup=False)
+        console.print(f"left out: {photos.counted(summary.left_out)}, which are not read")
     for error in summary.failed:
-        console.print(f"failed: {error}", markup=False)
+        console.print(f"failed: {error}")
     return 1 if summary.failed else 0
 
 

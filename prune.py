@@ -9,20 +9,19 @@ from mtl_seg_depth import cli
 def prune(config: dict[str, Any]) -> int:
     """Show, and with `dry_run=false` remove, the checkpoints to continue from of runs that are over."""
     from rich.console import Console
-    from rich.markup import escape
 
     from mtl_seg_depth.config import parse_as
     from mtl_seg_depth.runs.pruning import PruneSettings, prune
 
-    console = Console()
+    console = Console(markup=False)
     settings = parse_as(PruneSettings, config)
     freed = prune(settings)
     for each in freed:
-        console.print(escape(f"{each.bytes / 1e6:9.1f} MB  {each.folder}"), highlight=False, soft_wrap=True)
+        console.print(f"{each.bytes / 1e6:9.1f} MB  {each.folder}", highlight=False, soft_wrap=True)
     total = f"{sum(each.bytes for each in freed) / 1e6:.1f} MB in {len(freed)} runs that are over"
     more = "; python prune.py dry_run=false removes them" if settings.dry_run and freed else ""
     told = f"{'Checkpoints that nothing needs: ' if settings.dry_run else 'Freed: '}{total}{more}"
-    console.print(escape(told), highlight=False, soft_wrap=True)
+    console.print(told, highlight=False, soft_wrap=True)
     return 0
 
 

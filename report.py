@@ -9,17 +9,16 @@ from mtl_seg_depth import cli
 def report(config: dict[str, Any]) -> int:
     """Write the page of what the store holds now."""
     from rich.console import Console
-    from rich.markup import escape
 
     from mtl_seg_depth.config import parse_as
     from mtl_seg_depth.report.page import ReportSettings, write_report
 
-    console = Console()
+    console = Console(markup=False)
     written = write_report(parse_as(ReportSettings, config))
-    console.print(escape(written.document.lede), highlight=False, soft_wrap=True)
+    console.print(written.document.lede, highlight=False, soft_wrap=True)
     for problem in written.document.problems:
-        console.print(f"[yellow]{escape(problem)}[/]", highlight=False, soft_wrap=True)
-    console.print(escape(f"{written.html}\n{written.markdown}"), highlight=False, soft_wrap=True)
+        console.print(problem, style="yellow", highlight=False, soft_wrap=True)
+    console.print(f"{written.html}\n{written.markdown}", highlight=False, soft_wrap=True)
     return 0
 
 

@@ -15,12 +15,12 @@ def runs(config: dict[str, Any]) -> int:
     from mtl_seg_depth.inference.listing import RunsSettings, best_first, list_runs
 
     settings = parse_as(RunsSettings, config)
-    console = Console(highlight=False)
+    console = Console(highlight=False, markup=False)
     outputs = Path(settings.paths.outputs)
     found = list_runs(outputs)
     shown = best_first(found) if settings.sort == "best" else found
     if not found:
-        console.print(f"no run in {outputs}", markup=False, soft_wrap=True)
+        console.print(f"no run in {outputs}", soft_wrap=True)
         return 0
     console.print(runs_table(shown[: settings.most], found))
     hidden = len(found) - len(shown[: settings.most])

@@ -21,7 +21,7 @@ def train(config: dict[str, Any]) -> float | list[float] | int:
     from mtl_seg_depth.system.interruption import AGAIN, Interrupted
 
     settings = parse(config)
-    console = Console()
+    console = Console(markup=False)
     try:
         if cli.in_sweep_of_ours():
             from mtl_seg_depth.sweeping.trial import run_trial
@@ -38,7 +38,7 @@ def train(config: dict[str, Any]) -> float | list[float] | int:
     except Interrupted as stop:
         if cli.in_sweep():
             raise KeyboardInterrupt from stop
-        console.print(f"[yellow]{stop}[/]")
+        console.print(str(stop), style="yellow")
         return AGAIN
     if cli.in_sweep():
         return float(result.best.get("val/multitask", math.nan))

@@ -1,5 +1,6 @@
 """What is tracked, as it arrives in a zip file or on Windows."""
 
+import ast
 import re
 import subprocess
 
@@ -15,6 +16,20 @@ def test_nothing_tracked_is_a_symbolic_link() -> None:
     entries = [line.partition("\t") for line in listed.stdout.splitlines()]
     assert entries
     assert [path for mode, _, path in entries if mode.startswith("120000")] == []
+
+
+def test_what_is_printed_is_text_whatever_brackets_a_name_has() -> None:
+    """No console of ours reads markup, so that nothing has to be escaped: what has a style is a `Text`."""
+    calls = [
+        (path.name, call)
+        for path in [*ROOT.glob("*.py"), *(ROOT / "src").rglob("*.py")]
+        for call in ast.walk(ast.parse(path.read_text()))
+        if isinstance(call, ast.Call) and isinstance(call.func, ast.Name)
+    ]
+    consoles = [(name, call) for name, call in calls if call.func.id == "Console"]  # type: ignore[attr-defined]
+    assert len(consoles) > 8
+    assert [name for name, call in consoles if "markup=False" not in ast.unparse(call)] == []
+    assert [name for name, call in calls if call.func.id == "TextColumn" and "markup" not in ast.unparse(call)] == []  # type: ignore[attr-defined]
 
 
 def test_every_test_that_the_pages_name_is_there() -> None:

@@ -23,7 +23,8 @@ def show_result(console: Console, result: RunResult, compare: str | None) -> Non
     """Print a run's result: scores beside the baseline, classes from worst to best, cost, where things are."""
     best, baseline = result.best, result.baseline
     if result.status == "diverged":
-        console.print(f"[bold red]Diverged[/] at step {result.steps}: its loss or predictions are not finite.")
+        told = f" at step {result.steps}: its loss or predictions are not finite."
+        console.print(Text.assemble(("Diverged", "bold red"), told))
     if best:
         console.print(_scores(best, baseline, result.best_step))
         show_classes(console, best, "val/iou/")

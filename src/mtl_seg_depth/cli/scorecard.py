@@ -8,7 +8,6 @@ from pydantic import TypeAdapter
 from rich import box
 from rich.columns import Columns
 from rich.console import Console, Group, RenderableType
-from rich.markup import escape
 from rich.table import Table
 from rich.text import Text
 
@@ -38,9 +37,11 @@ ERRORS = {
 ACCURACIES = {"pixel_accuracy": "pixel accuracy", "mean_class_accuracy": "mean class accuracy"}
 
 
-SCALED = (
-    "[bold white on red] MEDIAN SCALING [/] [bold red]each image's prediction was multiplied so that its median is "
-    "that of the true depths. These are errors of depth without a scale: compare them with none of metric depth.[/]"
+SCALED = Text.assemble(
+    (" MEDIAN SCALING ", "bold white on red"),
+    " each image's prediction was multiplied so that its median is that of the true depths. These are errors of depth "
+    "without a scale: compare them with none of metric depth.",
+    style="bold red",
 )
 
 
@@ -48,17 +49,16 @@ def show_evaluation(console: Console, result: Evaluation) -> None:
     """Print what `evaluate` returned."""
     scores = result.scores
     tiles = f" in tiles of {result.tile[1]} x {result.tile[0]}" if result.tile else ""
-    console.print(
-        f"[bold]{escape(result.name)}[/] ({result.fingerprint}), step {result.step}, "
-        f"on {result.pictures} images of {result.split}{tiles}; views: {result.tta_name}; {result.precision}",
-        highlight=False,
-        soft_wrap=True,
+    told = (
+        f" ({result.fingerprint}), step {result.step}, on {result.pictures} images of {result.split}{tiles}; "
+        f"views: {result.tta_name}; {result.precision}"
     )
+    console.print(Text.assemble((result.name, "bold"), told), soft_wrap=True)
     if result.image_size and result.scored_size:
         stored, scored = (f"{width} x {height}" for height, width in (result.image_size, result.scored_size))
         part = "" if stored == scored else f", of which the upper left {scored} are scored"
         told = f"{result.spec.get('name', 'unknown')}: {in_words(_as_scored(result))}; images of {stored}{part}"
-        console.print(told, markup=False, highlight=False, soft_wrap=True)
+        console.print(Text(told), soft_wrap=True)
     if result.class_map is not None:
         console.print(_mapping(result.class_map), highlight=False)
     console.print(_headlines(scores, result.plain if result.tta_name != "none" else None))

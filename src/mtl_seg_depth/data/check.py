@@ -219,7 +219,7 @@ def _inspect_split(data: DataSet, split: str, images: int | None, progress: bool
     glances = []
     with ThreadPoolExecutor(data.workers or len(os.sched_getaffinity(0))) as executor:
         results = executor.map(read, *zip(*tasks, strict=True)) if tasks else iter(())
-        console = Console(stderr=True, quiet=not progress)
+        console = Console(stderr=True, quiet=not progress, markup=False)
         shown = track(results, split, total=len(tasks), console=console, transient=True, disable=not progress)
         for (kind, path), result in zip(tasks, shown, strict=True):
             if isinstance(result, DamagedFileError):
@@ -255,7 +255,7 @@ def _spread(count: int, wanted: int) -> list[int]:
 def print_inspection(console: Console, inspection: Inspection) -> None:
     """Print an inspection as tables, then what is worth a warning, then every damaged file."""
     splits = inspection.splits.values()
-    overview = Table(title=str(inspection.root), title_justify="left")
+    overview = Table(title=Text(str(inspection.root)), title_justify="left")
     for heading in ("", *inspection.splits, "configured"):
         overview.add_column(heading, justify="right" if heading else "left")
     overview.add_row("images", *(str(split.images) for split in splits))
@@ -278,7 +278,7 @@ def print_inspection(console: Console, inspection: Inspection) -> None:
             classes.add_column(heading, justify="left" if heading == "class" else "right")
         shares = [split.class_shares(target) for split in splits]
         for label, name in enumerate(inspection.spec.targets[target].names):
-            classes.add_row(name, *(_percent(share[label]) for share in shares))
+            classes.add_row(Text(name), *(_percent(share[label]) for share in shares))
         console.print(classes)
 
     for target in inspection.of_type(DepthSpec):
@@ -331,7 +331,7 @@ def _or_null(configured: float | None) -> float | str:
 
 
 def _print_line(console: Console, line: str) -> None:
-    console.print(line, markup=False, highlight=False, soft_wrap=True)  # a path stays in one piece
+    console.print(Text(line), soft_wrap=True)  # a path stays in one piece
 
 
 def _percent(share: float) -> str:

@@ -21,8 +21,8 @@ import torch
 from filelock import FileLock, Timeout
 from pydantic import PositiveInt
 from rich.console import Console
-from rich.markup import escape
 from rich.progress import track
+from rich.text import Text
 
 from mtl_seg_depth.config import Device, Paths, Section, Settings
 from mtl_seg_depth.data.batches import SIZE_MULTIPLE, ScoringBatches
@@ -223,7 +223,7 @@ def _evaluate(
     if submission is not None:
         write_submission(submission, predict, split, trained.tasks, settings.batch_size, device, console)
         told = f"Labels and disparities of {len(split)} images, read back: {submission}"
-        console.print(told, markup=False, soft_wrap=True)
+        console.print(Text(told), soft_wrap=True)
     return result
 
 
@@ -365,7 +365,7 @@ def _answer(
             _store(folder, question.path, question.trained, result, scores)
         except OSError as error:
             reason = f"{error.filename or question.path}: {error.strerror or error}"
-            console.print(f"[yellow]The scores are not stored:[/] {escape(reason)}", soft_wrap=True)
+            console.print(Text.assemble(("The scores are not stored:", "yellow"), f" {reason}"), soft_wrap=True)
             return result.model_copy(update={"file": None})
         _mirror(folder, uri, question.trained.settings.tracking.checkpoint, console)
     return result
@@ -396,7 +396,8 @@ def _mirror(folder: Path, uri: str | None, checkpoint: bool, console: Console) -
         reason = f"the run is not in {redact(uri)}; tracking_uri=<uri> says where it is"
     except UserError as error:
         reason = str(error)
-    console.print(f"[yellow]Stored, but not on the tracking server:[/] {escape(reason)}", soft_wrap=True)
+    told = Text.assemble(("Stored, but not on the tracking server:", "yellow"), f" {reason}")
+    console.print(told, soft_wrap=True)
 
 
 @contextmanager

@@ -4,6 +4,7 @@ from typing import Self
 
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
+from rich.text import Text
 
 from mtl_seg_depth.data.batches import ScoringBatches
 from mtl_seg_depth.drawing.confusion import confusion
@@ -24,11 +25,11 @@ class LiveLine:
         self.epochs = -(-steps // steps_per_epoch)
         self.losses = ""
         self.progress = Progress(
-            TextColumn("[bold]{task.description}"),
+            TextColumn("{task.description}", style="bold", markup=False),
             BarColumn(bar_width=24),
-            TextColumn("{task.fields[status]}"),
+            TextColumn("{task.fields[status]}", markup=False),
             TimeRemainingColumn(compact=True),
-            TextColumn("left"),
+            TextColumn("left", markup=False),
             console=console,
             transient=True,
             disable=not console.is_terminal,
@@ -59,8 +60,10 @@ class LiveLine:
         parts = [self._epoch(step - 1).removeprefix(self.headline), f"loss {self.losses}", "validation"]
         for each in shown(scores.measured):
             parts.append(f"{each.short} {scores.headlines[each.key]:.2f}{f' {each.unit}' if each.unit else ''}")
-        line = "  ".join(parts) + ("  [green]best so far[/]" if is_best else "")
-        self.console.print(line, highlight=False, soft_wrap=True)
+        line = Text("  ".join(parts))
+        if is_best:
+            line.append("  best so far", "green")
+        self.console.print(line, soft_wrap=True)
 
     def _epoch(self, step: int) -> str:
         return f"{self.headline}epoch {step // self.steps_per_epoch + 1:>2}/{self.epochs}"

@@ -10,7 +10,7 @@ from types import MappingProxyType
 import torch
 import yaml
 from rich.console import Console
-from rich.markup import escape
+from rich.text import Text
 
 from mtl_seg_depth.config import Settings, as_texts, fingerprint
 from mtl_seg_depth.data.dataset import DataSet
@@ -165,16 +165,14 @@ def _train(
     resumed = training.resume(device)
     name = settings.name or (sweep.name if sweep else automatic_name(settings))
     images = f", images on the {'host' if isinstance(batches.pixels, HostPixels) else 'GPU'}"
-    console.print(
-        f"{'Continuing' if resumed else 'Training'} [bold]{escape(name)}[/] ({key}): "
-        f"{parts.plan.steps} steps of {settings.schedule.batch_size} on {device}, {settings.precision}, "
+    told = (
+        f" ({key}): {parts.plan.steps} steps of {settings.schedule.batch_size} on {device}, {settings.precision}, "
         f"{parts.parameters / 1e6:.2f} M parameters"
         + (images if device.type == "cuda" else "")
         + (f", from step {training.state.step}" if resumed else "")
-        + (f", tracked in {escape(redact(settings.tracking.uri))}" if settings.tracking.uri else ""),
-        highlight=False,
-        soft_wrap=True,
+        + (f", tracked in {redact(settings.tracking.uri)}" if settings.tracking.uri else "")
     )
+    console.print(Text.assemble("Continuing " if resumed else "Training ", (name, "bold"), told), soft_wrap=True)
     before = folder.card.tags.get("threads", "") if resumed and folder.card else ""
     threads = ", ".join(dict.fromkeys([*filter(None, before.split(", ")), str(torch.get_num_threads())]))
     if before and threads != before and device.type == "cpu":

@@ -22,8 +22,8 @@ from optuna.distributions import BaseDistribution, CategoricalDistribution
 from optuna.exceptions import UpdateFinishedTrialError
 from pydantic import AfterValidator, BaseModel, ConfigDict, PositiveInt, ValidationError
 from rich.console import Console
-from rich.markup import escape
 from rich.table import Table
+from rich.text import Text
 
 from mtl_seg_depth.config import fingerprint
 from mtl_seg_depth.records.results import RowState, Selection, SweepRecord
@@ -124,12 +124,12 @@ def sweep(
     trial has no score (1), and where it was asked to stop (75).
     """
     follow_if_worker()
-    console = Console()
+    console = Console(markup=False)
     settings = _parse(raw)
     planned, check = _plan(settings, config, context, arguments)
     for row in planned.rows or ():
         if row.problem:
-            console.print(f"[yellow]Cannot run:[/] {escape(row.label)}: {escape(row.problem)}", soft_wrap=True)
+            console.print(Text.assemble(("Cannot run:", "yellow"), f" {row.label}: {row.problem}"), soft_wrap=True)
     if planned.base.dry_run:
         _show_plan(planned, settings.n_trials, console)
         return
@@ -180,10 +180,10 @@ def _run(
     if planned.rows is not None and not {row.state for row in described.rows} & {"waiting", "running"}:
         stopped = died = False  # others have done what the ones that ended early left
     if died:
-        logs = escape(f"{planned.folder}/worker_*.log")
-        console.print(f"[red]A worker died;[/] {logs} say why. The same command goes on.", soft_wrap=True)
+        told = f" {planned.folder}/worker_*.log say why. The same command goes on."
+        console.print(Text.assemble(("A worker died;", "red"), told), soft_wrap=True)
     if stopped:
-        console.print("[yellow]Stopped; the same command goes on.[/]")
+        console.print("Stopped; the same command goes on.", style="yellow")
         return AGAIN
     without_score = any(row.state in WITHOUT_SCORE for row in described.rows)
     return FAILED if died or without_score else 0
@@ -280,7 +280,7 @@ def _own_name(studies: Studies, planned: Sweep, console: Console) -> str:
         if name not in taken or known.get("sweep") == planned.decides:
             break
         console.print(
-            f"{escape(name)} is another sweep: what differs is {differences(known.get('sweep', {}), planned.decides)}",
+            f"{name} is another sweep: what differs is {differences(known.get('sweep', {}), planned.decides)}",
             highlight=False,
             soft_wrap=True,
         )
@@ -343,7 +343,7 @@ def _work(planned: Sweep, queue: Queue, launch: Launch, batch: int, console: Con
     lost = False
     while claims := queue.claim(batch):
         for claim in claims:
-            console.rule(f"trial {claim.number}: {escape(claim.label)}", align="left")
+            console.rule(f"trial {claim.number}: {claim.label}", align="left")
         try:
             returns = launch(claims)
         except BaseException:
@@ -357,13 +357,14 @@ def _work(planned: Sweep, queue: Queue, launch: Launch, batch: int, console: Con
             state, values, reason = _outcome(job, claim, planned.folder)
             queue.finish(claim, state, values, reason)
             if reason is not None:
-                console.print(f"[yellow]{state}:[/] {escape(reason)}", soft_wrap=True)
+                console.print(Text.assemble((f"{state}:", "yellow"), f" {reason}"), soft_wrap=True)
             lost |= any(isinstance(each, torch.AcceleratorError) for each in _with_causes(job._return_value))
-        console.print(escape(progress(_publish(planned, queue, None))), highlight=False, soft_wrap=True)
+        console.print(progress(_publish(planned, queue, None)), highlight=False, soft_wrap=True)
         if Interruption.in_this_process:
             raise KeyboardInterrupt
         if lost:  # after such an error every call of the process fails on the GPU
-            console.print("[red]The GPU is lost to this process;[/] other workers go on, and so does the same command.")
+            told = " other workers go on, and so does the same command."
+            console.print(Text.assemble(("The GPU is lost to this process;", "red"), told))
             return
 
 
@@ -399,7 +400,7 @@ def _show_plan(sweep: Sweep, n_trials: int, console: Console) -> None:
     """What would run: every trial with what is finished of it, and how long the rest takes."""
     if sweep.rows is None:
         varied = ", ".join(sweep.space.distributions)
-        console.print(f"{escape(sweep.study)}: a search of {n_trials} trials over {varied}", highlight=False)
+        console.print(f"{sweep.study}: a search of {n_trials} trials over {varied}", highlight=False)
         return
     pace = Pace(Path(sweep.base.paths.outputs))
     table = Table(box=None, pad_edge=False)
@@ -408,7 +409,7 @@ def _show_plan(sweep: Sweep, n_trials: int, console: Console) -> None:
     left, unknown, counted = 0.0, False, set()
     for row in sweep.rows:
         if row.settings is None:
-            table.add_row(escape(row.label), "", "[yellow]cannot run[/]", "")
+            table.add_row(row.label, "", Text("cannot run", "yellow"), "")
             continue
         missing = [seed for seed in row.seeds if not row.is_trained(seed)]
         seconds = pace.seconds(row.settings, row.steps)
@@ -419,8 +420,8 @@ def _show_plan(sweep: Sweep, n_trials: int, console: Console) -> None:
                 counted.add(key)
         trained = f"{len(row.seeds) - len(missing)} of {len(row.seeds)}"
         time_left = "" if not missing else "?" if seconds is None else duration(seconds * len(missing))
-        table.add_row(escape(row.label), str(row.steps), trained, time_left)
-    console.print(f"{escape(sweep.study)}: {len(sweep.rows)} trials", highlight=False)
+        table.add_row(row.label, str(row.steps), trained, time_left)
+    console.print(f"{sweep.study}: {len(sweep.rows)} trials", highlight=False)
     console.print(table)
     guess = "no finished run here tells how long" if unknown else f"about {duration(left)}, by the runs finished here"
     console.print(f"left: {guess}", highlight=False)
@@ -433,14 +434,15 @@ def _show_contest(contest: Contest, console: Console) -> None:
     """The rows against one of them, in 80 columns: scores, delta_m with half its interval, and what is shown."""
     wide = [each for each in contest.measures if each in delta.BOTH] or [contest.decisive]
     table = Table(box=None, pad_edge=False, padding=(0, 1, 0, 0))
-    table.add_column(f"against {escape(contest.baseline)}", overflow="fold", max_width=14)
+    table.add_column(f"against {contest.baseline}", overflow="fold", max_width=14)
     for each in contest.measures:
         table.add_column(f"{each.short} {each.arrow}", justify="right", max_width=13 if each in wide else 7)
     table.add_column(f"by {contest.decisive.short}", max_width=12)
-    words = {"better": "[green]better[/]", "worse": "[red]worse[/]", "baseline": "baseline", "reference": "reference"}
+    words = {"better": Text("better", "green"), "worse": Text("worse", "red")}
+    words |= {each: Text(each) for each in ("baseline", "reference")}
     for method in contest.methods:
         cells = [_in_short(method.entries.get(each.key), each in wide) for each in contest.measures]
-        table.add_row(escape(method.name), *cells, words.get(decided(contest, method), "≈"))
+        table.add_row(method.name, *cells, words.get(decided(contest, method), Text("≈")))
     console.print(table)
     seeds = "1 seed, which shows nothing" if len(contest.seeds) == 1 else f"{len(contest.seeds)} seeds"
     console.print(
@@ -462,7 +464,7 @@ def _in_short(entry: Entry | None, with_interval: bool) -> str:
 def _show_end(described: SweepRecord, folder: Path, console: Console) -> None:
     """The table, and what failed and why."""
     best = {row.number for row in best_rows(described)}
-    table = Table(title=escape(described.study), title_justify="left", box=None, pad_edge=False)
+    table = Table(title=described.study, title_justify="left", box=None, pad_edge=False)
     table.add_column("trial")
     for each in headline.shown():
         table.add_column(each.heading, justify="right")
@@ -471,7 +473,7 @@ def _show_end(described: SweepRecord, folder: Path, console: Console) -> None:
     for row in rows:
         cells = (cell or "-" for cell in score_cells(row))
         state = row.state if row.reference is None else f"{row.state}, reference"
-        table.add_row(escape(row.label), *cells, state, style="bold" if row.number in best else None)
+        table.add_row(row.label, *cells, state, style="bold" if row.number in best else None)
     console.print(table)
     if several := contests(described, folder.parents[1], []):
         _show_contest(several[0], console)
@@ -480,5 +482,5 @@ def _show_end(described: SweepRecord, folder: Path, console: Console) -> None:
     counts.append(f"{sum(row.state == 'waiting' for row in rows)} left")
     console.print(", ".join([*(each for each in counts if not each.startswith("0 ")), f"{len(bad)} failed"]))
     for row in bad:
-        console.print(f"[red]{escape(row.label)}[/]: {escape(str(row.reason))}", soft_wrap=True)
-    console.print(escape(f"in {folder / 'sweep.json'}"), highlight=False, soft_wrap=True)
+        console.print(Text.assemble((row.label, "red"), f": {row.reason}"), soft_wrap=True)
+    console.print(f"in {folder / 'sweep.json'}", highlight=False, soft_wrap=True)

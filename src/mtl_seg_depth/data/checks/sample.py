@@ -157,7 +157,7 @@ def take(data: DataSet, *, progress: bool = True) -> Sample:
         )
 
     with ThreadPoolExecutor(data.workers or len(os.sched_getaffinity(0))) as executor:
-        console = Console(stderr=True, quiet=not progress)
+        console = Console(stderr=True, quiet=not progress, markup=False)
         found = executor.map(look, chosen)
         shown = track(found, "sample", total=len(chosen), console=console, transient=True, disable=not progress)
         looks = [each for each in shown if each is not None]
