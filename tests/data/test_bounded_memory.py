@@ -9,6 +9,7 @@ import pytest
 from helpers.miniatures import blocks, opened, photo, save
 
 from mtl_seg_depth.data.check import inspect
+from mtl_seg_depth.data.checks import sample
 from mtl_seg_depth.data.dataset import DataSet
 from mtl_seg_depth.data.packed import PackedSplit
 from mtl_seg_depth.scoring.baseline import Constant
@@ -16,7 +17,7 @@ from mtl_seg_depth.tasks.task import TASKS
 
 HEIGHT, WIDTH = 256, 384
 IMAGE_BYTES = HEIGHT * WIDTH * (3 + 1 + 2)
-FEW, MANY = 8, 40
+FEW, MANY = 8, 64
 
 
 def written(folder: Path, count: int) -> DataSet:
@@ -55,7 +56,10 @@ def counted(source: DataSet) -> Constant:
 
 
 @pytest.mark.parametrize("work", [packed, lambda source: inspect(source, progress=False), counted])
-def test_the_peak_does_not_grow_with_the_number_of_images(tmp_path: Path, work: Callable[[DataSet], object]) -> None:
+def test_the_peak_does_not_grow_with_the_number_of_images(
+    tmp_path: Path, work: Callable[[DataSet], object], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sample, "MOST", FEW)  # of what is looked at closely, which is held
     few, many = written(tmp_path / "few", FEW), written(tmp_path / "many", MANY)
     work(written(tmp_path / "first", 2))  # what is imported and kept once
     if work is counted:

@@ -151,7 +151,7 @@ def test_a_name_that_fits_runs_on_different_data_is_refused_with_both(folder: Pa
     a, b = train(folder, "a", "name=mine"), train(folder, "b", "name=mine")
     for reference in ("mine", a.fingerprint):
         with pytest.raises(
-            UserError, match=f"runs of one config on different data; there are {a.folder.name}, {b.folder.name}"
+            UserError, match=f"runs of one config on different data; there are {b.folder.name}, {a.folder.name}"
         ):
             find_checkpoint(reference, folder / "outputs")
     assert find_checkpoint(b.folder.name, folder / "outputs") == b.folder / "best.pt"
