@@ -13,7 +13,7 @@ from mtl_seg_depth.data.checks import sample
 from mtl_seg_depth.data.dataset import DataSet
 from mtl_seg_depth.data.packed import PackedSplit
 from mtl_seg_depth.scoring.baseline import Constant
-from mtl_seg_depth.tasks.task import TASKS
+from mtl_seg_depth.tasks.configured import TASKS
 
 HEIGHT, WIDTH = 256, 384
 IMAGE_BYTES = HEIGHT * WIDTH * (3 + 1 + 2)
