@@ -48,6 +48,7 @@ def test_a_benchmark_works(question: str, results: Path, run: Run) -> None:
         assert str(Path.home()) not in json.dumps(report)
 
 
+@only_long
 def test_a_part_of_the_gpus_questions_joins_what_is_known(results: Path, command: Commands, run: Run) -> None:
     run("gpu")
     path = next(results.glob("*/gpu.json"))
@@ -71,7 +72,7 @@ def test_a_first_run_on_a_gpu_has_a_verdict_on_everything_it_asks(results: Path,
     assert all(one["held"] for one in verdicts.values())
     assert len(verdicts) == 3
     (message,) = (value for key, value in verdicts["a message without memory"].items() if key.endswith(".py"))
-    assert "batch_size=8 with tta.scales=[60]: cpu is out of memory" in message
+    assert "batch_size=8 with tta.scales=[60] of whole images: cpu is out of memory" in message
 
 
 def test_the_page_is_made_of_the_files_alone(results: Path, tmp_path: Path, command: Commands, run: Run) -> None:

@@ -91,6 +91,7 @@ def test_kills_lose_nothing_and_do_nothing_twice(tmp_path: Path, observed: Calla
     observed(KILLED, **seen, **counted)
 
 
+@only_long
 def test_two_workers_share_a_sweep(tmp_path: Path, observed: Callable[..., None]) -> None:
     sweeps_in.prepare(tmp_path)
     seen = run_workers(tmp_path, kills=0, workers=2)

@@ -9,7 +9,7 @@ import hydra
 import pytest
 from helpers import sweeps_in
 from helpers.composing import CONF, ROOT, compose, options
-from helpers.lengths import quick_or_long
+from helpers.lengths import only_long, quick_or_long
 from hydra.core.global_hydra import GlobalHydra
 from test_experiments import ROWS, settings_of
 from test_experiments import TABLES as SECTIONS
@@ -127,6 +127,7 @@ def test_a_sweep_runs_from_end_to_end(name: str, folder: Path) -> None:
             assert run["scores"].keys() == {"multitask", *tasks}
 
 
+@only_long
 def test_the_tables_share_their_trainings(folder: Path) -> None:
     """39 rows are 28 trainings, whichever table asks for them first."""
     sweeps = folder / "outputs" / "sweeps"
