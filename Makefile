@@ -68,8 +68,8 @@ report-quick: $(INSTALLED)  ## the same on a CPU in about an hour: ResNet18, 128
 report-page: $(INSTALLED)  ## the page alone, of the runs as they stand now, in report/index.html
 	$(BIN)/python report.py
 
-ui: $(INSTALLED)  ## compare runs in MLflow, on http://127.0.0.1:5000 (choose "Model training" there)
-	$(BIN)/mlflow server --backend-store-uri sqlite:///mlflow.db --host 127.0.0.1 --port 5000
+ui: $(INSTALLED)  ## compare runs in MLflow: prints the links to their scores and to their curves
+	$(BIN)/python -m mtl_seg_depth.tracking.pages
 
 prune: $(INSTALLED)  ## what checkpoints of runs that are over take; ARGS=dry_run=false removes them
 	$(BIN)/python prune.py $(ARGS)

@@ -35,4 +35,5 @@ def check_data(config: dict[str, Any]) -> int:
 
 
 if __name__ == "__main__":
+    # Completion looks for "@hydra.main" in a script: what it decorates is in there.
     cli.start(check_data, config="check_data", root=Path(__file__).resolve().parent)

@@ -22,4 +22,5 @@ def evaluate(config: dict[str, Any]) -> float | int:
 
 
 if __name__ == "__main__":
+    # Completion looks for "@hydra.main" in a script: what it decorates is in there.
     cli.start(evaluate, config="evaluate", root=Path(__file__).resolve().parent)

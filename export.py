@@ -40,4 +40,5 @@ def export(config: dict[str, Any]) -> int:
 
 
 if __name__ == "__main__":
+    # Completion looks for "@hydra.main" in a script: what it decorates is in there.
     cli.start(export, config="export", root=Path(__file__).resolve().parent)

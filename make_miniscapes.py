@@ -26,4 +26,5 @@ def make(config: dict[str, Any]) -> int:
 
 
 if __name__ == "__main__":
+    # Completion looks for "@hydra.main" in a script: what it decorates is in there.
     cli.start(make, config="make_miniscapes", root=Path(__file__).resolve().parent)

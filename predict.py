@@ -37,4 +37,5 @@ def predict(config: dict[str, Any]) -> int:
 
 
 if __name__ == "__main__":
+    # Completion looks for "@hydra.main" in a script: what it decorates is in there.
     cli.start(predict, config="predict", root=Path(__file__).resolve().parent)

@@ -23,4 +23,5 @@ def report(config: dict[str, Any]) -> int:
 
 
 if __name__ == "__main__":
+    # Completion looks for "@hydra.main" in a script: what it decorates is in there.
     cli.start(report, config="report", root=Path(__file__).resolve().parent)

@@ -11,6 +11,7 @@ def train(config: dict[str, Any]) -> float | list[float] | int:
     """Train what the config says; the objective in a sweep, the exit code alone."""
     from rich.console import Console
 
+    from mtl_seg_depth.cli.command import origin
     from mtl_seg_depth.cli.console import show_result
     from mtl_seg_depth.cli.scorecard import show_evaluation
     from mtl_seg_depth.config import parse
@@ -26,7 +27,7 @@ def train(config: dict[str, Any]) -> float | list[float] | int:
         if cli.in_sweep_of_ours():
             from mtl_seg_depth.sweeping.trial import run_trial
 
-            return run_trial(settings, console, cli.choices())
+            return run_trial(settings, console, origin())
         if settings.seeds is not None:
             raise UserError(f"seeds={list(settings.seeds)} is for sweeps; a training has seed={settings.seeds[0]}")
         if settings.dry_run:
@@ -34,7 +35,7 @@ def train(config: dict[str, Any]) -> float | list[float] | int:
 
             dry_run(settings, console)
             return 0
-        result = run(settings, console, cli.choices())
+        result = run(settings, console, origin())
     except Interrupted as stop:
         if cli.in_sweep():
             raise KeyboardInterrupt from stop
@@ -50,4 +51,5 @@ def train(config: dict[str, Any]) -> float | list[float] | int:
 
 
 if __name__ == "__main__":
+    # Completion looks for "@hydra.main" in a script: what it decorates is in there.
     cli.start(train, config="train", root=Path(__file__).resolve().parent)

@@ -5,7 +5,8 @@ from helpers.facts import tasks
 from PIL import Image
 
 from mtl_seg_depth.data.batches import Batch
-from mtl_seg_depth.drawing.sheet import panel_rows, save, sheet
+from mtl_seg_depth.drawing.legend import legend
+from mtl_seg_depth.drawing.sheet import panel_rows, save, sheet, stacked
 
 
 def rows(count=1, names=("semseg", "depth"), height=24, width=48):
@@ -64,3 +65,16 @@ def test_a_saved_picture_can_be_read_and_nothing_lies_beside_it(tmp_path, suffix
         if suffix == "png":
             np.testing.assert_array_equal(np.asarray(read), np.asarray(drawn))
     assert list(tmp_path.iterdir()) == [path]
+
+
+def test_a_panel_stands_above_the_colours_of_labels_depths_and_errors():
+    drawn = sheet(rows())
+    without, with_errors = (legend(tasks(), drawn.width, errors=errors) for errors in (False, True))
+    both = stacked(drawn, with_errors)
+    assert with_errors.height > without.height
+    assert both.size == (drawn.width, drawn.height + 10 + with_errors.height)
+    scale = np.asarray(with_errors)[without.height + 7, :640].astype(int)
+    blue, white, red = scale[0], scale[320], scale[639]
+    assert blue[2] > blue[0]
+    assert red[0] > red[2]
+    assert white.min() > 230

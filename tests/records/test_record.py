@@ -149,7 +149,7 @@ def test_the_identity_card_keeps_the_first_start(tmp_path):
     record = Record(tmp_path)
     record.start(**CARD, params={"lr": "0.1"}, tags={"git": "aaa"})
     card = json.loads((tmp_path / "run.json").read_text())
-    rest = {"parent": None, "data": {}, "params": {"lr": "0.1"}, "tags": {"git": "aaa"}}
+    rest = {"parent": None, "data": {}, "params": {"lr": "0.1"}, "tags": {"git": "aaa"}, "command": "", "user": ""}
     assert card == {**CARD, "started": card["started"], **rest}
     atomic.write_json(tmp_path / "run.json", {**card, "started": 5})
     record.start(**CARD, params={"lr": "0.1"}, tags={"git": "bbb"})

@@ -1,3 +1,4 @@
+import base64
 import http.server
 import json
 import math
@@ -10,13 +11,16 @@ import subprocess
 import sys
 import threading
 import time
+import zlib
 from pathlib import Path
 from types import SimpleNamespace
+from typing import Any
 
 import pynvml
 import pytest
 from filelock import FileLock
 from mlflow import MlflowClient
+from PIL import Image
 
 from mtl_seg_depth.records.record import Record, read_points
 from mtl_seg_depth.system import atomic
@@ -95,7 +99,7 @@ def test_everything_in_the_folder_arrives(record, uri, tmp_path):
     with Mirror(record.folder, uri, interval_s=0.05, system_metrics=False):
         for step in range(300):
             record.log(step, {f"train/{name}": step + 0.1 for name in "abcde"})
-        record.log(300, {"best/multitask": 0.25})
+        record.log(300, {"val/multitask": 0.25})
         record.artifact_path("panels/epoch_003.png").write_bytes(b"png")
         record.artifact_path(".half.tmp").write_bytes(b"half")
         (record.folder / "best.pt").write_bytes(b"weights")
@@ -107,7 +111,7 @@ def test_everything_in_the_folder_arrives(record, uri, tmp_path):
     assert run.data.params == {"model": "joint", "lr": "0.1", "long": "x" * 5999 + "…"}
     assert run.data.tags["git"] == "abc"
     assert run.data.tags["data"] == "tiny"
-    assert run.data.metrics["best/multitask"] == 0.25
+    assert run.data.metrics["val/multitask"] == 0.25
     for name in "abcde":
         assert history(uri, f"train/{name}") == recorded(record, f"train/{name}")
     stored = Path(run.info.artifact_uri.removeprefix("file://"))
@@ -225,6 +229,7 @@ def test_a_resumed_training_continues_its_run(record, uri):
     [
         ("finished", "FINISHED"),
         ("diverged", "FINISHED"),
+        ("pruned", "KILLED"),
         ("failed", "FAILED"),
         ("interrupted", "KILLED"),
         (None, "KILLED"),
@@ -240,6 +245,126 @@ def test_the_final_status(record, uri, status, expected):
     assert run.data.tags["status"] == (status or "interrupted")
     sent = [file.path for file in MlflowClient(uri).list_artifacts(run.info.run_id)]
     assert sent == (["best.pt"] if expected == "FINISHED" else [])
+
+
+SCORES = {
+    "val/semseg": 31.0,
+    "val/depth": 30.0,
+    "val/multitask": 20.0,
+    "val/iou/road": 80.0,
+    "val/depth_errors/mae": 2.0,
+}
+
+
+def test_metrics_have_the_names_that_people_search_for_and_no_curve_has_a_twin(record, uri):
+    record.log(4, {**SCORES, "train/loss/depth": 0.5, "best/multitask": 20.0, "best/step": 4})  # as once recorded
+    record.log(
+        8, {"val/semseg": 29.0, "val/depth": 33.0, "val/multitask": 17.0, "best/multitask": 20.0, "best/step": 4}
+    )
+    record.log(8, {"test_flip/semseg": 28.0})
+    atomic.write_json(record.folder / "result.json", {"status": "finished", "best": SCORES, "best_step": 4})
+    mirror_once(record.folder, uri)
+    forget(record)
+    mirror_once(record.folder, uri)
+    assert the_run(uri).data.metrics == {
+        **{"val/mIoU": 29.0, "val/SI-log": 33.0, "val/multitask": 17.0, "val/iou/road": 80.0},
+        **{"val/depth_errors/mae": 2.0, "train/loss/depth": 0.5, "test_flip/mIoU": 28.0},
+        **{"best/mIoU": 31.0, "best/SI-log": 30.0, "best/multitask": 20.0, "best/margin": 1.0, "best/step": 4.0},
+        "best/depth_errors/mae": 2.0,
+    }
+    assert [step for step, _, _ in history(uri, "best/mIoU")] == [4]
+
+
+def test_what_a_server_has_under_older_names_is_sent_again(record, uri):
+    record.log(1, {"val/semseg": 30.0})
+    mirror_once(record.folder, uri)
+    path = record.folder / "mlflow.json"
+    state = json.loads(path.read_text())
+    del state["layout"]  # as files from before there were others
+    atomic.write_json(path, state)
+    with sqlite3.connect(uri.removeprefix("sqlite:///")) as database:
+        database.execute("delete from metrics")
+    mirror_once(record.folder, uri)
+    assert [value for _, value, _ in history(uri, "val/mIoU")] == [30.0]
+
+
+def test_a_sweeps_own_metrics_stand_apart_from_its_runs(tmp_path, uri):
+    record = Record(tmp_path / "sweep")
+    record.start(name="s", fingerprint="", experiment="base/line", params={}, tags={"study": "s"})
+    record.log(0, {"trial/multitask": 3.0, "trial/depth": 40.0})
+    record.log(1, {"best/trial": 0, "best/multitask": 3.0})
+    finish(record)
+    mirror_once(record.folder, uri)
+    names = {"sweep/trial/multitask", "sweep/trial/SI-log", "sweep/best/trial", "sweep/best/multitask"}
+    assert set(the_run(uri).data.metrics) == names
+
+
+def test_a_run_says_where_it_comes_from(tmp_path, uri):
+    record = Record(tmp_path / "joint-ab12")
+    record.start(
+        name="n",
+        fingerprint="ab12",
+        experiment="base/line",
+        params={"data": "streets"},
+        tags={"git_commit": "c0ffee"},
+        data={"train": "1" * 64, "val": "2" * 64},
+        command="python train.py model=joint",
+        user="anna",
+    )
+    mirror_once(record.folder, uri)
+    run = the_run(uri)
+    tags = run.data.tags
+    assert tags["mlflow.source.name"] == "python train.py model=joint"
+    assert tags["mlflow.source.git.commit"] == "c0ffee"
+    assert (tags["mlflow.user"], tags["folder"]) == ("anna", "joint-ab12")
+    assert "python train.py model=joint" in tags["mlflow.note.content"]
+    used = {each.tags[0].value: each.dataset for each in run.inputs.dataset_inputs}
+    assert {context: (each.name, each.digest) for context, each in used.items()} == {
+        "training": ("streets, train", "1" * 36),
+        "validation": ("streets, val", "2" * 36),
+    }
+    MlflowClient(uri).set_tag(run.info.run_id, "mlflow.note.content", "mine")
+    mirror_once(record.folder, uri)
+    assert the_run(uri).data.tags["mlflow.note.content"] == "mine"
+    assert len(the_run(uri).inputs.dataset_inputs) == 2
+
+
+def test_panels_are_images_of_their_steps_and_what_is_no_image_a_file(record, uri):
+    for step in (3, 6):
+        Image.new("RGB", (4, 2)).save(record.artifact_path(f"panels/step_{step:06}.png"))
+    record.artifact_path("panels/step_000009.png").write_bytes(b"no image")
+    mirror_once(record.folder, uri)
+    mirror_once(record.folder, uri)
+    client, run = MlflowClient(uri), the_run(uri)
+    images = [file.path for file in client.list_artifacts(run.info.run_id, "images") if file.path.endswith(".png")]
+    assert sorted(int(path.split("+step+")[1].split("+")[0]) for path in images) == [3, 6]
+    assert "mlflow.loggedImages" in run.data.tags
+    assert [file.path for file in client.list_artifacts(run.info.run_id, "panels")] == ["panels/step_000009.png"]
+
+
+def views(uri: str) -> dict[str, dict[str, Any]]:
+    tags = MlflowClient(uri).get_experiment_by_name("base/line").tags
+    prefix = "mlflow.sharedViewState."
+    found = {key.removeprefix(prefix): json.loads(tags[key])["state"] for key in tags if key.startswith(prefix)}
+    return {key: json.loads(zlib.decompress(base64.b64decode(state.split(";")[1]))) for key, state in found.items()}
+
+
+def test_an_experiment_has_views_that_name_what_runs_have(record, uri):
+    record.log(4, SCORES)
+    atomic.write_json(record.folder / "result.json", {"status": "finished", "best": SCORES, "best_step": 4})
+    mirror_once(record.folder, uri)
+    metrics = the_run(uri).data.metrics
+    assert set(views(uri)) == {"scores", "curves"}
+    for view in views(uri).values():
+        columns = [column.split("`")[1] for column in view["selectedColumns"] if column.startswith("metrics.`best")]
+        assert set(columns) == {"best/mIoU", "best/SI-log", "best/multitask", "best/margin"} <= set(metrics)
+        charts = [chart["metricKey"] for chart in view["compareRunCharts"]]
+        assert charts == ["val/mIoU", "val/SI-log", "val/multitask"]
+        assert set(charts) <= set(metrics)
+    client = MlflowClient(uri)
+    client.set_experiment_tag(the_run(uri).info.experiment_id, "mlflow.sharedViewState.scores", "of an older version")
+    mirror_once(record.folder, uri)
+    assert set(views(uri)) == {"scores", "curves"}
 
 
 def test_best_pt_stays_at_home_when_told(record, uri):

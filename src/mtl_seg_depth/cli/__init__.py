@@ -1,5 +1,5 @@
 """How a command starts and ends: composing, messages, console tables."""
 
-from mtl_seg_depth.cli.start import choices, in_sweep, in_sweep_of_ours, start
+from mtl_seg_depth.cli.start import in_sweep, in_sweep_of_ours, start
 
-__all__ = ["choices", "in_sweep", "in_sweep_of_ours", "start"]
+__all__ = ["in_sweep", "in_sweep_of_ours", "start"]

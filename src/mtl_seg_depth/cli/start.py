@@ -68,6 +68,8 @@ def start(main: Main, *, config: str, root: Path) -> None:
     show_traces = bool(os.environ.get("HYDRA_FULL_ERROR"))
     os.environ["HYDRA_FULL_ERROR"] = "1"  # makes Hydra raise instead of printing: the messages are ours
     codes: list[int] = []
+    if sys.stderr.isatty() and all(word in ("-m", "--multirun") for word in sys.argv[1:] if word.startswith("-")):
+        print("Composing the config and loading libraries ...", file=sys.stderr, flush=True)  # seconds, on a cold start
 
     def job(composed: DictConfig) -> Any:
         _keep_no_secrets()
@@ -137,16 +139,6 @@ def _keep_no_secrets() -> None:
         text = path.read_text()
         if redact(text) != text:
             write_text(path, redact(text))
-
-
-def choices() -> dict[str, str]:
-    """The option chosen in each config group, such as `{"model": "branched", ...}`; empty outside an entry point."""
-    if not HydraConfig.initialized():
-        return {}
-    chosen = HydraConfig.get().runtime.choices
-    return {
-        group: str(option) for group, option in chosen.items() if option and not group.startswith(("hydra", "base"))
-    }
 
 
 def plain(composed: DictConfig) -> dict[str, Any]:

@@ -5,12 +5,11 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from PIL import Image as Pillow
 
 from mtl_seg_depth.data.dataset import DataSet
 from mtl_seg_depth.data.files import IMAGE, Entry
-from mtl_seg_depth.drawing.legend import GAP, legend
-from mtl_seg_depth.drawing.sheet import save, sheet
+from mtl_seg_depth.drawing.legend import legend
+from mtl_seg_depth.drawing.sheet import save, sheet, stacked
 from mtl_seg_depth.system.errors import UserError
 from mtl_seg_depth.tasks.task import TASKS, Image
 
@@ -47,7 +46,4 @@ def draw_sheet(
         rows.append(row)
     drawn = sheet(rows, width=480)
     below = legend({kind: tasks[kind] for kind in rows[0] if kind in tasks}, drawn.width)
-    canvas = Pillow.new("RGB", (drawn.width, drawn.height + GAP + below.height), "white")
-    canvas.paste(drawn, (0, 0))
-    canvas.paste(below, (0, drawn.height + GAP))
-    save(canvas, path)
+    save(stacked(drawn, below), path)

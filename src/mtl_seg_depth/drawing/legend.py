@@ -9,6 +9,7 @@ from PIL import Image as Pillow
 from PIL import ImageDraw, ImageFont
 
 from mtl_seg_depth.system.wording import one_line
+from mtl_seg_depth.tasks.depth.painting import LARGEST_ERROR, paint_error
 from mtl_seg_depth.tasks.depth.task import Depth
 from mtl_seg_depth.tasks.semseg.task import Semseg
 from mtl_seg_depth.tasks.task import Task
@@ -17,8 +18,14 @@ GAP = 10
 LINE = 22
 
 
-def legend(tasks: Mapping[str, Task], width: int, values: Mapping[str, NDArray[Any]] | None = None) -> Pillow.Image:
-    """The colours of every task's values, `width` pixels wide.
+def legend(
+    tasks: Mapping[str, Task],
+    width: int,
+    values: Mapping[str, NDArray[Any]] | None = None,
+    *,
+    errors: bool = False,
+) -> Pillow.Image:
+    """The colours of every task's values, `width` pixels wide; with `errors`, those of depth errors too.
 
     With `values` of one image, by task, classes stand in the order of their share of it; else all of them do.
     """
@@ -29,7 +36,9 @@ def legend(tasks: Mapping[str, Task], width: int, values: Mapping[str, NDArray[A
         if isinstance(task, Semseg):
             y += _draw_classes(draw, y, width, task, None if values is None else values[name]) + GAP
         elif isinstance(task, Depth):
-            y += _draw_scale(draw, canvas, y, min(width - 40, 640), task)
+            long = min(width - 40, 640)
+            y += _draw_scale(draw, canvas, y, long, task)
+            y += _draw_errors(draw, canvas, y, long) if errors else 0
     return canvas.crop((0, 0, width, y))
 
 
@@ -65,6 +74,18 @@ def _draw_scale(draw: ImageDraw.ImageDraw, canvas: Pillow.Image, y: int, width: 
         text = f"{tick:g} m" if tick == ticks[-1] else f"{tick:g}"
         left = max(0, x - int(draw.textlength(text, font(13))) // 2)
         draw.text((left, y + 19), text, "black", font(13))
+    return 14 + LINE + 2
+
+
+def _draw_errors(draw: ImageDraw.ImageDraw, canvas: Pillow.Image, y: int, width: int) -> int:
+    """The colours of predicted by true depth, too near at the left, with some ratios below; the height it took."""
+    largest = np.exp(LARGEST_ERROR)
+    ratios = np.geomspace(1 / largest, largest, width, dtype=np.float32)
+    canvas.paste(Pillow.fromarray(paint_error(ratios[None], np.ones_like(ratios[None])).repeat(14, axis=0)), (0, y))
+    for share, text in ((0.0, f"{1 / largest:g} of the depth"), (0.5, "right"), (1.0, f"{largest:g} times the depth")):
+        x = round((width - 1) * share)
+        draw.line((x, y + 14, x, y + 18), "black")
+        draw.text((max(0, x - int(draw.textlength(text, font(13))) // 2), y + 19), text, "black", font(13))
     return 14 + LINE + 2
 
 

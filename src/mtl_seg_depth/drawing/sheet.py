@@ -49,6 +49,14 @@ def sheet(rows: Sequence[Mapping[str, Image]], width: int = 256) -> Pillow.Image
     return canvas
 
 
+def stacked(above: Pillow.Image, below: Pillow.Image, gap: int = 10) -> Pillow.Image:
+    """One image above another, such as a legend, on white."""
+    canvas = Pillow.new("RGB", (max(above.width, below.width), above.height + gap + below.height), "white")
+    canvas.paste(above, (0, 0))
+    canvas.paste(below, (0, above.height + gap))
+    return canvas
+
+
 def save(image: Pillow.Image, path: Path) -> None:
     """Write an image, whole or not at all, in the format of the path's ending."""
     with atomic.replacing(path) as temporary:

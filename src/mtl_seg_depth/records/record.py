@@ -116,10 +116,13 @@ class Record:
         tags: Mapping[str, str],
         data: Mapping[str, str] = MappingProxyType({}),
         parent: Path | None = None,
+        command: str = "",
+        user: str = "",
     ) -> None:
         """Write the identity card; a resumed run keeps the time of its first start (unix ms), and its first parent.
 
-        `data` are the digests of its splits, `parent` is the folder of the sweep that the run is part of.
+        `data` are the digests of its splits, `parent` is the folder of the sweep that the run is part of, `command` is
+        what trains it and `user` who started it.
 
         Raises ValueError for a parameter or tag whose name MLflow would refuse.
         """
@@ -137,6 +140,8 @@ class Record:
             data=dict(data),
             params=redacted(dict(params)),
             tags=redacted(dict(tags)),
+            command=redact(command),
+            user=user,
         )
         stored.write(path, card)
 

@@ -49,12 +49,23 @@ class Card(Stored):
     """Of what it is trained on and validated on; runs from before it was kept have none."""
     params: dict[str, str] = {}
     tags: dict[str, str] = {}
+    command: str = ""
+    """What trains it, for a shell; "" in files from before it was kept, as is the user."""
+    user: str = ""
+    """Who started it."""
 
 
 class Ending(Stored):
     """How a run or a sweep ended."""
 
     status: Status
+
+
+class Outcome(Ending):
+    """What a result says of the best validation; of a sweep's result, nothing."""
+
+    best_step: Count = 0
+    best: dict[str, Score] = {}
 
 
 class Cost(Stored):
@@ -163,6 +174,8 @@ class Mirrored(Stored):
     """Size and time (ns) of each file as it was sent."""
     finished: bool = False
     """Everything is there, with the final status."""
+    layout: Count = 1
+    """Of the names that it was sent under; see `tracking.names`."""
 
 
 class SweepRun(Stored):

@@ -8,7 +8,8 @@ from rich.text import Text
 
 from mtl_seg_depth.data.batches import ScoringBatches
 from mtl_seg_depth.drawing.confusion import confusion
-from mtl_seg_depth.drawing.sheet import panel_rows, save, sheet
+from mtl_seg_depth.drawing.legend import legend
+from mtl_seg_depth.drawing.sheet import panel_rows, save, sheet, stacked
 from mtl_seg_depth.records.record import Record
 from mtl_seg_depth.scoring.headline import shown
 from mtl_seg_depth.scoring.predictor import Predictor
@@ -86,6 +87,8 @@ class Panels:
         """Draw what the network sees now."""
         if self.batch is not None:
             rows = panel_rows(self.batch, self.predictor(self.batch.image), self.predictor.tasks)
-            save(sheet(rows), self.record.artifact_path(f"panels/step_{step:06}.png"))
+            drawn = sheet(rows)
+            below = legend(self.predictor.tasks, drawn.width, errors=True)
+            save(stacked(drawn, below), self.record.artifact_path(f"panels/step_{step:06}.png"))
         if is_best and scores.confusion is not None:
             save(confusion(scores.confusion), self.record.artifact_path("confusion.png"))

@@ -1,11 +1,11 @@
 """One training from settings to result: its folder, its identity, its record, and never twice the same."""
 
+import getpass
 import logging
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
-from types import MappingProxyType
 
 import torch
 import yaml
@@ -56,6 +56,21 @@ LOOKED_AT = 32
 
 
 @dataclass(frozen=True)
+class Origin:
+    """What the command line says of a run."""
+
+    choices: Mapping[str, str] = field(default_factory=dict)
+    """The options chosen, by group; recorded under the groups' names."""
+    command: str = ""
+    """What trains it, for a shell."""
+    differing: str = ""
+    """What is not as it would be without being asked for: its name for people, unless they gave it one."""
+
+
+NOBODY_S = Origin()
+
+
+@dataclass(frozen=True)
 class SweepContext:
     """What a run knows of the sweep that it is part of."""
 
@@ -81,7 +96,7 @@ def _first_folder(settings: Settings) -> Path:
 def run(
     settings: Settings,
     console: Console,
-    choices: Mapping[str, str] = MappingProxyType({}),
+    origin: Origin = NOBODY_S,
     sweep: SweepContext | None = None,
 ) -> RunResult:
     """Train what the settings say, or continue it, or do nothing if it is finished; returns the run's result.
@@ -92,7 +107,7 @@ def run(
     Args:
         settings: the parsed config.
         console: where to say what happens.
-        choices: the options chosen, by group; recorded under the groups' names.
+        origin: what the command line says of it.
         sweep: the sweep that this is part of; it waits where another process is training this very run.
 
     Raises:
@@ -123,7 +138,7 @@ def run(
                 # While this one waited, another may have begun a run on other data in the folder, or ended this one.
                 if folder_of(settings, data) == folder:
                     return folder.result or _train(
-                        settings, asked, device, folder, parts, splits, data, console, choices, sweep
+                        settings, asked, device, folder, parts, splits, data, console, origin, sweep
                     )
 
 
@@ -136,7 +151,7 @@ def _train(
     splits: Mapping[str, PackedSplit],
     data: Digests,
     console: Console,
-    choices: Mapping[str, str],
+    origin: Origin,
     sweep: SweepContext | None,
 ) -> RunResult:
     atomic.clear_remains(folder.path)
@@ -163,7 +178,7 @@ def _train(
         Keeper(folder.path, known_by, about),
     )
     resumed = training.resume(device)
-    name = settings.name or (sweep.name if sweep else automatic_name(settings))
+    name = settings.name or (sweep.name if sweep else origin.differing) or automatic_name(settings)
     images = f", images on the {'host' if isinstance(batches.pixels, HostPixels) else 'GPU'}"
     told = (
         f" ({key}): {parts.plan.steps} steps of {settings.schedule.batch_size} on {device}, {settings.precision}, "
@@ -186,7 +201,7 @@ def _train(
         name=name,
         fingerprint=key,
         experiment=settings.tracking.experiment,
-        params={**params, **choices, "parameters": str(parts.parameters), "steps": str(parts.plan.steps)},
+        params={**params, **origin.choices, "parameters": str(parts.parameters), "steps": str(parts.plan.steps)},
         tags={
             "fingerprint": key,
             "precision": asked,
@@ -195,6 +210,8 @@ def _train(
         },
         data=data,
         parent=None if sweep is None else sweep.folder,
+        command=origin.command,
+        user=_user(),
     )
     if device.type == "cuda":
         torch.cuda.reset_peak_memory_stats(device)
@@ -276,6 +293,14 @@ def _cost(state: State, batch_size: int, parameters: int, device: torch.device) 
         memory=str(peak),
         device=peak.device,
     )
+
+
+def _user() -> str:
+    """Who starts the run; "" where the system has no name for them, as in a container."""
+    try:
+        return getpass.getuser()
+    except (KeyError, OSError, ImportError):
+        return ""
 
 
 @contextmanager

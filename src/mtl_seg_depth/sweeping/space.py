@@ -13,6 +13,9 @@ from hydra_plugins.hydra_optuna_sweeper._impl import OptunaSweeperImpl, create_o
 from optuna.distributions import BaseDistribution, CategoricalDistribution
 
 from mtl_seg_depth.system.errors import UserError
+from mtl_seg_depth.system.wording import label
+
+__all__ = ["Space", "Values", "label"]
 
 Values = Mapping[str, Any]
 """The value of every parameter of one trial."""
@@ -118,11 +121,6 @@ class Space:
         names = ((override, override.partition("=")[0].lstrip("+~")) for override in self.overrides(values))
         kept = [override for override, name in names if not BALANCE.fullmatch(name)]
         return [*kept, "model=single", f"model.task={task}", "task_weights=equal"]
-
-
-def label(values: Values) -> str:
-    """One trial's values for people, such as `lr.value=0.001`."""
-    return ", ".join(f"{name}={_text(value)}" for name, value in values.items())
 
 
 def _distribution(override: Override, options: Callable[[str], list[str]]) -> BaseDistribution:

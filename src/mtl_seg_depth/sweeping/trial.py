@@ -3,8 +3,9 @@
 import logging
 import math
 import threading
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +20,7 @@ from mtl_seg_depth.config import Settings
 from mtl_seg_depth.inference.evaluation import evaluate_run
 from mtl_seg_depth.records.record import read_points
 from mtl_seg_depth.records.results import SweepRun
-from mtl_seg_depth.runs.run import SweepContext, run
+from mtl_seg_depth.runs.run import Origin, SweepContext, run
 from mtl_seg_depth.scoring import headline
 from mtl_seg_depth.scoring.scores import Scores
 from mtl_seg_depth.sweeping.plan import sweep_folder
@@ -44,7 +45,7 @@ def objective_names(objective: Any) -> list[str]:
     return [objective] if isinstance(objective, str) else list(objective)
 
 
-def run_trial(settings: Settings, console: Console, choices: Mapping[str, str]) -> float | list[float]:
+def run_trial(settings: Settings, console: Console, origin: Origin) -> float | list[float]:
     """Train what the settings say, once for every seed, and return the objective's mean over the seeds.
 
     Raises Ended for a trial that was pruned or diverged, or has no such score, and whatever `run` raises.
@@ -78,7 +79,8 @@ def run_trial(settings: Settings, console: Console, choices: Mapping[str, str]) 
                 headline=_headline(study, number),
                 observe=observe,
             )
-            result = run(one, console, choices, context)
+            of_seed = replace(origin, command=f"{origin.command} seed={seed}") if settings.seeds else origin
+            result = run(one, console, of_seed, context)
             scores: dict[str, float | None] = dict(headline.picked(result.best, "val/"))
             done = SweepRun(
                 seed=seed,

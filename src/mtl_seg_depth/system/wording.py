@@ -50,6 +50,26 @@ def _fields(option: Any) -> Mapping[str, Any]:
     return next(each.model_fields for each in models if hasattr(each, "model_fields"))
 
 
+def label(values: Mapping[str, Any]) -> str:
+    """Chosen values by key, for people: `lr=0.00135, loss=berhu` for lr.value=0.0013531 and loss=berhu.
+
+    A key is its last part, where no other key ends so; numbers have three digits.
+    """
+    short = {key: _last_part(key) for key in values}
+    names = {key: name if list(short.values()).count(name) == 1 else key for key, name in short.items()}
+    return ", ".join(f"{names[key]}={_rounded(value)}" for key, value in values.items())
+
+
+def _last_part(key: str) -> str:
+    first, _, last = key.rpartition(".")
+    return first.rpartition(".")[2] if first and last in ("value", "name") else last
+
+
+def _rounded(value: Any) -> str:
+    """A value as a command line has it, a fraction with three digits that count."""
+    return f"{value:.3g}" if isinstance(value, float) else typed(value)
+
+
 def typed(value: object) -> str:
     """A value as a command line has it."""
     return value if isinstance(value, str) else json.dumps(value, separators=(",", ":"), default=str).replace('"', "")

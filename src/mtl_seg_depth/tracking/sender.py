@@ -4,9 +4,11 @@ What is sent twice (after a kill between sending and noting it) is sent with the
 stores ignore exact duplicates.
 """
 
+import json
 import os
+import re
 import secrets
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -14,21 +16,24 @@ from filelock import FileLock
 
 from mtl_seg_depth.records.folder import check_links, inside
 from mtl_seg_depth.records.record import parse_point
-from mtl_seg_depth.records.results import Card, Ending, Mirrored
+from mtl_seg_depth.records.results import Card, Mirrored, Outcome
 from mtl_seg_depth.system import stored
 from mtl_seg_depth.system.addresses import redact
 from mtl_seg_depth.system.errors import UserError
+from mtl_seg_depth.tracking.names import LAYOUT, best_metrics, metric_name
 from mtl_seg_depth.tracking.store import experiment_id, may_have_run, new_client, prepare_store, sqlite_file
+from mtl_seg_depth.tracking.views import PANELS
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
-    from mlflow.entities import Metric, Run
+    from mlflow.entities import DatasetInput, Metric, Run
+    from PIL.Image import Image
 
-# A diverged or pruned run is a result like any other; the tag `status` tells it from one that ran to its end.
+# A diverged run is a result like any other; the tag `status` tells it from one that has scores.
 _MLFLOW_STATUS = {
     "finished": "FINISHED",
     "diverged": "FINISHED",
-    "pruned": "FINISHED",
+    "pruned": "KILLED",
     "failed": "FAILED",
     "interrupted": "KILLED",
 }
@@ -36,6 +41,10 @@ _KEY_TAG = "run_folder_key"  # finds a folder's MLflow run again, whatever addre
 _PARENT_TAG = "mlflow.parentRunId"  # what MLflow's own nested runs have
 _LONGEST_PARAM = 6000  # characters that MLflow stores of a parameter
 _METRICS_PER_BATCH = 1000  # what MLflow takes in one request
+_NOTE_TAG = "mlflow.note.content"  # the description of a run, on its page
+_LONGEST_DIGEST = 36  # characters that MLflow stores of a data set's digest
+_CONTEXTS = {"train": "training", "val": "validation", "test": "testing"}  # MLflow's words for splits
+_PANEL = re.compile(r"panels/step_(\d+)\.png")  # of an artifact that is one of a series
 
 
 class Sender:
@@ -56,6 +65,8 @@ class Sender:
         if self.state.tracking_uri != redact(uri) or not may_have_run(uri, self.state.run_id):
             self.state.finished = False
         self.state.tracking_uri = redact(uri)
+        if self.state.layout != LAYOUT:
+            self.state.sent, self.state.artifacts, self.state.layout = {}, {}, LAYOUT
 
     def send(self) -> "MlflowClient":
         """Send the points and artifacts that are new since the last call; returns the client that did."""
@@ -69,7 +80,7 @@ class Sender:
         root = self.folder / "artifacts"
         for path in sorted(root.rglob("*")):
             if path.is_file() and not path.name.startswith("."):
-                self._send_file(client, path, path.parent.relative_to(root).as_posix())
+                self._send_file(client, path, path.relative_to(root).as_posix())
         self._client = client
         return client
 
@@ -87,16 +98,22 @@ class Sender:
 
     def finish(self) -> str:
         """Send the rest and close the MLflow run with the status of result.json; returns its id."""
+        from mlflow.entities import Metric
+
         client = self.send()
         result = self.folder / "result.json"
-        status = stored.read(result, Ending).status if result.exists() else "interrupted"
+        outcome = stored.read(result, Outcome) if result.exists() else Outcome(status="interrupted")
+        status = outcome.status
         best = self.folder / "best.pt"
         if self._checkpoint and _MLFLOW_STATUS[status] == "FINISHED" and best.exists():
-            self._send_file(client, best, ".")
+            self._send_file(client, best, best.name)
         client.set_tag(self.state.run_id, "status", status)
         # A run that is sent days later ended with its result, or when it was last written to; evaluations come after.
         files = [path for path in (result, self.folder / "metrics.jsonl") if path.exists()]
         ended = files[0].stat().st_mtime_ns // 1_000_000 if files else self._card.started
+        scores = best_metrics(outcome.best, outcome.best_step).items()
+        metrics = [Metric(name, value, ended, outcome.best_step) for name, value in scores]
+        client.log_batch(self.state.run_id, metrics=metrics, synchronous=True)
         client.set_terminated(self.state.run_id, _MLFLOW_STATUS[status], ended)
         self.state.finished = result.exists()
         self._save()
@@ -120,7 +137,11 @@ class Sender:
             run = client.create_run(experiment, self._card.started, tags, self._card.name)
         if run.info.run_id != self.state.run_id:  # a server that has nothing of this folder yet
             self.state = Mirrored(
-                key=self.state.key, tracking_uri=redact(self.uri), experiment_id=experiment, run_id=run.info.run_id
+                key=self.state.key,
+                tracking_uri=redact(self.uri),
+                experiment_id=experiment,
+                run_id=run.info.run_id,
+                layout=LAYOUT,
             )
             self._save()
         if not self.state.finished:
@@ -129,22 +150,52 @@ class Sender:
             client.log_batch(
                 run.info.run_id,
                 params=[Param(key, _shortened(value)) for key, value in params.items()],
-                tags=[RunTag(key, value) for key, value in self._card.tags.items()],
+                tags=[RunTag(key, value) for key, value in self._tags(run.data.tags).items()],
                 synchronous=True,  # whatever MLFLOW_ENABLE_ASYNC_LOGGING says: what is noted as sent has to be there
             )
+            if self._card.data:
+                client.log_inputs(run.info.run_id, self._data_sets())
             client.update_run(run.info.run_id, "RUNNING")
         return client
 
-    def _unsent(self, name: str) -> Iterator[tuple[list["Metric"], int]]:
+    def _tags(self, known: Mapping[str, str]) -> dict[str, str]:
+        """The card's tags, and what MLflow's pages show of a run; a description that somebody wrote stands."""
+        card = self._card
+        tags = {**card.tags, "folder": self.folder.absolute().name}
+        if card.user:
+            tags["mlflow.user"] = card.user
+        if commit := card.tags.get("git_commit"):
+            tags["mlflow.source.git.commit"] = commit
+        if card.command:
+            tags |= {"mlflow.source.name": card.command, "mlflow.source.type": "LOCAL"}
+            if _NOTE_TAG not in known:
+                tags[_NOTE_TAG] = f"```\n{card.command}\n```\n\nIn the folder `{tags['folder']}`."
+        return tags
+
+    def _data_sets(self) -> "list[DatasetInput]":
+        """The splits that the run depends on, as MLflow's column Dataset names them."""
+        from mlflow.entities import Dataset, DatasetInput, InputTag
+
+        name = self._card.params.get("data", "data").rpartition(".")[2]
+        return [
+            DatasetInput(
+                Dataset(f"{name}, {split}", digest[:_LONGEST_DIGEST], "local", json.dumps({"uri": name})),
+                [InputTag("mlflow.data.context", _CONTEXTS[split])],
+            )
+            for split, digest in self._card.data.items()
+            if split in _CONTEXTS
+        ]
+
+    def _unsent(self, file: str) -> Iterator[tuple[list["Metric"], int]]:
         """The points not sent yet, in batches that MLflow takes, each with the position in the file after it."""
         from mlflow.entities import Metric
 
-        path = self.folder / name
+        path = self.folder / file
         if not path.exists():
             return
         batch: list[Metric] = []
         with path.open("rb") as lines:
-            end = lines.seek(self.state.sent.get(name, 0))
+            end = lines.seek(self.state.sent.get(file, 0))
             for line in lines:
                 if not line.endswith(b"\n"):  # still being written
                     break
@@ -152,20 +203,28 @@ class Sender:
                 if batch and len(batch) + len(point.metrics) > _METRICS_PER_BATCH:
                     yield batch, end
                     batch = []
-                batch += [Metric(key, value, point.time, point.step) for key, value in point.metrics.items()]
+                for name, value in point.metrics.items():
+                    if (shown := metric_name(name, of_sweep="study" in self._card.tags)) is not None:
+                        batch.append(Metric(shown, value, point.time, point.step))
                 end += len(line)
         if batch:
             yield batch, end
 
-    def _send_file(self, client: "MlflowClient", path: Path, folder: str) -> None:
-        """Send a file into the artifact folder `folder`, unless it was sent as it is."""
+    def _send_file(self, client: "MlflowClient", path: Path, artifact: str) -> None:
+        """Send a file as the artifact of that name, unless it was sent as it is; a panel as its step's image."""
         stat = path.stat()
-        name = f"{folder}/{path.name}"
+        folder, _, name = artifact.rpartition("/")
+        noted = f"{folder or '.'}/{name}"
         stamp = [stat.st_size, stat.st_mtime_ns]
-        if self.state.artifacts.get(name) != stamp:
-            client.log_artifact(self.state.run_id, str(path), None if folder == "." else folder)
-            self.state.artifacts[name] = stamp
-            self._save()
+        if self.state.artifacts.get(noted) == stamp:
+            return
+        panel = _PANEL.fullmatch(artifact)
+        if panel and (image := _image(path)):
+            client.log_image(self.state.run_id, image, key=PANELS, step=int(panel[1]), synchronous=True)
+        else:
+            client.log_artifact(self.state.run_id, str(path), folder or None)
+        self.state.artifacts[noted] = stamp
+        self._save()
 
     def _save(self) -> None:
         stored.write(self.folder / "mlflow.json", self.state)
@@ -190,6 +249,17 @@ def _sweep_of(folder: Path, parent: str | None) -> Path | None:
     except UserError:
         return None
     return path if (path / "run.json").exists() else None
+
+
+def _image(path: Path) -> "Image | None":
+    """A panel's image; None for a file that is not one, which is sent as it is."""
+    from PIL import Image
+
+    try:
+        with Image.open(path, formats=["PNG"]) as image:
+            return image.convert("RGB")
+    except Exception:  # what is raised for damaged files is not to be listed
+        return None
 
 
 def _shortened(value: str) -> str:

@@ -13,6 +13,7 @@ from filelock import FileLock
 
 from mtl_seg_depth.system.addresses import check_address, redact
 from mtl_seg_depth.system.errors import UserError
+from mtl_seg_depth.tracking.views import view_tags
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -108,7 +109,10 @@ def new_client(uri: str) -> "MlflowClient":
 
 
 def experiment_id(client: "MlflowClient", uri: str, name: str) -> str:
-    """The id of the experiment `name`; created where it is missing, for SQLite with its artifacts beside the file."""
+    """The id of the experiment `name`, with its views.
+
+    It is created where it is missing, for SQLite with its artifacts beside the file. UserError if it was deleted.
+    """
     from mlflow.exceptions import MlflowException
 
     experiment = client.get_experiment_by_name(name)
@@ -117,7 +121,7 @@ def experiment_id(client: "MlflowClient", uri: str, name: str) -> str:
         folder = name.replace("/", "_").lstrip(".") or "_"  # never a way up
         location = (database.parent / ARTIFACTS / folder).as_uri() if database else None
         try:
-            return client.create_experiment(name, location)
+            return client.create_experiment(name, location, view_tags())
         except MlflowException:
             experiment = client.get_experiment_by_name(name)
             if experiment is None:  # it did not fail because another process was faster
@@ -127,7 +131,10 @@ def experiment_id(client: "MlflowClient", uri: str, name: str) -> str:
             f"Experiment {name!r} was deleted from {redact(uri)}. Restore it (mlflow experiments restore "
             f"--experiment-id {experiment.experiment_id}), or give the runs another experiment."
         )
-    return experiment.experiment_id
+    for key, value in view_tags().items():
+        if experiment.tags.get(key) != value:
+            client.set_experiment_tag(experiment.experiment_id, key, value)
+    return str(experiment.experiment_id)
 
 
 def server_errors() -> tuple[type[Exception], ...]:
