@@ -31,4 +31,5 @@ def runs(config: dict[str, Any]) -> int:
 
 
 if __name__ == "__main__":
+    # Completion looks for "@hydra.main" in a script: what it decorates is in there.
     cli.start(runs, config="runs", root=Path(__file__).resolve().parent)
