@@ -66,11 +66,14 @@ def alone(words: Iterable[str], conf: Path) -> list[str]:
 def _said(sweep: Path) -> Iterator[tuple[str, str]]:
     """What a file in sweeps/ says of every training, by key, as words of a command line."""
     content = yaml.safe_load(sweep.read_text(encoding="utf-8"))
-    content.pop("hydra", None)
+    for key in ("hydra", "seeds"):
+        content.pop(key, None)
     for each in content.pop("defaults", []):
-        group, _, option = each.strip("/").partition("/") if isinstance(each, str) else ("", "", "")
-        if group:
-            yield group, f"{group}={option}"
+        pairs = each.items() if isinstance(each, dict) else [each.strip("/").partition("/")[::2]]
+        for group, option in pairs:
+            name = group.removeprefix("override ").strip("/ ")  # "_self_" comes without an option
+            if option and not name.startswith("hydra/"):
+                yield name, f"{name}={option}"
     for key, value in flatten(content):
         text = typed(value)
         yield key, f'{key}="{text}"' if "${" in text else f"{key}={text}"
