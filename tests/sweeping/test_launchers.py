@@ -66,7 +66,7 @@ def test_worker_processes_share_the_trials_and_a_mistake_in_one_is_told(folder: 
     sweep = folder / "outputs" / "sweeps" / described(folder)["study"]
     logs = [path.read_text() for path in sorted(sweep.glob("worker_*.log"))]
     assert len(logs) == 2
-    assert sum(log.count("Training schedule.batch_size=") for log in logs) == 3
+    assert sum(log.count("Training batch_size=") for log in logs) == 3
 
 
 def test_a_stop_reaches_the_workers_and_the_same_command_goes_on(folder: Path) -> None:
