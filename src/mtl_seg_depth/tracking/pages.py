@@ -2,7 +2,7 @@
 
     python -m mtl_seg_depth.tracking.pages --tracking-uri sqlite:///mlflow.db
 
-One process answers, tells nobody what it is asked, and says nothing but what goes wrong.
+One process answers, tells nobody what it is asked, and says who may reach it and what goes wrong.
 """
 
 import argparse
