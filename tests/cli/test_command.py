@@ -23,7 +23,7 @@ def test_a_sweeps_job_has_a_command_of_its_own_that_composes_the_same_training(s
 def test_what_differs_is_what_decides_the_result_and_is_no_default():
     words = ["data=folder", "device=cpu", "model=joint", "loss=berhu", "lr.value=0.0013531", "tracking.panels=0"]
     found = differing([*words, "paths.outputs=/tmp/x", "name=n", "model.aspp=false"], {"model": "joint", "loss": "l2"})
-    assert label(found) == "loss=berhu, lr=0.00135, aspp=false, data=folder"
+    assert label(found) == "loss=berhu, lr.value=0.00135, aspp=false, data=folder"
 
 
 def test_a_label_names_a_key_in_full_where_two_would_be_called_the_same():

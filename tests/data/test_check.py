@@ -2,6 +2,7 @@ import io
 import math
 import os
 import runpy
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -72,6 +73,15 @@ def test_a_clean_data_set_exits_with_0(root: Path, tmp_path: Path, capsys: pytes
     assert "damaged:" not in capsys.readouterr().out
     with Image.open(tmp_path / "sheet.png") as sheet:
         assert sheet.width > sheet.height / 2 > 100
+
+
+def test_a_doubt_is_said_and_decides_the_exit_code_where_checks_are_strict(
+    root: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    shutil.copy(root / "train" / "rgb" / "0.jpg", root / "val" / "rgb" / "0.jpg")
+    assert check(root) == 0
+    assert "look at this" in capsys.readouterr().out
+    assert check(root, "strict=true") == 3
 
 
 def test_damage_is_listed_by_file_and_exits_with_1(root: Path, capsys: pytest.CaptureFixture[str]) -> None:

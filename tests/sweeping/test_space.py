@@ -18,10 +18,10 @@ def space(params: dict[str, Any], *arguments: str, linked: dict[str, Any] | None
 def test_a_grid_has_every_combination_in_the_order_it_is_written() -> None:
     grid = space({"lr.value": "1e-1,1e-2", "model": "joint,branched"}).grid()
     assert [label(values) for values in grid] == [
-        "lr=0.1, model=joint",
-        "lr=0.1, model=branched",
-        "lr=0.01, model=joint",
-        "lr=0.01, model=branched",
+        "lr.value=0.1, model=joint",
+        "lr.value=0.1, model=branched",
+        "lr.value=0.01, model=joint",
+        "lr.value=0.01, model=branched",
     ]
 
 

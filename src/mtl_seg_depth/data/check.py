@@ -49,6 +49,7 @@ class InspectionSettings(Section):
     data: Node
     images: int | None
     picture: str | None
+    strict: bool
     verify: bool
     paths: Paths
 

@@ -51,9 +51,9 @@ def _fields(option: Any) -> Mapping[str, Any]:
 
 
 def label(values: Mapping[str, Any]) -> str:
-    """Chosen values by key, for people: `lr=0.00135, loss=berhu` for lr.value=0.0013531 and loss=berhu.
+    """Chosen values by key, for people: `lr.value=0.00135, aspp=false` for lr.value=0.0013531 and model.aspp=false.
 
-    A key is its last part, where no other key ends so; numbers have three digits.
+    A key is its last part, where that says something and no other key ends so; numbers have three digits.
     """
     short = {key: _last_part(key) for key in values}
     names = {key: name if list(short.values()).count(name) == 1 else key for key, name in short.items()}
@@ -61,8 +61,8 @@ def label(values: Mapping[str, Any]) -> str:
 
 
 def _last_part(key: str) -> str:
-    first, _, last = key.rpartition(".")
-    return first.rpartition(".")[2] if first and last in ("value", "name") else last
+    parts = key.split(".")
+    return ".".join(parts[-2:] if parts[-1] in ("value", "name") else parts[-1:])
 
 
 def _rounded(value: Any) -> str:
