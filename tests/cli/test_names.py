@@ -96,8 +96,11 @@ def test_every_command_takes_any_name_for_everything(
         ):
             done = command(*words, cwd=home)
             traces += "Traceback" in done.stderr
+            if "${" in name:  # what OmegaConf takes for the beginning of another key's value is refused in one message
+                assert done.returncode == 2 and done.stderr.startswith("error: "), done.stderr
+                break
             assert done.returncode == 0, (name, words[0], done.stderr)
-        assert (home / f"to {name}" / f"{name}_labels.png").exists()
+        assert "${" in name or (home / f"to {name}" / f"{Path(name).name}_labels.png").exists()
     observed("every command takes any name for everything", names=len(chosen), commands=5 * len(chosen), traces=traces)
 
 
