@@ -206,10 +206,10 @@ def test_data_are_packed_where_this_machine_says_and_nowhere_else(folder: Path, 
 
 
 def test_streets_are_drawn_where_this_machine_says_and_nowhere_else(tmp_path: Path) -> None:
-    own_config = parse_as(evaluation.Settings, compose("data=streets", "paths.datasets=/home/bob/datasets"))
+    own_config = parse_as(evaluation.Settings, compose("data=streets", "paths.datasets=/of/somebody/datasets"))
     here = parse_as(evaluation.Paths, {"root": "/r", "datasets": str(tmp_path), "outputs": "/o"})
     name = "streets_256x128_256-64-64_seed0"
-    for root in (f"/home/bob/datasets/{name}", f"/somewhere/else/{name}", f"/home/bob/datasets/../../{name}"):
+    for root in (f"/of/somebody/datasets/{name}", f"/somewhere/else/{name}", f"/of/somebody/datasets/../../{name}"):
         moved = own_config.model_copy(update={"data": {**own_config.data, "root": root}})
         expected = {"root": str(tmp_path / name), "cache": str(tmp_path / "packed")}
         assert evaluation.places_here(moved, here) == expected

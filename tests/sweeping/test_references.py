@@ -10,25 +10,9 @@ from helpers import sweeps_in
 from helpers.sweeps_in import described, sweep, tiny
 from helpers.tiny_data import write_tiny_miniscapes
 
-from mtl_seg_depth.training.loop import Training
-
 WAYS = ("-m", "task_weights=rlw,equal", "model=joint,branched", "dilation=os32", "seeds=[0,1]")
 OTHERWISE = ("dilation=os32", "model.aspp=false", "model.skip=false")
 REFERENCES = ("hydra.sweeper.references=single", "hydra.sweeper.objective=margin")
-
-
-@pytest.fixture
-def trained(monkeypatch: pytest.MonkeyPatch) -> list[str]:
-    """The run folders whose training loop was entered, in order."""
-    entered: list[str] = []
-    original = Training.run
-
-    def run(self: Training) -> str:
-        entered.append(self.record.folder.name)
-        return original(self)
-
-    monkeypatch.setattr(Training, "run", run)
-    return entered
 
 
 def test_rows_share_their_references_which_are_found_or_trained_and_never_win(

@@ -5,8 +5,9 @@ from typing import Any
 import pytest
 from optuna.distributions import FloatDistribution
 
-from mtl_seg_depth.sweeping.space import Space, label
+from mtl_seg_depth.sweeping.space import Space
 from mtl_seg_depth.system.errors import UserError
+from mtl_seg_depth.system.wording import label
 
 
 def space(params: dict[str, Any], *arguments: str, linked: dict[str, Any] | None = None) -> Space:

@@ -47,20 +47,6 @@ def folder(data: Path, tmp_path: Path) -> Path:
     return tmp_path
 
 
-@pytest.fixture
-def trained(monkeypatch: pytest.MonkeyPatch) -> list[str]:
-    """The run folders whose training loop was entered, in order."""
-    entered: list[str] = []
-    original = Training.run
-
-    def run(self: Training) -> str:
-        entered.append(self.record.folder.name)
-        return original(self)
-
-    monkeypatch.setattr(Training, "run", run)
-    return entered
-
-
 def small(folder: Path, *arguments: str, steps: int = 2) -> int:
     return sweep(*THREE, *sweeps_in.places(folder), *tiny(steps=steps), *arguments)
 

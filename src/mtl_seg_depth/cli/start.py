@@ -85,6 +85,9 @@ def start(main: Main, *, config: str, root: Path) -> None:
         return result
 
     try:
+        for place in (Path.cwd(), options.conf):
+            if "${" in str(place):  # Hydra puts both into the config, where that begins another key's value
+                raise UserError(f"{place}: commands do not work in or from a folder with ${{ in its name; rename it")
         if not Path(os.environ[ROOT_VARIABLE]).is_dir():
             raise UserError(f"{ROOT_VARIABLE}={os.environ[ROOT_VARIABLE]}: there is no such folder")
         for note in given_twice(sys.argv[1:]):

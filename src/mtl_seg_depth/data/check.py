@@ -2,11 +2,10 @@
 
 Every file is decoded once. Damage does not stop the inspection: it is listed by file, and makes the exit code 1.
 Statistics are exact, because they are taken from the counts of all stored codes. What `checks` says of a sample of the
-images follows: a verdict that asks for a look makes the exit code 3.
+images follows; a verdict that asks for a look makes the exit code 3 where checks are to be strict.
 """
 
 import math
-import os
 from collections import Counter
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -31,6 +30,7 @@ from mtl_seg_depth.data.packed import packs_of, verify
 from mtl_seg_depth.data.spec import DataSpec
 from mtl_seg_depth.nodes import Node
 from mtl_seg_depth.system.errors import UserError
+from mtl_seg_depth.system.machine import usable_cores
 from mtl_seg_depth.tasks.depth.codec import DepthSpec
 from mtl_seg_depth.tasks.semseg.classes import Classes
 
@@ -218,7 +218,7 @@ def _inspect_split(data: DataSet, split: str, images: int | None, progress: bool
         else:
             tasks += [(kind, path) for path in chosen]
     glances = []
-    with ThreadPoolExecutor(data.workers or len(os.sched_getaffinity(0))) as executor:
+    with ThreadPoolExecutor(data.workers or usable_cores()) as executor:
         results = executor.map(read, *zip(*tasks, strict=True)) if tasks else iter(())
         console = Console(stderr=True, quiet=not progress, markup=False)
         shown = track(results, split, total=len(tasks), console=console, transient=True, disable=not progress)

@@ -65,7 +65,11 @@ def fill(
             if not _holds(root, parameters, asked, called):
                 _check_empty(root, called)
                 _write_json(root / parameters, asked)
-            _fill(root, asked, make, called, mapped)
+            places = _missing(root, asked, called)
+            with mapped(len(places)) as run:
+                shown = f"{called[0].upper()}{called[1:]} to {root}"
+                for _ in track(run(make, places), total=len(places), description=shown):
+                    pass
             _write_json(root / INDEX, asked)
 
 
@@ -108,14 +112,8 @@ def _check_empty(root: Path, called: str) -> None:
         )
 
 
-def _fill(
-    root: Path,
-    asked: Mapping[str, Any],
-    make: Callable[[Place], None],
-    called: str,
-    mapped: Callable[[int], AbstractContextManager[Any]],
-) -> None:
-    """Make every image that is not complete yet."""
+def _missing(root: Path, asked: Mapping[str, Any], called: str) -> list[Place]:
+    """Every image that is not complete yet, with the folders made for it; UserError if the disk is too small."""
     for split in SPLITS:
         for folder in _FOLDERS:
             (root / split / folder).mkdir(parents=True, exist_ok=True)
@@ -126,11 +124,7 @@ def _fill(
     per_image = int(asked["height"] * asked["width"] * _BYTES_PER_PIXEL + _BYTES_PER_IMAGE)
     _check_space(root, lacking * per_image, called)
     places = [(split, i) for split in SPLITS for i in range(counts[split])]
-    missing = [place for place in places if not all(map(_is_there, _paths(root, place).values()))]
-    with mapped(len(missing)) as run:
-        shown = f"{called[0].upper()}{called[1:]} to {root}"
-        for _ in track(run(make, missing), total=len(missing), description=shown):
-            pass
+    return [place for place in places if not all(map(_is_there, _paths(root, place).values()))]
 
 
 def _is_there(path: Path) -> bool:

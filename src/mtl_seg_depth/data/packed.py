@@ -42,6 +42,7 @@ from rich.progress import Progress
 from mtl_seg_depth.data.files import IMAGE, DamagedFileError, SplitFiles, check_one_shape, check_one_size, files_of
 from mtl_seg_depth.system import stored
 from mtl_seg_depth.system.errors import UserError
+from mtl_seg_depth.system.machine import usable_cores
 from mtl_seg_depth.system.stored import STORED, Count
 
 log = logging.getLogger(__name__)
@@ -176,7 +177,7 @@ def pack(files: SplitFiles, cache: Path, *, workers: int | None = None, progress
             cache.mkdir(parents=True, exist_ok=True)
             with _locked(cache, console):
                 if not _is_complete(folder, files, digest, report=True):
-                    _build(files, digest, folder, workers or len(os.sched_getaffinity(0)), console)
+                    _build(files, digest, folder, workers or usable_cores(), console)
         return open_pack(folder)
     except OSError as error:
         raise UserError(f"the packed cache in {cache} cannot be used: {error}") from error

@@ -5,7 +5,6 @@ So this is a set of the same images in the same format, and not that set.
 """
 
 import hashlib
-import os
 from collections.abc import Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
@@ -24,6 +23,7 @@ from mtl_seg_depth.data.reading.depths import DepthReader
 from mtl_seg_depth.data.rendered import Synscapes
 from mtl_seg_depth.nodes import Node
 from mtl_seg_depth.system.errors import UserError
+from mtl_seg_depth.system.machine import usable_cores
 
 VERSION: Final = 1
 """Raised whenever the files become others, so that a folder that was begun before is not gone on with."""
@@ -77,7 +77,7 @@ def make_miniscapes(source: DataSet, to: Path) -> dict[str, int]:
     def make(place: Place) -> None:
         _make(to, files, place)
 
-    workers = source.workers or len(os.sched_getaffinity(0))
+    workers = source.workers or usable_cores()
 
     @contextmanager
     def mapped(images: int) -> Iterator[Any]:  # noqa: ARG001

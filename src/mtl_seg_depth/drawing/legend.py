@@ -16,6 +16,8 @@ from mtl_seg_depth.tasks.task import Task
 
 GAP = 10
 LINE = 22
+SCALE = 14 + LINE + 2
+"""Height of a row of colours with its numbers."""
 
 
 def legend(
@@ -69,12 +71,9 @@ def _draw_scale(draw: ImageDraw.ImageDraw, canvas: Pillow.Image, y: int, width: 
     canvas.paste(Pillow.fromarray(task.paint(metres[None]).repeat(14, axis=0)), (0, y))
     ticks = task.tick_metres()
     for tick in ticks:
-        x = round((width - 1) * np.log(tick / nearest) / np.log(farthest / nearest))
-        draw.line((x, y + 14, x, y + 18), "black")
-        text = f"{tick:g} m" if tick == ticks[-1] else f"{tick:g}"
-        left = max(0, x - int(draw.textlength(text, font(13))) // 2)
-        draw.text((left, y + 19), text, "black", font(13))
-    return 14 + LINE + 2
+        share = float(np.log(tick / nearest) / np.log(farthest / nearest))
+        _draw_tick(draw, y, round((width - 1) * share), f"{tick:g} m" if tick == ticks[-1] else f"{tick:g}")
+    return SCALE
 
 
 def _draw_errors(draw: ImageDraw.ImageDraw, canvas: Pillow.Image, y: int, width: int) -> int:
@@ -83,10 +82,14 @@ def _draw_errors(draw: ImageDraw.ImageDraw, canvas: Pillow.Image, y: int, width:
     ratios = np.geomspace(1 / largest, largest, width, dtype=np.float32)
     canvas.paste(Pillow.fromarray(paint_error(ratios[None], np.ones_like(ratios[None])).repeat(14, axis=0)), (0, y))
     for share, text in ((0.0, f"{1 / largest:g} of the depth"), (0.5, "right"), (1.0, f"{largest:g} times the depth")):
-        x = round((width - 1) * share)
-        draw.line((x, y + 14, x, y + 18), "black")
-        draw.text((max(0, x - int(draw.textlength(text, font(13))) // 2), y + 19), text, "black", font(13))
-    return 14 + LINE + 2
+        _draw_tick(draw, y, round((width - 1) * share), text)
+    return SCALE
+
+
+def _draw_tick(draw: ImageDraw.ImageDraw, y: int, x: int, text: str) -> None:
+    """A number below the colours that begin at `y`."""
+    draw.line((x, y + 14, x, y + 18), "black")
+    draw.text((max(0, x - int(draw.textlength(text, font(13))) // 2), y + 19), text, "black", font(13))
 
 
 def font(size: int) -> Any:

@@ -67,7 +67,7 @@ class Origin:
     """What is not as it would be without being asked for: its name for people, unless they gave it one."""
 
 
-NOBODY_S = Origin()
+UNKNOWN_ORIGIN = Origin()
 
 
 @dataclass(frozen=True)
@@ -96,7 +96,7 @@ def _first_folder(settings: Settings) -> Path:
 def run(
     settings: Settings,
     console: Console,
-    origin: Origin = NOBODY_S,
+    origin: Origin = UNKNOWN_ORIGIN,
     sweep: SweepContext | None = None,
 ) -> RunResult:
     """Train what the settings say, or continue it, or do nothing if it is finished; returns the run's result.

@@ -23,8 +23,9 @@ from mtl_seg_depth.runs.assembly import assemble, resolve
 from mtl_seg_depth.runs.contents import SPLITS, Contents
 from mtl_seg_depth.runs.run import folder_of
 from mtl_seg_depth.scoring import headline
-from mtl_seg_depth.sweeping.space import ALONE, BALANCE, Space, Values, label
+from mtl_seg_depth.sweeping.space import ALONE, BALANCE, Space, Values
 from mtl_seg_depth.system.errors import UserError
+from mtl_seg_depth.system.wording import label
 
 Compose = Callable[[Iterable[str]], Settings]
 """From a trial's overrides to its settings; raises UserError if they do not fit together."""

@@ -18,8 +18,9 @@ from optuna.distributions import BaseDistribution
 from optuna.samplers import BaseSampler
 from optuna.trial import FrozenTrial, TrialState
 
-from mtl_seg_depth.sweeping.space import Values, label
+from mtl_seg_depth.sweeping.space import Values
 from mtl_seg_depth.sweeping.studies import Studies
+from mtl_seg_depth.system.wording import label
 
 EndState = Literal["complete", "pruned", "failed"]
 

@@ -13,9 +13,6 @@ from hydra_plugins.hydra_optuna_sweeper._impl import OptunaSweeperImpl, create_o
 from optuna.distributions import BaseDistribution, CategoricalDistribution
 
 from mtl_seg_depth.system.errors import UserError
-from mtl_seg_depth.system.wording import label
-
-__all__ = ["Space", "Values", "label"]
 
 Values = Mapping[str, Any]
 """The value of every parameter of one trial."""

@@ -23,10 +23,9 @@ from mtl_seg_depth.report import paper
 from mtl_seg_depth.report.contest import contests
 from mtl_seg_depth.scoring import headline
 from mtl_seg_depth.sweeping.plan import Row, Sweep
-from mtl_seg_depth.sweeping.space import label
 from mtl_seg_depth.system import atomic, stored
 from mtl_seg_depth.system.addresses import redact, redacted
-from mtl_seg_depth.system.wording import duration
+from mtl_seg_depth.system.wording import duration, label
 
 STATES: dict[TrialState, RowState] = {
     TrialState.COMPLETE: "complete",
@@ -124,7 +123,10 @@ def publish(sweep: Sweep, trials: Sequence[FrozenTrial], *, over: Status | None 
 
 
 def _compare(described: SweepRecord, folder: Path, record: Record) -> None:
-    """What the rows are to one of them, as files to publish; nothing before that one has a score."""
+    """What the rows are to one of them, as files to publish; nothing before that one has a score.
+
+    What of them cannot be read is told where the same is shown, by `shown.show_end`.
+    """
     found = contests(described, folder.parents[1], [])
     if found:
         atomic.write_text(record.artifact_path("comparison.csv"), paper.as_csv(found))

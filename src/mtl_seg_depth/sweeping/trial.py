@@ -25,8 +25,9 @@ from mtl_seg_depth.scoring import headline
 from mtl_seg_depth.scoring.scores import Scores
 from mtl_seg_depth.sweeping.plan import sweep_folder
 from mtl_seg_depth.sweeping.queue import EndState, own_identity
-from mtl_seg_depth.sweeping.space import ALONE, label
+from mtl_seg_depth.sweeping.space import ALONE
 from mtl_seg_depth.sweeping.studies import Studies
+from mtl_seg_depth.system.wording import label
 from mtl_seg_depth.training.loop import Observer, Pruned
 
 log = logging.getLogger(__name__)

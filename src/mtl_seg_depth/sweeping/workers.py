@@ -20,6 +20,7 @@ from mtl_seg_depth.records.record import read_points
 from mtl_seg_depth.records.results import SweepRecord, SweepRow
 from mtl_seg_depth.sweeping.summary import progress
 from mtl_seg_depth.system.interruption import AGAIN, caught, follow_parent
+from mtl_seg_depth.system.machine import usable_cores
 
 _LOOK_EVERY_S = 1.0
 _WORKER = "MTL_SEG_DEPTH_WORKER"  # in the environment of one
@@ -35,7 +36,7 @@ def run_workers(
     its death, which they see at the other end of their standard input.
     """
     folder.mkdir(parents=True, exist_ok=True)
-    threads = str(max(1, (os.cpu_count() or 1) // count))
+    threads = str(max(1, usable_cores() // count))
     environment = {"OMP_NUM_THREADS": threads, **os.environ, _WORKER: "1"}  # what the user has set stands,
     environment.pop("HYDRA_FULL_ERROR", None)  # but for what we have set ourselves, so that Hydra raises
     command = [sys.executable, *sys.orig_argv[1:], "hydra.sweeper.n_jobs=1"]

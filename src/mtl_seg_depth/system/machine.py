@@ -8,6 +8,11 @@ M_TRIM_THRESHOLD, M_MMAP_THRESHOLD = -1, -3
 """Of glibc's malloc.h."""
 
 
+def usable_cores() -> int:
+    """How many of the processor's cores this process may use, where the system tells."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
 def settle_memory() -> None:
     """Let the process keep its memory, in large pages, instead of asking the system anew in every step.
 

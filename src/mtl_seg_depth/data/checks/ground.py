@@ -59,7 +59,7 @@ class _Road:
         depth: as it is read.
         slope: of 1 / depth over `down`, of the plane that fits best.
         misfit: median difference of depth from that plane, as a share of it.
-        inverse_slope: of depth itself over `down`.
+        inverse_misfit: the same where depth itself is fitted by a plane, as it is with disparity read as metres.
     """
 
     across: Floats
@@ -67,7 +67,6 @@ class _Road:
     depth: Floats
     slope: float
     misfit: float
-    inverse_slope: float
     inverse_misfit: float
 
 
@@ -137,8 +136,8 @@ def _road(mask: NDArray[np.bool_], metres: Floats) -> _Road | None:
     depth = metres[rows, columns]
     plane = np.stack([np.ones(len(down)), down, across], axis=1)
     (_, slope, _), misfit = _fit(plane, 1 / depth)
-    (_, inverse_slope, _), inverse_misfit = _fit(plane, depth)
-    return _Road(across, down, depth, float(slope), misfit, float(inverse_slope), inverse_misfit)
+    _, inverse_misfit = _fit(plane, depth)
+    return _Road(across, down, depth, float(slope), misfit, inverse_misfit)
 
 
 def _fit(basis: Floats, value: Floats) -> tuple[NDArray[Any], float]:

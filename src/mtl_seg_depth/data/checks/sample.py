@@ -1,6 +1,5 @@
 """A sample of a data set's images, small, with what their files say before any class or range is applied to it."""
 
-import os
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
@@ -20,6 +19,7 @@ from mtl_seg_depth.data.reading.depths import DepthReader
 from mtl_seg_depth.data.reading.labels import LabelReader
 from mtl_seg_depth.data.reading.resizing import nearest
 from mtl_seg_depth.system.errors import UserError
+from mtl_seg_depth.system.machine import usable_cores
 from mtl_seg_depth.tasks.depth.codec import DepthSpec
 from mtl_seg_depth.tasks.semseg.classes import Classes
 
@@ -156,7 +156,7 @@ def take(data: DataSet, *, progress: bool = True) -> Sample:
             focal,
         )
 
-    with ThreadPoolExecutor(data.workers or len(os.sched_getaffinity(0))) as executor:
+    with ThreadPoolExecutor(data.workers or usable_cores()) as executor:
         console = Console(stderr=True, quiet=not progress, markup=False)
         found = executor.map(look, chosen)
         shown = track(found, "sample", total=len(chosen), console=console, transient=True, disable=not progress)

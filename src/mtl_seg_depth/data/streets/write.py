@@ -15,6 +15,10 @@ from mtl_seg_depth.data.miniscapes import DEPTH_CODEC
 from mtl_seg_depth.data.streets.render import SPLITS, render_scene
 from mtl_seg_depth.system.errors import UserError
 from mtl_seg_depth.system.interruption import follow_parent
+from mtl_seg_depth.system.machine import usable_cores
+
+MOST_PROCESSES: Final = 16
+"""However many cores there are: each has an interpreter of its own, which takes memory."""
 
 GENERATOR_VERSION: Final = 1
 """Raised whenever the pictures change, so that a folder written by an older generator is not taken for current."""
@@ -43,18 +47,13 @@ def write_streets(
         "width": width,
     }
     write = partial(_write_scene, root, seed, height, width)
-    fill(root, asked, write, called="street scenes", mapped=partial(_mapped, workers or _usable_cpus()))
+    mapped = partial(_mapped, workers or min(MOST_PROCESSES, usable_cores()))
+    fill(root, asked, write, called="street scenes", mapped=mapped)
 
 
 def _write_scene(root: Path, seed: int, height: int, width: int, place: Place) -> None:
     scene = render_scene(seed, *place, height, width)
     write_image(root, place, {"rgb": scene.rgb, "semseg": scene.semseg, "depth": DEPTH_CODEC.encode(scene.depth)})
-
-
-def _usable_cpus() -> int:
-    """The CPUs that this process may use, where the system tells; at most 16, for each interpreter takes memory."""
-    usable = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    return min(16, usable)
 
 
 @contextmanager
@@ -70,7 +69,7 @@ def _mapped(workers: int, scenes: int) -> Iterator[Any]:
     try:
         yield partial(pool.map, chunksize=2)
     finally:
-        # On Ctrl-C the pictures under way are finished, those that wait are dropped.
+        # On Ctrl-C the scenes under way are finished, those that wait are dropped.
         pool.shutdown(wait=True, cancel_futures=True)
 
 

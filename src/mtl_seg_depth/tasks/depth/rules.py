@@ -82,7 +82,7 @@ class RuleChoices(Section):
 
 
 def differences(rules: DepthRules, own: DepthRules) -> list[str]:
-    """What sets rules apart from a run's own, as parts of the name of their scores: `cap80`, `crop_garg`, ..."""
+    """What sets rules apart from a run's own, as parts of the name of their scores: `cap_80`, `crop_garg`, ..."""
     parts = {
         "min": f"min_{_number(rules.min)}",
         "cap": f"cap_{_number(rules.cap)}",
