@@ -50,7 +50,7 @@ def plan(monkeypatch: pytest.MonkeyPatch) -> list[Sweep]:
     def keep(sweep: Sweep, *_: Any) -> None:
         seen.append(sweep)
 
-    monkeypatch.setattr(sweeping, "_show_plan", keep)
+    monkeypatch.setattr(sweeping, "show_plan", keep)
     return seen
 
 
