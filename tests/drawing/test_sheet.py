@@ -2,11 +2,12 @@ import numpy as np
 import pytest
 import torch
 from helpers.facts import tasks
-from PIL import Image
+from PIL import Image, PngImagePlugin
 
 from mtl_seg_depth.data.batches import Batch
 from mtl_seg_depth.drawing.legend import legend
-from mtl_seg_depth.drawing.sheet import panel_rows, save, sheet, stacked
+from mtl_seg_depth.drawing.sheet import cells, panel_rows, save, sheet, stacked
+from mtl_seg_depth.system.errors import UserError
 
 
 def rows(count=1, names=("semseg", "depth"), height=24, width=48):
@@ -78,3 +79,39 @@ def test_a_panel_stands_above_the_colours_of_labels_depths_and_errors():
     assert blue[2] > blue[0]
     assert red[0] > red[2]
     assert white.min() > 230
+
+
+def test_the_images_of_a_saved_panel_are_cut_out_of_it_again(tmp_path):
+    shown = rows(2)
+    save(stacked(sheet(shown, width=48), legend(tasks(), 300)), tmp_path / "panel.png")
+    found = cells(tmp_path / "panel.png")
+    assert [list(row) for row in found] == [list(row) for row in shown]
+    for row, before in zip(found, shown, strict=True):
+        for caption, picture in row.items():
+            np.testing.assert_array_equal(np.asarray(picture), before[caption])
+
+
+@pytest.mark.parametrize(
+    "told",
+    [
+        "{}",
+        "[",
+        '{"captions":["a"],"rows":3,"width":9,"height":9}',
+        '{"captions":["a"],"rows":1e99,"width":1,"height":1}',
+        '{"captions":["a"],"rows":9999999999,"width":0,"height":0}',
+    ],
+)
+def test_a_panel_that_says_nonsense_of_its_images_is_refused_by_name(tmp_path, told):
+    said = PngImagePlugin.PngInfo()
+    said.add_text("cells", told)
+    Image.new("RGB", (10, 30)).save(tmp_path / "panel.png", pnginfo=said)
+    with pytest.raises(UserError, match=r"panel\.png"):
+        cells(tmp_path / "panel.png")
+
+
+def test_a_panel_of_an_older_version_has_no_images_to_cut_out_and_a_broken_one_is_named(tmp_path):
+    Image.new("RGB", (10, 30)).save(tmp_path / "panel.png")
+    assert cells(tmp_path / "panel.png") == []
+    (tmp_path / "panel.png").write_bytes(b"nonsense")
+    with pytest.raises(UserError, match=r"panel\.png cannot be read"):
+        cells(tmp_path / "panel.png")
