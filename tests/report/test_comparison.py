@@ -2,6 +2,7 @@
 
 import json
 import math
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -22,6 +23,7 @@ from helpers.report_store import (
 from mtl_seg_depth.report.comparison import Comparison, best, compare, ranks
 from mtl_seg_depth.report.document import caption
 from mtl_seg_depth.report.store import read_studies
+from mtl_seg_depth.report.tables import PARAMETERS
 from mtl_seg_depth.scoring import headline
 
 
@@ -43,6 +45,29 @@ def test_mean_and_standard_deviation_over_the_seeds(store: Store) -> None:
     assert first.mean("multitask") == pytest.approx((30 + 32 + 31) / 3)
     assert second.mean("depth") == 20
     assert second.deviation("depth") is None
+
+
+@pytest.mark.parametrize("table", [name for name, table in TABLES.items() if name != "tta"])
+def test_rows_whose_choice_was_overridden_are_not_tested_and_count_for_no_order(store: Store, table: str) -> None:
+    varied = [key for key in TABLES[table].vary if len({str(row.says[key]) for row in TABLES[table].rows}) > 1]
+    same = {name: "the same" for key in varied for name in PARAMETERS[key]}
+    store.study(table, [replace(row, chosen=same) for row in report_rows(table)])
+    found = comparison(store, table)
+    assert set(found.untested) == set(range(len(found.rows)))
+    assert found.compared == []
+    assert found.tau() is None
+    assert all("not tested: another row has the same" in found.state(index) for index in range(len(found.rows)))
+    assert not any(best(key, found.ours) for key in ("multitask", "semseg", "depth"))
+
+
+def test_one_overridden_row_takes_the_other_of_its_kind_out_of_the_order(store: Store) -> None:
+    rows = report_rows("adam_lr")
+    rate = {name: "1e-4" for key in TABLES["adam_lr"].vary for name in PARAMETERS[key]}
+    store.study("adam_lr", [replace(rows[0], chosen=rate), replace(rows[1], chosen=rate), *rows[2:]])
+    found = comparison(store, "adam_lr")
+    assert set(found.untested) == {0, 1}
+    assert found.compared == list(range(2, len(rows)))
+    assert found.tau() == 1
 
 
 def test_what_still_trains_and_what_is_not_a_number_does_not_count(store: Store) -> None:

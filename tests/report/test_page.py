@@ -14,6 +14,7 @@ from helpers.report_store import MINISCAPES, Row, Store, report_rows, settings, 
 from helpers.tiny_data import write_tiny_miniscapes
 
 from mtl_seg_depth.report.document import Document, Section
+from mtl_seg_depth.report.glance import Glance
 from mtl_seg_depth.report.page import read_report, render_html, write_report
 from mtl_seg_depth.report.tables import in_words
 from mtl_seg_depth.system.errors import UserError
@@ -449,8 +450,9 @@ def test_a_mistake_on_the_command_line_is_one_message(tmp_path: Path, command: C
 
 def test_rendering_escapes_by_itself() -> None:
     document = Document(
-        title=SCRIPT, lede=SCRIPT, verdicts=((SCRIPT, [SCRIPT]),), data=SCRIPT, banner=SCRIPT, overview=(),
-        sections=(Section(SCRIPT, SCRIPT, SCRIPT, SCRIPT, (), (SCRIPT,), (), SCRIPT),), problems=(SCRIPT,),
+        title=SCRIPT, made=SCRIPT, glances=(Glance(SCRIPT, SCRIPT, (SCRIPT, SCRIPT), ()),), lede=SCRIPT,
+        verdicts=((SCRIPT, [SCRIPT]),), data=SCRIPT, banner=SCRIPT, overview=(),
+        sections=(Section(SCRIPT, SCRIPT, SCRIPT, SCRIPT, (), (SCRIPT,), (), SCRIPT, SCRIPT),), problems=(SCRIPT,),
         reading=(SCRIPT,),
     )  # fmt: skip
     assert "<script" not in render_html(document)

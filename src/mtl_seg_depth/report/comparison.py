@@ -332,9 +332,10 @@ class Comparison:
 
     @cached_property
     def ours(self) -> list[dict[str, float]]:
-        """Our mean scores of every row that counts for the order and the best: one that diverged and a reference have
-        none."""
-        return [{} if row.diverged or row.is_reference else row.means for row in self.rows]
+        """Our mean scores of every row that counts for the order and the best: one that diverged, one that was not
+        tested, and a reference have none."""
+        counts = [not (row.diverged or row.is_reference or i in self.untested) for i, row in enumerate(self.rows)]
+        return [row.means if does else {} for row, does in zip(self.rows, counts, strict=True)]
 
     @cached_property
     def tasks(self) -> list[str]:
@@ -362,6 +363,18 @@ class Comparison:
         varied = [key for key in self.table.vary if mine.report.says[key] != theirs.report.says[key]]
         return [TITLES.get(key, key) for key in varied if is_same(key)]
 
+    @cached_property
+    def untested(self) -> dict[int, list[str]]:
+        """Rows of ours that do not differ from another in what the report's rows differ in, by index: in what.
+
+        An override of the whole sweep does that, such as `encoder.name=resnet18` to a table that compares encoders.
+        """
+        indices = range(len(self.rows))
+        same = {
+            one: [what for other in indices if other != one for what in self.not_varied(one, other)] for one in indices
+        }
+        return {one: list(dict.fromkeys(whats)) for one, whats in same.items() if whats}
+
     def places(self) -> dict[int, tuple[int, int]]:
         """For each compared row its place in the report's order and in ours, the best 1, equals sharing theirs."""
         report = _places([self.rows[i].reported for i in self.compared])
@@ -377,6 +390,13 @@ class Comparison:
             return None
         tau = float(kendalltau([report for report, _ in places], [ours for _, ours in places]).statistic)
         return None if math.isnan(tau) else tau
+
+    def state(self, index: int) -> str:
+        """What a reader has to know of a row before believing its numbers; empty if there is nothing."""
+        told = [self.rows[index].state]
+        if index in self.untested:
+            told.append(f"not tested: another row has the same {' and '.join(self.untested[index])}")
+        return "; ".join(filter(None, told))
 
     @property
     def is_at_floor(self) -> bool:

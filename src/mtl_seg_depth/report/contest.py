@@ -47,6 +47,8 @@ class Entry:
 class Method:
     """A row of the sweep with everything that is known of it."""
 
+    row: int
+    """Its number."""
     name: str
     is_reference: bool
     entries: Mapping[str, Entry]
@@ -161,7 +163,13 @@ def _contest(study: SweepRecord, selection: Selection, scores: Scores, data: str
     directions = {each.key: each.higher_is_better for each in own}
     ranks = dict(zip((row.number for row in competing), mean_ranks(means, directions), strict=True))
     methods = [
-        Method(name_of(row), row.reference is not None, entries[row.number], ranks.get(row.number, math.nan))
+        Method(
+            row=row.number,
+            name=name_of(row),
+            is_reference=row.reference is not None,
+            entries=entries[row.number],
+            rank=ranks.get(row.number, math.nan),
+        )
         for row in rows
     ]
     seeds = sorted({seed for row in rows for seed, each in scores[row.number].items() if each})

@@ -6,6 +6,7 @@ place of each row in either order stands there instead, which is what carries ov
 """
 
 import shlex
+import statistics
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -18,6 +19,7 @@ from mtl_seg_depth.report.comparison import Circumstances, Comparison, Row, best
 from mtl_seg_depth.report.contest import Contest
 from mtl_seg_depth.report.drawing import Drawing
 from mtl_seg_depth.report.findings import FINDINGS, Judgement, Lead, Verdict, judge, summary
+from mtl_seg_depth.report.glance import Glance, findings_glance, made_of
 from mtl_seg_depth.report.searches import search_data, search_notes, search_table
 from mtl_seg_depth.report.store import Study
 from mtl_seg_depth.report.table import Cell, Column, Table, heading
@@ -55,6 +57,11 @@ class Section:
     notes: tuple[str, ...] = ()
     figures: tuple[Drawing, ...] = ()
     command: str | None = None
+    """What runs the rows that are open; None if all are over."""
+    cost: str = ""
+    """What that takes, as far as it can be told."""
+    is_begun: bool = True
+    """Whether anything of it was run."""
 
 
 @dataclass(frozen=True)
@@ -62,8 +69,12 @@ class Document:
     """The whole page."""
 
     title: str
+    made: str
+    """Of what it was made: trainings, sweeps, when, on which machines, by which code; empty if nothing was run."""
+    glances: tuple[Glance, ...]
+    """What each sweep shows, before any table."""
     lede: str
-    """The first paragraph."""
+    """What became of the report's findings."""
     verdicts: tuple[tuple[str, list[str]], ...]
     """Findings of the report by what became of them with us."""
     data: str
@@ -74,6 +85,18 @@ class Document:
     problems: tuple[str, ...] = ()
     reading: tuple[str, ...] = ()
     """How to read the tables."""
+    report_is_begun: bool = True
+    """Whether any of the report's tables has a number of ours."""
+
+    @property
+    def begun(self) -> list[Section]:
+        """The sections of which anything was run."""
+        return [section for section in self.sections if section.is_begun]
+
+    @property
+    def waiting(self) -> list[Section]:
+        """The others: tables of the report that nobody has run."""
+        return [section for section in self.sections if not section.is_begun]
 
 
 def make_document(
@@ -82,16 +105,23 @@ def make_document(
     drawings: dict[str, list[Drawing]],
     problems: Sequence[str],
     contests: Mapping[str, Sequence[Contest]] = MappingProxyType({}),
+    glances: Sequence[Glance] = (),
 ) -> Document:
     """Put together what was compared, searched and drawn (`drawings` and `contests` by section)."""
     by_table = {c.table.id: c for c in comparisons if c.table is not None}
     judgements = [judge(finding, by_table[finding.table]) for finding in FINDINGS]
-    sections = [_section(comparison, drawings, contests.get(comparison.id, ())) for comparison in comparisons]
+    typical = _seconds_of_a_training(comparisons)
+    sections = [_section(each, drawings, contests.get(each.id, ()), typical) for each in comparisons]
     sections += [_search_section(study, drawings) for study in searches]
-    lede, verdicts = summary(judgements)
+    counted, verdicts = summary(judgements)
+    lede = f"{counted}{_where(by_table.values())}"
+    of_report = [found for found in [findings_glance(lede, judgements, by_table)] if found is not None]
+    about_the_report = bool(of_report) or not glances
     return Document(
-        title="The report, and ours beside it",
-        lede=f"{lede}{_where(by_table.values())}",
+        title="The report, and ours beside it" if about_the_report else "What the trainings show",
+        made=made_of(comparisons, searches),
+        glances=(*of_report, *glances),
+        lede=lede,
         verdicts=tuple(verdicts),
         data=_all_data(comparisons),
         banner=_banner(comparisons),
@@ -99,6 +129,7 @@ def make_document(
         sections=tuple(sections),
         problems=tuple(problems),
         reading=READING,
+        report_is_begun=bool(of_report),
     )
 
 
@@ -136,7 +167,29 @@ def _banner(comparisons: Sequence[Comparison]) -> str | None:
     )
 
 
-def _section(comparison: Comparison, drawings: dict[str, list[Drawing]], contests: Sequence[Contest] = ()) -> Section:
+def _seconds_of_a_training(comparisons: Sequence[Comparison]) -> float | None:
+    """The mean over all rows that were run; None if none was."""
+    known = [row.costs.seconds for each in comparisons for row in each.rows if row.costs.seconds is not None]
+    return statistics.fmean(known) if known else None
+
+
+def _left(comparison: Comparison, typical: float | None) -> str:
+    """How many trainings a sweep still takes, and how long they are if they are like others on the page."""
+    wanted = max((row.wanted for row in comparison.rows), default=1)
+    left = sum(wanted - len(row.values(MULTITASK.key)) for row in comparison.rows if row.is_open)
+    told = "1 training" if left == 1 else f"{left} trainings"
+    own = [row.costs.seconds for row in comparison.rows if row.costs.seconds is not None]
+    each = statistics.fmean(own) if own else typical
+    return (
+        told
+        if each is None
+        else f"{told}, about {duration(left * each)} at the mean of {'its' if own else 'the'} others"
+    )
+
+
+def _section(
+    comparison: Comparison, drawings: dict[str, list[Drawing]], contests: Sequence[Contest], typical: float | None
+) -> Section:
     table, study = comparison.table, comparison.study
     sweep = table.id if table is not None else study.sweep if study is not None else None
     command = None
@@ -158,6 +211,8 @@ def _section(comparison: Comparison, drawings: dict[str, list[Drawing]], contest
         notes=tuple(_notes(comparison)),
         figures=tuple(drawings.get(comparison.id, ())),
         command=command,
+        cost=_left(comparison, typical) if command else "",
+        is_begun=study is not None,
     )
 
 
@@ -266,12 +321,12 @@ def _scores_table(comparison: Comparison) -> Table:
     means, reported = [row.means for row in rows], [row.reported for row in rows]
     scores = [score for score in shown() if any(score.key in each for each in (*means, *reported))] or [MULTITASK]
     published = [score for score in scores if any(score.key in each for each in reported)]
-    for score in published:
-        values = [each.get(score.key) for each in reported]
-        building.add(heading(score), "report", values, number, best(score.key, reported))
     for score in scores:
         texts = [measured(row, score.key) for row in rows]
         building.add(heading(score), "ours, mean ± std (n)", texts, bold=best(score.key, comparison.ours))
+    for score in published:
+        values = [each.get(score.key) for each in reported]
+        building.add(heading(score), "report", values, number, best(score.key, reported))
     if comparison.matches and comparison.is_comparable:
         for score in published:
             pairs = [(ours.get(score.key), report.get(score.key)) for ours, report in zip(means, reported, strict=True)]
@@ -281,10 +336,11 @@ def _scores_table(comparison: Comparison) -> Table:
         places = comparison.places()
         for side, name in enumerate(("report", "ours")):
             building.add(name, "place", [places[i][side] if i in places else None for i in range(len(rows))])
-    if any(row.state for row in rows):
+    states = [comparison.state(index) for index in range(len(rows))]
+    if any(states):
         building.columns.append(Column("state"))
-        for cells, row in zip(building.rows, rows, strict=True):
-            cells.append(Cell(row.state, muted=True))
+        for cells, state in zip(building.rows, states, strict=True):
+            cells.append(Cell(state, muted=True))
     return building.build(caption(comparison))
 
 
@@ -294,15 +350,16 @@ VERDICTS = {"better": Verdict.HELD, "worse": Verdict.FAILED, "baseline": None, "
 
 def _contest_table(study: Study, contest: Contest) -> Table:
     """Our rows against one of them: every number with its interval, and what the seeds show."""
-    columns = [Column("method"), *(Column(paper.heading(each), numeric=True) for each in contest.measures)]
-    columns += [Column("mean rank ↓", numeric=True), Column(f"against {contest.baseline}, by {contest.decisive.short}")]
+    columns = [Column("method"), Column(f"against {contest.baseline}, by {contest.decisive.short}", wraps=True)]
+    columns += [Column(paper.heading(each), numeric=True) for each in contest.measures]
+    columns.append(Column("mean rank ↓", numeric=True))
     rows = []
     for method in contest.methods:
         cells = [Cell(paper.number(method.entries.get(each.key), each)) for each in contest.measures]
         said = paper.decided(contest, method)
         mark = VERDICTS.get(said, Verdict.WITHIN_SPREAD)
         name = Cell(method.name, muted=method.is_reference)
-        rows.append((name, *cells, Cell(paper.rank(method)), Cell(said, mark=mark.name if mark else None)))
+        rows.append((name, Cell(said, mark=mark.name if mark else None), *cells, Cell(paper.rank(method))))
     return Table(tuple(columns), tuple(rows), paper.caption(study, contest))
 
 

@@ -2,7 +2,7 @@
 
 import io
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -67,6 +67,21 @@ class Drawing:
 
 def draw(name: str, title: str, caption: str, panels: Sequence[Panel]) -> Drawing:
     """Panels side by side, under one legend of all the labels there are."""
+
+    def paint(figure: "Figure") -> None:
+        all_axes = figure.subplots(1, len(panels), squeeze=False)[0]
+        for axes, panel in zip(all_axes, panels, strict=True):
+            _draw_panel(axes, panel)
+        _draw_legend(figure, all_axes)
+
+    size = (3.3 * len(panels) if len(panels) > 1 else 5.2, 2.9)
+    return rendered(name, title, caption, size, paint, len(panels))
+
+
+def rendered(
+    name: str, title: str, caption: str, size: tuple[float, float], paint: Callable[["Figure"], None], panels: int = 1
+) -> Drawing:
+    """A figure of so many inches, as `paint` fills it, in the style of the page."""
     from matplotlib import rc_context
     from matplotlib.figure import Figure
 
@@ -84,15 +99,12 @@ def draw(name: str, title: str, caption: str, panels: Sequence[Panel]) -> Drawin
         "grid.alpha": 0.12,
     }
     with rc_context(style):
-        figure = Figure(figsize=(3.3 * len(panels) if len(panels) > 1 else 5.2, 2.9), layout="constrained")
-        all_axes = figure.subplots(1, len(panels), squeeze=False)[0]
-        for axes, panel in zip(all_axes, panels, strict=True):
-            _draw_panel(axes, panel)
-        _draw_legend(figure, all_axes)
+        figure = Figure(figsize=size, layout="constrained")
+        paint(figure)
         svg = _svg(figure, f"{title}. {caption}")
         figure.set_layout_engine("none")  # it is laid out by now, and doing so again takes as long as drawing
         png = _png(figure)
-        return Drawing(name, title, caption, svg=svg, image=png, panels=len(panels))
+        return Drawing(name, title, caption, svg=svg, image=png, panels=panels)
 
 
 def _draw_panel(axes: "Axes", panel: Panel) -> None:
@@ -116,10 +128,16 @@ def _draw_panel(axes: "Axes", panel: Panel) -> None:
         axes.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
         axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
         axes.yaxis.set_minor_formatter(NullFormatter())
+    bare(axes)
+    axes.locator_params(axis="x", nbins=6)
+
+
+def bare(axes: "Axes") -> None:
+    """Nothing but a light grid and two spines, on whatever lies behind."""
     axes.grid(visible=True)
     axes.spines[["top", "right"]].set_visible(False)
     axes.patch.set_alpha(0)
-    axes.locator_params(axis="x", nbins=6)
+    axes.set_axisbelow(True)
 
 
 def _draw_legend(figure: "Figure", all_axes: Sequence["Axes"]) -> None:

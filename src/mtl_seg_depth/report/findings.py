@@ -13,6 +13,7 @@ from itertools import pairwise
 
 from mtl_seg_depth.report.comparison import Comparison
 from mtl_seg_depth.scoring.headline import MULTITASK, gain, margin
+from mtl_seg_depth.scoring.statistics import Estimate, paired
 
 
 @dataclass(frozen=True)
@@ -95,6 +96,8 @@ class Judgement:
     """By how much its better row leads in the report, positive as it was found."""
     our_gap: float | None
     """The same of ours, None if there is no number."""
+    our_lead: Estimate | None = None
+    """The same, seed by seed with its 95 % interval; None unless both rows have a score."""
 
 
 def judge(finding: Finding, comparison: Comparison) -> Judgement:
@@ -107,7 +110,9 @@ def judge(finding: Finding, comparison: Comparison) -> Judgement:
     assert comparison.table is not None
     better, worse = (comparison.table.rows[index].scores[step.measure] for index in (step.better, step.worse))
     report_gap = gain(step.measure, better) - gain(step.measure, worse)
-    return Judgement(finding, order[severity], step, report_gap, None if math.isinf(gap) else gap)
+    our_gap = None if math.isinf(gap) else gap
+    lead = None if our_gap is None else paired(*_gains(step, comparison)).over
+    return Judgement(finding, order[severity], step, report_gap, our_gap, lead)
 
 
 def _judge_step(step: Lead, comparison: Comparison) -> tuple[Verdict, float | None]:
@@ -129,7 +134,7 @@ def _judge_step(step: Lead, comparison: Comparison) -> tuple[Verdict, float | No
         if better.is_lost and worse.means and not worse.is_lost:
             return Verdict.FAILED if several else Verdict.OTHER_WAY, None
         return Verdict.NOT_RUN, None
-    firsts, seconds = _gains(step, comparison)
+    firsts, seconds = (list(gains.values()) for gains in _gains(step, comparison))
     if not firsts or not seconds:
         return Verdict.NOT_RUN, None
     gap = statistics.fmean(firsts) - statistics.fmean(seconds)
@@ -140,13 +145,16 @@ def _judge_step(step: Lead, comparison: Comparison) -> tuple[Verdict, float | No
     return Verdict.HELD if gap > 0 else Verdict.FAILED, gap
 
 
-def _gains(step: Lead, comparison: Comparison) -> list[list[float]]:
-    """The scores of both rows, seed by seed, higher is better; their margins if both stand at the multitask floor."""
+def _gains(step: Lead, comparison: Comparison) -> list[dict[int, float]]:
+    """The scores of both rows by seed, higher is better; their margins if both stand at the multitask floor."""
     rows = [comparison.rows[step.better], comparison.rows[step.worse]]
-    if step.measure == MULTITASK.key and all(row.mean(MULTITASK.key) == 0 for row in rows):
-        margins = [[margin(seed.scores, comparison.tasks) for seed in row.seeds] for row in rows]
-        return [[each for each in found if not math.isnan(each)] for found in margins]
-    return [[gain(step.measure, value) for value in row.values(step.measure)] for row in rows]
+    at_floor = step.measure == MULTITASK.key and all(row.mean(MULTITASK.key) == 0 for row in rows)
+
+    def of_seed(scores: dict[str, float]) -> float:
+        return margin(scores, comparison.tasks) if at_floor else gain(step.measure, scores.get(step.measure))
+
+    found = [{seed.run.seed: of_seed(seed.scores) for seed in row.seeds} for row in rows]
+    return [{seed: value for seed, value in gains.items() if math.isfinite(value)} for gains in found]
 
 
 OPENINGS = {

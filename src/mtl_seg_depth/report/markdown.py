@@ -1,10 +1,12 @@
 """The page as GitHub-flavoured Markdown."""
 
+import html
 import re
 from collections.abc import Iterator
 
 from mtl_seg_depth.report.document import Document, Section
 from mtl_seg_depth.report.drawing import Drawing
+from mtl_seg_depth.report.glance import Glance
 from mtl_seg_depth.report.table import Cell, Table
 
 
@@ -16,12 +18,21 @@ def render_markdown(document: Document, folder: str) -> str:
 def _lines(document: Document, folder: str) -> Iterator[str]:
     yield f"# {plain(document.title)}"
     yield ""
+    if document.made:
+        yield plain(document.made)
+        yield ""
+    for glance in document.glances:
+        yield from _glance(glance, folder)
+    yield '<a id="findings"></a>'
+    yield ""
+    yield "## The report's findings"
+    yield ""
     yield plain(document.lede)
     yield ""
-    for opening, statements in document.verdicts:
-        yield f"- **{plain(opening)}** ({len(statements)}): {plain('; '.join(statements))}."
-    yield ""
-    yield plain(document.data)
+    if document.report_is_begun:
+        yield from _findings(document)
+    else:
+        yield from _folded("The findings, and what each takes", _findings(document))
     if document.banner:
         yield ""
         yield "> [!WARNING]"
@@ -29,13 +40,50 @@ def _lines(document: Document, folder: str) -> Iterator[str]:
     for problem in document.problems:
         yield ""
         yield f"> {plain(problem)}"
-    for table in document.overview:
-        yield from _table(table)
+    for section in document.begun:
+        yield from _section(section, folder)
+    if document.waiting:
+        yield ""
+        yield "## Not run yet"
+        yield ""
+        for section in document.waiting:
+            yield f"- {code(section.command or '')}: {plain(section.title)}, {section.cost}"
+        for section in document.waiting:
+            yield from _folded(section.title, _section(section, folder))
+    yield ""
+    yield "## How to read the tables"
     for note in document.reading:
         yield ""
         yield plain(note)
-    for section in document.sections:
-        yield from _section(section, folder)
+
+
+def _folded(title: str, lines: Iterator[str]) -> Iterator[str]:
+    yield ""
+    yield f"<details><summary>{html.escape(title)}</summary>"
+    yield ""
+    yield from lines
+    yield ""
+    yield "</details>"
+
+
+def _findings(document: Document) -> Iterator[str]:
+    for opening, statements in document.verdicts:
+        yield f"- **{plain(opening)}** ({len(statements)}): {plain('; '.join(statements))}."
+    yield ""
+    yield plain(document.data)
+    for table in document.overview:
+        yield from _table(table)
+
+
+def _glance(glance: Glance, folder: str) -> Iterator[str]:
+    yield f"## [{plain(glance.title)}](#{glance.link})"
+    for sentence in glance.sentences:
+        yield ""
+        yield plain(sentence)
+    for figure in glance.figures:
+        yield ""
+        yield _figure(figure, folder)
+    yield ""
 
 
 def _section(section: Section, folder: str) -> Iterator[str]:
@@ -53,7 +101,7 @@ def _section(section: Section, folder: str) -> Iterator[str]:
         yield plain(note)
     if section.command:
         yield ""
-        yield f"What is not run yet: {code(section.command)}"
+        yield f"What is not run yet, {section.cost}: {code(section.command)}"
     for figure in section.figures:
         yield ""
         yield _figure(figure, folder)
@@ -63,9 +111,7 @@ def _table(table: Table) -> Iterator[str]:
     yield ""
     yield f"*{plain(table.caption)}*"
     yield ""
-    # There are no groups of columns in Markdown: each heading says its own.
-    titles = [f"{column.title}, {column.group}" if column.group else column.title for column in table.columns]
-    yield _row(plain(title) for title in titles)
+    yield _row(plain(title) for title in table.full_titles)
     yield _row("---:" if column.numeric else "---" for column in table.columns)
     for cells in table.rows:
         yield _row(_cell(cell) for cell in cells)

@@ -2,15 +2,18 @@
 
 import base64
 from dataclasses import dataclass
+from itertools import chain
 from pathlib import Path
 from urllib.parse import quote
 
 from mtl_seg_depth.config import Paths, Section
 from mtl_seg_depth.report.comparison import compare
 from mtl_seg_depth.report.contest import contests
+from mtl_seg_depth.report.copies import table_as_csv, table_as_latex
 from mtl_seg_depth.report.document import Document, make_document
 from mtl_seg_depth.report.drawing import Drawing
 from mtl_seg_depth.report.figures import report_drawings, search_drawings
+from mtl_seg_depth.report.glance import glance
 from mtl_seg_depth.report.markdown import render_markdown
 from mtl_seg_depth.report.store import choose, read_studies
 from mtl_seg_depth.report.tables import report_tables
@@ -45,7 +48,8 @@ def write_report(settings: ReportSettings) -> Written:
     written = Written(out / "index.html", out / "report.md", document)
     try:
         (out / FIGURES).mkdir(parents=True, exist_ok=True)
-        for figure in (figure for section in document.sections for figure in section.figures):
+        shown = [each.figures for each in document.glances] + [each.figures for each in document.sections]
+        for figure in chain.from_iterable(shown):
             if figure.image is not None:
                 atomic.write_bytes(out / FIGURES / f"{figure.name}{figure.suffix}", figure.image)
         atomic.write_text(written.markdown, render_markdown(document, FIGURES))
@@ -71,9 +75,11 @@ def read_report(settings: ReportSettings) -> Document:
     comparisons += [compare(None, study, outputs, problems) for study in others if study.kind != "search"]
     searches = [study for study in others if study.kind == "search"]
     standing = {each.anchor: found for each in others if (found := contests(each, outputs, problems))}
+    told = [glance(each, standing[each.id][0], problems) for each in comparisons if each.id in standing]
+    glances = [each for each in told if each is not None]
     drawings = report_drawings({each.id: each for each in comparisons if each.table is not None})
     drawings |= {study.anchor: search_drawings(study) for study in searches}
-    return make_document(comparisons, searches, drawings, problems, standing)
+    return make_document(comparisons, searches, drawings, problems, standing, glances)
 
 
 def render_html(document: Document) -> str:
@@ -88,7 +94,7 @@ def render_html(document: Document) -> str:
         lstrip_blocks=True,
     )
     environment.filters["data_uri"] = _data_uri
-    environment.filters["quote"] = quote
+    environment.filters |= {"quote": quote, "csv": table_as_csv, "latex": table_as_latex}
     return environment.get_template("page.html.jinja").render(document=document)
 
 

@@ -109,14 +109,12 @@ def _piped(text: str) -> str:
 
 def as_latex(study: SweepRecord, contest: Contest) -> str:
     """A `table` for the package booktabs; + and - mark what is shown to be better or worse than the baseline."""
-    arrows = {"↑": r"$\uparrow$", "↓": r"$\downarrow$"}
-    measured = [f"{_escaped(heading(each)[:-1])}{arrows[each.arrow]}" for each in contest.measures]
-    headings = ["Method", *measured, rf"MR {arrows['↓']}"]
+    headings = ["Method", *(escaped(heading(each)) for each in contest.measures), escaped("MR ↓")]
     lines = [
         "% needs \\usepackage{booktabs}",
         r"\begin{table}",
         r"  \centering",
-        rf"  \caption{{{_escaped(caption(study, contest))} A superscript + or $-$ marks a difference to the "
+        rf"  \caption{{{escaped(caption(study, contest))} A superscript + or $-$ marks a difference to the "
         r"baseline that is shown.}",
         rf"  \begin{{tabular}}{{l{'r' * (len(headings) - 1)}}}",
         r"    \toprule",
@@ -125,12 +123,12 @@ def as_latex(study: SweepRecord, contest: Contest) -> str:
     ]
     references = [method for method in contest.methods if method.is_reference]
     for method in contest.methods:
-        cells = [_escaped(method.name)]
+        cells = [escaped(method.name)]
         for each in contest.measures:
             entry = method.entries.get(each.key)
             mark = {"better": "$^{+}$", "worse": "$^{-}$"}.get(entry.verdict if entry else "", "")
-            cells.append(_escaped(number(entry, each)) + mark)
-        lines.append(rf"    {' & '.join([*cells, _escaped(rank(method))])} \\")
+            cells.append(escaped(number(entry, each)) + mark)
+        lines.append(rf"    {' & '.join([*cells, escaped(rank(method))])} \\")
         if references and method is references[-1]:
             lines.append(r"    \midrule")
     return "\n".join([*lines, r"    \bottomrule", r"  \end{tabular}", r"\end{table}", ""])
@@ -138,11 +136,13 @@ def as_latex(study: SweepRecord, contest: Contest) -> str:
 
 _LATEX = {
     "\\": r"\textbackslash{}", "%": r"\%", "_": r"\_", "&": r"\&", "#": r"\#", "$": r"\$", "{": r"\{", "}": r"\}",
-    "^": r"\^{}", "~": r"\~{}", "±": r"$\pm$", "Δ": r"$\Delta$", "–": "--", "−": "$-$", "Σ": r"$\Sigma$",
+    "^": r"\^{}", "~": r"\~{}", "±": r"$\pm$", "Δ": r"$\Delta$", "–": "--", "−": "$-$", "↑": r"$\uparrow$",
+    "↓": r"$\downarrow$", "τ": r"$\tau$", "×": r"$\times$", "Σ": r"$\Sigma$",
 }  # fmt: skip
 
 
-def _escaped(text: str) -> str:
+def escaped(text: str) -> str:
+    """Text as LaTeX has it."""
     return "".join(_LATEX.get(character, character) for character in text)
 
 

@@ -64,7 +64,7 @@ def value_titles(study: Study) -> list[str]:
 
 def search_table(study: Study) -> Table:
     """The best trials with what they tried."""
-    columns = [Column("trial", numeric=True), Column("what it tried")]
+    columns = [Column("trial", numeric=True), Column("what it tried", wraps=True)]
     columns += [Column(title, numeric=True) for title in value_titles(study)]
     columns.append(Column("seeds", numeric=True))
     rows = []

@@ -18,6 +18,8 @@ class Column:
     title: str
     group: str = ""
     numeric: bool = False
+    wraps: bool = False
+    """Whether its texts may be long, and are better on several lines."""
 
 
 @dataclass(frozen=True)
@@ -38,6 +40,11 @@ class Table:
     columns: tuple[Column, ...]
     rows: tuple[tuple[Cell, ...], ...]
     caption: str
+
+    @property
+    def full_titles(self) -> list[str]:
+        """Each column's heading with its group's, for where there are no groups."""
+        return [f"{column.title}, {column.group}" if column.group else column.title for column in self.columns]
 
     @property
     def groups(self) -> list[tuple[str, int]]:
