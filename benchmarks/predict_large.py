@@ -84,15 +84,14 @@ def measure(arguments: argparse.Namespace) -> dict[str, Any]:
                 matrix.update(torch.from_numpy(predicted).long(), truth.long())
             found[way]["mean_iou"] = matrix.compute().headline
     default, full = found["default"], found["full size"]
+    reached = found["training size"]["mean_iou"]
     return {
         "images": images,
         "training_size": size,
         "large_size": large,
         "nice": os.nice(0),
         "ways": found,
-        "score_kept": {
-            way: found[way]["mean_iou"] / found["training size"]["mean_iou"] for way in ("default", "full size")
-        },
+        "score_kept": {way: found[way]["mean_iou"] / reached if reached else None for way in ("default", "full size")},
         "share_of_full_size": {name: default[name] / full[name] for name in ("seconds", "cpu_seconds", "peak_gib")},
     }
 
