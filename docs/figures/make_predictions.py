@@ -9,11 +9,11 @@ from pathlib import Path
 
 import torch
 
-from mtl_seg_depth.cli.start import ROOT_VARIABLE
 from mtl_seg_depth.data.batches import ScoringBatches
 from mtl_seg_depth.drawing.sheet import panel_rows, save, sheet
 from mtl_seg_depth.inference.trained import load_trained
 from mtl_seg_depth.scoring.predictor import Predictor
+from mtl_seg_depth.system.installation import ROOT_VARIABLE
 from mtl_seg_depth.system.precision import Precision
 
 ROOT = Path(__file__).parents[2]

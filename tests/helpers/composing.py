@@ -10,8 +10,8 @@ import hydra
 from hydra.core.global_hydra import GlobalHydra
 from omegaconf import OmegaConf
 
-from mtl_seg_depth.cli.start import ROOT_VARIABLE
 from mtl_seg_depth.config import Settings, parse
+from mtl_seg_depth.system.installation import ROOT_VARIABLE
 
 ROOT = Path(__file__).parents[2]
 CONF = ROOT / "conf"

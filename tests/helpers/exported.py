@@ -2,7 +2,6 @@
 
 import contextlib
 import functools
-import importlib.util
 import io
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
@@ -13,9 +12,10 @@ import torch
 from rich.console import Console
 from torch import Tensor
 
-from helpers.composing import ROOT, compose, tiny
+from helpers.composing import compose, tiny
 from helpers.facts import NUM_CLASSES
 from helpers.tiny_data import write_tiny_miniscapes
+from mtl_seg_depth.commands.export import export
 from mtl_seg_depth.inference import exporting
 from mtl_seg_depth.inference.trained import Trained, load_trained
 from mtl_seg_depth.records import checkpoint
@@ -80,10 +80,6 @@ def stir(path: Path) -> None:
 
 def exporter(runs: Make, folder: Path) -> Export:
     """What exports a network as the command line does: gives the file or folder, and what was said, once each."""
-    spec = importlib.util.spec_from_file_location("export_entry_point", ROOT / "export.py")
-    assert spec and spec.loader
-    entry = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(entry)
 
     @functools.cache
     def make(name: str, *choices: str) -> tuple[Path, str]:
@@ -91,7 +87,7 @@ def exporter(runs: Make, folder: Path) -> Export:
         config = compose(f"run={source.name}", *choices, f"paths.outputs={source.parent}", config="export")
         output = folder / f"{name}{Path(exporting.FORMATS[config['format']].name).suffix}"
         with contextlib.redirect_stdout(io.StringIO()) as said:
-            assert entry.export({**config, "output": str(output)}) == 0
+            assert export({**config, "output": str(output)}) == 0
         return output, said.getvalue()
 
     return make

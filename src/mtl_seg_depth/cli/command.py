@@ -1,7 +1,6 @@
 """The command line that trains one run, and what in it is not as it would be anyway."""
 
 import shlex
-import sys
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -14,6 +13,7 @@ from hydra.core.override_parser.types import QuotedString
 
 from mtl_seg_depth.cli.options import Options
 from mtl_seg_depth.config import NOT_IDENTITY, flatten
+from mtl_seg_depth.system import installation
 from mtl_seg_depth.system.wording import label, typed
 
 _LAST = ("data", "schedule", "validation", "precision", "seed")
@@ -46,9 +46,8 @@ def conf_of(hydra: HydraConf) -> Path:
 
 
 def line(words: Sequence[str]) -> str:
-    """The words for a shell, after the script that was started or, in a job that something else runs, train.py."""
-    script = Path(sys.argv[0]).name
-    return shlex.join(["python", script if script.endswith(".py") else "train.py", *words])
+    """The words for a shell, after the command that trains."""
+    return shlex.join([*installation.command("train").split(), *words])
 
 
 def alone(words: Iterable[str], conf: Path) -> list[str]:

@@ -1,6 +1,7 @@
 """What a training shows in the terminal at its end."""
 
 import os
+import shutil
 import sys
 from collections.abc import Mapping
 from pathlib import Path
@@ -16,6 +17,7 @@ from mtl_seg_depth.inference.listing import SHORTEST_ID
 from mtl_seg_depth.records.folder import RunFolder
 from mtl_seg_depth.records.results import RunResult
 from mtl_seg_depth.scoring.headline import shown
+from mtl_seg_depth.system import installation
 from mtl_seg_depth.system.wording import duration
 
 
@@ -50,13 +52,21 @@ def show_result(console: Console, result: RunResult, compare: str | None) -> Non
 def _next_commands(result: RunResult) -> dict[str, str]:
     """What to do with a run, by what it is for, as lines for a shell."""
     curves, run = result.folder / "artifacts" / "curves.png", f"run={result.fingerprint[:SHORTEST_ID]}"
-    python = _near(Path(sys.executable))
     return {
         **({"curves": _near(curves)} if curves.is_file() else {}),
-        "predict": f"{python} predict.py {run} input=<photos>",
-        "evaluate": f"{python} evaluate.py {run} split=test",
-        "export": f"{python} export.py {run} format=onnx",
+        "predict": f"{_here('predict')} {run} input=<photos>",
+        "evaluate": f"{_here('evaluate')} {run} split=test",
+        "export": f"{_here('export')} {run} format=onnx",
     }
+
+
+def _here(name: str) -> str:
+    """A command as it runs from here, whether or not its environment is activated."""
+    if not installation.is_installed():
+        return f"{_near(Path(sys.executable))} {name}.py"
+    command = installation.command(name)
+    beside = Path(sys.executable).parent / command
+    return command if shutil.which(command) or not beside.exists() else _near(beside)
 
 
 def _scores(best: Mapping[str, float], baseline: Mapping[str, float], step: int) -> Table:

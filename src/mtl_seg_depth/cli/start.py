@@ -17,14 +17,14 @@ from omegaconf.errors import OmegaConfBaseException
 from omegaconf.resolvers import oc
 
 from mtl_seg_depth.cli.arguments import given_twice, left_to_the_rows, read
+from mtl_seg_depth.cli.completion import answered, registration
 from mtl_seg_depth.cli.messages import message_of
 from mtl_seg_depth.cli.options import Options
+from mtl_seg_depth.system import installation
 from mtl_seg_depth.system.addresses import redact
 from mtl_seg_depth.system.errors import UserError
+from mtl_seg_depth.system.installation import ROOT_VARIABLE
 from mtl_seg_depth.system.machine import settle_memory
-
-ROOT_VARIABLE = "MTL_SEG_DEPTH_ROOT"
-"""Environment variable: the folder that data sets, outputs and the tracking database go to, as a rule the checkout."""
 
 USER_ERROR = 2
 """Exit code of a mistake in a command, a config or a file."""
@@ -51,8 +51,11 @@ BUILT_BY_HYDRA = ("hydra._internal.core_plugins.*", "hydra_plugins.*", "optuna.p
 Main = Callable[[dict[str, Any]], Any]
 
 
-def start(main: Main, *, config: str, root: Path) -> None:
+def start(main: Main, *, config: str, root: Path | None) -> None:
     """Compose `conf/<config>.yaml` with the command line, and call `main` with it as a plain dictionary.
+
+    `root` is the checkout whose script was started: its conf/ is composed, and data sets, runs and the tracking
+    database go there. None for a command of an installed package: its own conf/, and the folder that it was typed in.
 
     What `main` returns is the job's objective in a sweep; alone, an int becomes the exit code. Never returns.
     """
@@ -61,9 +64,12 @@ def start(main: Main, *, config: str, root: Path) -> None:
             stream.reconfigure(errors="replace")  # a terminal without arrows is no reason to end a run that is done
     if any(argument.startswith("sweeps=") for argument in sys.argv[1:]):
         sys.argv.append("--multirun")  # a sweep's file cannot say so itself: Hydra asks before it composes
-    os.environ.setdefault(ROOT_VARIABLE, str(root.resolve()))
-    options = Options(root.resolve() / "conf", config)
+    os.environ.setdefault(ROOT_VARIABLE, str(root or Path.cwd()))
+    options = Options(installation.conf(root), config)
+    OmegaConf.register_resolver("as_typed", installation.as_typed, replace=True)
     OmegaConf.register_resolver("help_tables", lambda name: _help_tables(options.conf, name), replace=True)
+    if answered(sys.argv[1:], options):
+        sys.exit()
     settle_memory()
     show_traces = bool(os.environ.get("HYDRA_FULL_ERROR"))
     os.environ["HYDRA_FULL_ERROR"] = "1"  # makes Hydra raise instead of printing: the messages are ours
@@ -102,6 +108,8 @@ def start(main: Main, *, config: str, root: Path) -> None:
                 if (words := left_to_the_rows(error, sys.argv[1:])) is None:
                     raise
                 sys.argv[1:] = words
+        if sys.argv[1:] == ["-sc", "install=bash"]:
+            print(registration(options.conf))
     except KeyboardInterrupt:
         sys.exit(INTERRUPTED)
     except Exception as error:

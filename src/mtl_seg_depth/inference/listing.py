@@ -13,7 +13,7 @@ from mtl_seg_depth.records import checkpoint
 from mtl_seg_depth.records.folder import RunFolder, inside
 from mtl_seg_depth.records.results import Card, RunResult
 from mtl_seg_depth.scoring.headline import Rank, in_words, picked, rank
-from mtl_seg_depth.system import stored
+from mtl_seg_depth.system import installation, stored
 from mtl_seg_depth.system.errors import UserError
 
 SHORTEST_ID = 6
@@ -129,7 +129,7 @@ def in_a_message(runs: Sequence[Listed], outputs: Path) -> str:
     width = max(len(run.card.name) for run in shown)
     lines = [f"  {ids[run.folder]}  {run.card.name:{width}}  {in_words(run.scores)}".rstrip() for run in shown]
     more = len(usable) - len(shown)
-    lines += [f"  and {more} more in {outputs}: python runs.py"] if more else []
+    lines += [f"  and {more} more in {outputs}: {installation.command('runs')}"] if more else []
     return "\n".join(["newest first there are", *lines])
 
 

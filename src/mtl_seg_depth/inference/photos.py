@@ -114,33 +114,46 @@ def read_photo(path: Path) -> NDArray[np.uint8]:
     """
     try:
         with Image.open(path, formats=FORMATS) as image:
-            if image.width * image.height > MAX_PIXELS:
-                size = f"{image.width} x {image.height}"
-                raise DamagedFileError(path, f"is {size} pixels; over {MAX_PIXELS // 1_000_000} million are refused")
-            upright = ImageOps.exif_transpose(image)
-            if upright.mode in _SIXTEEN_BIT:
-                grey = (np.asarray(upright).clip(0, 65535) / 257).round().astype(np.uint8)
-                return np.stack([grey] * 3, axis=-1)
-            if upright.mode == "F":
-                raise DamagedFileError(path, "holds floating-point values; store it with 8 or 16 bits")
-            return np.array(upright.convert("RGB"))
+            return as_seen(image)
     except UnidentifiedImageError:
         raise DamagedFileError(path, "is no image that can be read") from None
-    except DamagedFileError:
-        raise
+    except UserError as error:
+        raise DamagedFileError(path, str(error)) from None
     except Exception as error:  # what Pillow and the libraries below it raise on damaged files is not to be listed
         raise DamagedFileError(path, f"cannot be read: {error or type(error).__name__}") from error
 
 
+def as_seen(image: Image.Image) -> NDArray[np.uint8]:
+    """Red, green, blue of an image as `read_photo` has them; UserError with what is wrong with it."""
+    if image.width * image.height > MAX_PIXELS:
+        size = f"{image.width} x {image.height}"
+        raise UserError(f"is {size} pixels; over {MAX_PIXELS // 1_000_000} million are refused")
+    upright = ImageOps.exif_transpose(image)
+    if upright.mode in _SIXTEEN_BIT:
+        grey = (np.asarray(upright).clip(0, 65535) / 257).round().astype(np.uint8)
+        return np.stack([grey] * 3, axis=-1)
+    if upright.mode == "F":
+        raise UserError("holds floating-point values; store it with 8 or 16 bits")
+    return np.array(upright.convert("RGB"))
+
+
 def read_focal(path: Path) -> float | None:
+    """The focal length in pixels that an image's EXIF says; see `focal_of`."""
+    try:
+        with Image.open(path, formats=FORMATS) as image:
+            return focal_of(image)
+    except Exception:  # whatever is wrong with it, this is no reason not to predict the image
+        return None
+
+
+def focal_of(image: Image.Image) -> float | None:
     """The focal length in pixels of the image as it is stored, from EXIF's "in 35 mm film"; None without a likely one.
 
     That is the focal length that gives the same field of view on film of 36 x 24 mm, by the diagonal.
     """
     try:
-        with Image.open(path, formats=FORMATS) as image:
-            millimetres = float(image.getexif().get_ifd(ExifTags.IFD.Exif)[ExifTags.Base.FocalLengthIn35mmFilm])
-            width, height = image.size
-    except Exception:  # whatever is wrong with it, this is no reason not to predict the image
+        millimetres = float(image.getexif().get_ifd(ExifTags.IFD.Exif)[ExifTags.Base.FocalLengthIn35mmFilm])
+    except Exception:  # as above
         return None
-    return millimetres * math.hypot(width, height) / math.hypot(36, 24) if 4 <= millimetres <= 2000 else None
+    likely = 4 <= millimetres <= 2000
+    return millimetres * math.hypot(*image.size) / math.hypot(36, 24) if likely else None

@@ -128,6 +128,16 @@ class Camera:
     focal: float | None = None
     ratio: float | None = None
 
+    def __post_init__(self) -> None:
+        """UserError for what is no length, and for one that nothing is known to compare with."""
+        for name, value in (("focal", self.focal), ("focal_ratio", self.ratio)):
+            if value is not None and not value > 0:
+                raise UserError(f"{name}={value:g}: should be above 0")
+        if self.focal is not None and self.ratio is None and None in (self.trained_size, self.trained_focal):
+            raise UserError(
+                f"focal={self.focal:g}: the training camera's is not known; focal_ratio=<the images' over it>"
+            )
+
     def ratio_of(self, size: Size, seen: Size, exif: float | None) -> tuple[float, str]:
         """What depths of an image of this size are multiplied by if the network sees it in that one, and why.
 
@@ -193,10 +203,6 @@ def predict(settings: PredictionSettings, console: Console) -> Summary:
     tile = max((TILE, *(trained_size or ())))
     look = looking(Predictor(trained.network, trained.tasks, precision), views, tile)
     camera = Camera(trained_size, trained.source.focal, settings.focal, settings.focal_ratio)
-    if settings.focal is not None and settings.focal_ratio is None and None in (trained_size, trained.source.focal):
-        raise UserError(
-            f"focal={settings.focal:g}: the training camera's is not known; focal_ratio=<the images' over it>"
-        )
     _refuse_overwriting(photos, output, settings.depth)
 
     failed: list[DamagedFileError] = []

@@ -17,7 +17,7 @@ import torch
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from mtl_seg_depth.records.results import Digests
-from mtl_seg_depth.system import atomic, tensors
+from mtl_seg_depth.system import atomic, installation, tensors
 from mtl_seg_depth.system.errors import UserError
 from mtl_seg_depth.system.memory import is_shortage
 from mtl_seg_depth.system.stored import Count, Score
@@ -146,7 +146,7 @@ def require_identity(path: Path, found: Mapping[str, Any], wanted: Mapping[str, 
     if different:
         raise UserError(
             f"{path} was made with another {' and another '.join(different)}: it is not of this run; "
-            "train.py resume=false trains anew beside it"
+            f"{installation.command('train')} resume=false trains anew beside it"
         )
 
 

@@ -25,6 +25,7 @@ from mtl_seg_depth.report.store import Study
 from mtl_seg_depth.report.table import Cell, Column, Table, heading
 from mtl_seg_depth.report.tables import ReportRow
 from mtl_seg_depth.scoring.headline import MULTITASK, shown
+from mtl_seg_depth.system import installation
 from mtl_seg_depth.system.wording import duration
 
 SPLITS = {"train": "training split", "val": "validation split", "test": "test split"}
@@ -194,7 +195,9 @@ def _section(
     sweep = table.id if table is not None else study.sweep if study is not None else None
     command = None
     if sweep and any(row.is_open for row in comparison.rows):
-        command = shlex.join(["python", "train.py", f"sweeps={sweep}", *(study.overrides if study else ())])
+        command = shlex.join(
+            [*installation.command("train").split(), f"sweeps={sweep}", *(study.overrides if study else ())]
+        )
     tables = [_scores_table(comparison)]
     if contests and study is not None:
         tables.insert(0, _contest_table(study, contests[0]))
@@ -407,7 +410,7 @@ def _notes(comparison: Comparison) -> list[str]:
         first, *_ = comparison.others
         notes.append(
             f"Other studies of this sweep: {', '.join(comparison.others)}; "
-            f"python report.py studies=[{first}] shows that one."
+            f"{installation.command('report')} studies=[{first}] shows that one."
         )
     if comparison.table is not None and comparison.table.note:
         notes.append(f"The report notes: {comparison.table.note}")

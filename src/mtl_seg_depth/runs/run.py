@@ -37,7 +37,7 @@ from mtl_seg_depth.runs.contents import SPLITS, Contents
 from mtl_seg_depth.runs.observers import LiveLine, Panels
 from mtl_seg_depth.scoring.baseline import Constant
 from mtl_seg_depth.scoring.scores import score
-from mtl_seg_depth.system import atomic, git, memory, stored
+from mtl_seg_depth.system import atomic, git, installation, memory, stored
 from mtl_seg_depth.system.addresses import redact, redacted
 from mtl_seg_depth.system.errors import UserError
 from mtl_seg_depth.tasks.task import Task
@@ -263,9 +263,10 @@ def _warn_of_nothing(split: PackedSplit, tasks: Iterable[Task]) -> None:
     for task in tasks:
         if not task.counts(split.targets[task.name][::step]):
             log.warning(
-                "%s: every pixel looked at is ignored or invalid for %s; check_data.py says more",
+                "%s: every pixel looked at is ignored or invalid for %s; %s says more",
                 split.split,
                 task.name,
+                installation.command("check_data"),
             )
 
 

@@ -1,6 +1,6 @@
 """MLflow's pages on this machine, and where in them the runs are:
 
-    python -m mtl_seg_depth.tracking.pages --tracking-uri sqlite:///mlflow.db
+    mtl-ui --tracking-uri sqlite:///mlflow.db
 
 One process answers, tells nobody what it is asked, and says who may reach it and what goes wrong.
 """
@@ -16,6 +16,7 @@ import urllib.request
 from collections.abc import Sequence
 
 from mtl_seg_depth.system.errors import UserError
+from mtl_seg_depth.system.installation import root
 from mtl_seg_depth.system.interruption import interruptible
 from mtl_seg_depth.tracking.store import experiment_id, mlflow_environment, new_client, prepare_store
 from mtl_seg_depth.tracking.views import CURVES, SCORES, view_address
@@ -31,8 +32,8 @@ _QUIET = {
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Show the runs of a tracking database in a browser, until Ctrl-C."""
-    parser = argparse.ArgumentParser(prog="python -m mtl_seg_depth.tracking.pages", description=main.__doc__)
-    parser.add_argument("--tracking-uri", default="sqlite:///mlflow.db", help="the database (%(default)s)")
+    parser = argparse.ArgumentParser(prog="mtl-ui", description=main.__doc__)
+    parser.add_argument("--tracking-uri", default=f"sqlite:///{root()}/mlflow.db", help="the database (%(default)s)")
     parser.add_argument("--experiment", default="mtl_seg_depth", help="the one to begin with (%(default)s)")
     parser.add_argument("--host", default="127.0.0.1", help="address to listen at (%(default)s)")
     parser.add_argument("--port", default=5000, type=int, help="(%(default)s)")

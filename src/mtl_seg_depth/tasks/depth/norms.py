@@ -5,6 +5,7 @@ import math
 import torch
 from torch import Tensor
 
+from mtl_seg_depth.system import installation
 from mtl_seg_depth.tasks.depth.codec import DepthStatistics
 
 
@@ -41,8 +42,9 @@ class Standard(DepthNorm):
         super().__init__(statistics)
         if statistics.mean is None or statistics.std is None:
             raise ValueError(
-                "standard depth needs data.depth_mean and data.depth_std, which `python check_data.py data=...` "
-                "measures; depth_norm=log and depth_norm=inverse need neither"
+                "standard depth needs data.depth_mean and data.depth_std, which "
+                f"`{installation.command('check_data')} data=...` measures; depth_norm=log and depth_norm=inverse need "
+                "neither"
             )
         self.mean, self.std = statistics.mean, statistics.std
 
