@@ -24,7 +24,16 @@ settings.load_profile("untimed")
 
 LONGEST = (
     *("test_sweep", "test_tables", "test_launchers", "test_benchmarks", "test_kills", "test_training"),
-    *("test_signals", "test_export", "test_names", "test_faults", "test_config", "test_graphed_step", "test_mistakes"),
+    *(
+        "test_signals",
+        "test_export",
+        "test_names",
+        "test_faults",
+        "test_installed",
+        "test_config",
+        "test_graphed_step",
+        "test_mistakes",
+    ),
     *("test_placement", "test_cli", "test_served", "test_study_database", "test_tracking", "test_damaged_accounts"),
 )
 """Files, the longest first, where nothing is known of this machine."""

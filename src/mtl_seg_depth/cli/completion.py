@@ -66,9 +66,9 @@ def _to_next_dot(key: str, word: str) -> str:
 def _values(key: str, value: str, options: Options, chosen: Mapping[str, str]) -> Iterator[str]:
     if key in options.groups:
         yield from options.groups[key]
+    elif key == "run" and "/" not in value:
+        yield from _runs(Path(chosen.get("paths.outputs", root() / "outputs")), value)
     elif key in NAMES:
-        if key == "run":
-            yield from _runs(Path(chosen.get("paths.outputs", root() / "outputs")), value)
         yield from _files(value)
     else:
         yield from _scalars(key, options, chosen)
