@@ -1,6 +1,7 @@
 """Names of studies: any string works, in everything that is named after the study, or is refused before anything is."""
 
 import random
+import sqlite3
 import string
 from collections.abc import Callable
 from pathlib import Path
@@ -10,6 +11,7 @@ from helpers import sweeps_in
 from helpers.sweeps_in import described, sweep, tiny
 from hydra.core.override_parser.types import Quote, QuotedString
 
+from mtl_seg_depth.sweeping.plan import name_before, study_name
 from mtl_seg_depth.sweeping.sweep import LONGEST_NAME
 
 NAMED = "any string names a study, or is refused before anything is created"
@@ -65,3 +67,31 @@ def test_any_name_of_a_study_works_or_is_refused_before_anything_is_created(
     assert refused >= 7
     assert traces == 0
     observed(NAMED, tried=worked + refused, worked=worked, refused=refused, traces=traces)
+
+
+def test_a_study_is_named_by_what_varies_in_whatever_order_it_was_typed() -> None:
+    one, other = ({"distributions": dict.fromkeys(keys, "")} for keys in (("model", "lr.value"), ("lr.value", "model")))
+    assert study_name(None, one) == study_name(None, other)
+    assert study_name(None, one).startswith("lr-x-model-")
+    assert study_name("adam_lr", one).startswith("adam_lr-")
+    many = {"distributions": dict.fromkeys([*"abcdef", "x" * 500], "")}
+    assert study_name(None, many).startswith("a-x-b-x-c-x-more-")
+    assert len(study_name(None, {"distributions": {"x" * 500: ""}}).encode()) < LONGEST_NAME
+
+
+def test_a_study_of_before_names_said_what_varies_is_found_again(data: Path, tmp_path: Path) -> None:
+    row = ("-m", "loss=choice(l2)", "seed=0,1", "model=joint", "dilation=os32", "model.aspp=false", "model.skip=false")
+    places = [each.replace(f"{tmp_path}/data", f"{data}/data") for each in sweeps_in.places(tmp_path)]
+    places = [each.replace(f"{tmp_path}/resnet18.pth", f"{data}/resnet18.pth") for each in places]
+    command = (*row, *places, *tiny(steps=1))
+    assert sweep(*command) == 0
+    study = described(tmp_path)["study"]
+    assert study.startswith("seed-")
+    old = name_before(study)
+    with sqlite3.connect(tmp_path / "studies.db") as database:
+        assert database.execute("update studies set study_name = ?", (old,)).rowcount == 1
+    sweeps = tmp_path / "outputs" / "sweeps"
+    (sweeps / study).rename(sweeps / old)
+    assert sweep(*command) == 0
+    assert [path.name for path in sweeps.iterdir()] == [old]
+    assert [trial.user_attrs["attempt"] for trial in sweeps_in.trials(tmp_path)] == [1, 1]
