@@ -12,6 +12,7 @@ from helpers.sweeps_in import described, sweep, tiny
 from hydra.core.override_parser.types import Quote, QuotedString
 
 from mtl_seg_depth.sweeping.plan import name_before, study_name
+from mtl_seg_depth.sweeping.queue import noted
 from mtl_seg_depth.sweeping.sweep import LONGEST_NAME
 
 NAMED = "any string names a study, or is refused before anything is created"
@@ -79,19 +80,29 @@ def test_a_study_is_named_by_what_varies_in_whatever_order_it_was_typed() -> Non
     assert len(study_name(None, {"distributions": {"x" * 500: ""}}).encode()) < LONGEST_NAME
 
 
-def test_a_study_of_before_names_said_what_varies_is_found_again(data: Path, tmp_path: Path) -> None:
-    row = ("-m", "loss=choice(l2)", "seed=0,1", "model=joint", "dilation=os32", "model.aspp=false", "model.skip=false")
-    places = [each.replace(f"{tmp_path}/data", f"{data}/data") for each in sweeps_in.places(tmp_path)]
-    places = [each.replace(f"{tmp_path}/resnet18.pth", f"{data}/resnet18.pth") for each in places]
-    command = (*row, *places, *tiny(steps=1))
+def test_a_study_of_before_names_said_what_varies_is_found_again_and_goes_on(
+    data: Path, tmp_path: Path, trained: list[str]
+) -> None:
+    for name in ("data", "resnet18.pth"):
+        (tmp_path / name).symlink_to(data / name)
+    row = ("-m", "loss=l2", "seed=0,1", "model=joint", "dilation=os32", "model.aspp=false", "model.skip=false")
+    command = (*row, *sweeps_in.places(tmp_path), *tiny(steps=1))
     assert sweep(*command) == 0
     study = described(tmp_path)["study"]
     assert study.startswith("seed-")
     old = name_before(study)
     with sqlite3.connect(tmp_path / "studies.db") as database:
-        assert database.execute("update studies set study_name = ?", (old,)).rowcount == 1
+        assert database.execute("UPDATE studies SET study_name = ?", (old,)).rowcount == 1
+        assert database.execute("UPDATE trials SET state = 'WAITING' WHERE number = 1").rowcount == 1
+        for of in ("trial", "study"):
+            columns, there, here = f"{of}_id, key, value_json", f"{of}_user_attributes", f"{of}_system_attributes"
+            database.execute(f"INSERT INTO {there} ({columns}) SELECT {columns} FROM {here}")
+            database.execute(f"DELETE FROM {here}")
     sweeps = tmp_path / "outputs" / "sweeps"
     (sweeps / study).rename(sweeps / old)
     assert sweep(*command) == 0
     assert [path.name for path in sweeps.iterdir()] == [old]
-    assert [trial.user_attrs["attempt"] for trial in sweeps_in.trials(tmp_path)] == [1, 1]
+    assert [(trial.state.name, noted(trial)["attempt"]) for trial in sweeps_in.trials(tmp_path)] == [
+        ("COMPLETE", 1)
+    ] * 2
+    assert len(trained) == 2

@@ -24,6 +24,7 @@ from optuna.trial import TrialState
 
 from mtl_seg_depth.runs.pace import Pace
 from mtl_seg_depth.sweeping import trial as sweeping_trial
+from mtl_seg_depth.sweeping.queue import noted
 from mtl_seg_depth.sweeping.sweep import FAILED
 from mtl_seg_depth.system.errors import UserError
 from mtl_seg_depth.system.interruption import AGAIN
@@ -346,7 +347,7 @@ def test_a_trial_is_not_tried_for_ever(folder: Path, monkeypatch: pytest.MonkeyP
     failing_step(monkeypatch, RuntimeError("always"), times=10)
     arguments = (*THREE, *sweeps_in.places(folder), *tiny(), "loss=l1,l2", "hydra.sweeper.max_attempts=2")
     assert [sweep(*arguments) for _ in range(3)] == [FAILED] * 3
-    assert [trial.user_attrs["attempt"] for trial in trials(folder)] == [1, 1, 2, 2]
+    assert [noted(trial)["attempt"] for trial in trials(folder)] == [1, 1, 2, 2]
 
 
 def test_a_full_disk_leaves_the_sweep_complete(
@@ -528,7 +529,7 @@ def test_a_trial_of_a_dead_worker_is_taken_over(folder: Path, monkeypatch: pytes
             state=TrialState.RUNNING,
             params=trials(folder)[0].params,
             distributions=trials(folder)[0].distributions,
-            user_attrs={"row": 0, "attempt": 2, "owner": {**trials(folder)[0].user_attrs["owner"], "started": 1.0}},
+            user_attrs={"row": 0, "attempt": 2, "owner": {**noted(trials(folder)[0])["owner"], "started": 1.0}},
         )
     )
     assert small(folder, "loss=l1,l2") == 0
@@ -542,7 +543,7 @@ def test_a_trial_of_a_living_worker_is_left_alone(folder: Path) -> None:
         state=TrialState.RUNNING,
         params=trials(folder)[0].params,
         distributions=trials(folder)[0].distributions,
-        user_attrs={"row": 0, "attempt": 2, "owner": trials(folder)[0].user_attrs["owner"]},
+        user_attrs={"row": 0, "attempt": 2, "owner": noted(trials(folder)[0])["owner"]},
     )
     study.add_trial(running)
     assert small(folder, "loss=l1,l2") == 0

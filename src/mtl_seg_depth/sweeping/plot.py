@@ -73,7 +73,7 @@ def _pareto(described: SweepRecord) -> "Figure":
 
     front = {row.number for row in best_rows(described)}
     figure = Figure(figsize=(6, 5), layout="constrained")
-    axes = figure.add_subplot(title=described.study)
+    axes = figure.add_subplot(title=f"{described.study}: the Pareto front is blue")
     for row in described.rows:
         # Matplotlib leaves out what is nan, and refuses what is infinite: a value that does not exist.
         point = [v if v is not None and math.isfinite(v) else math.nan for v in row.values or (None, None)]
