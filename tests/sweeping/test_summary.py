@@ -135,13 +135,14 @@ def test_networks_of_one_task_have_no_margin_to_show() -> None:
 
 def test_a_search_is_drawn_by_what_its_parameters_had_to_do_with_it(tmp_path: Path) -> None:
     space = {"lr.value": FloatDistribution(1e-5, 1e-1, log=True), "loss": CategoricalDistribution(("l1", "l2"))}
+    chosen = [{"lr.value": 10.0**-number, "loss": loss} for number in range(1, 5) for loss in ("l1", "l2")]
     trials = [
-        create_trial(params={"lr.value": 10.0**-number, "loss": loss}, distributions=space, value=float(number))
-        for number in range(1, 5)
-        for loss in ("l1", "l2")
+        create_trial(params=each, distributions=space, value=0.0, system_attrs={"row": number})
+        for number, each in enumerate(chosen)
     ]
-    described = sweep(objective=("margin",)).model_copy(update={"kind": "search"})
-    draw(described, trials[:3], tmp_path)
+    # All multitask scores are 0: it is the margins that parameters are compared by.
+    rows = [row(number, scores=(number, 60)) for number in range(8)]
+    draw(sweep(*rows[:3]).model_copy(update={"kind": "search"}), trials, tmp_path)
     assert [path.name for path in tmp_path.iterdir()] == ["plot.png"]
-    draw(described, trials, tmp_path)
+    draw(sweep(*rows).model_copy(update={"kind": "search"}), trials, tmp_path)
     assert sorted(path.name for path in tmp_path.iterdir()) == ["importance.png", "parallel.png", "plot.png"]

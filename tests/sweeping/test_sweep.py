@@ -103,7 +103,7 @@ def test_other_data_are_another_sweep_and_other_runs(
     assert small(folder, *two, other, "dry_run=true") == 0
     said = capfd.readouterr().out
     assert said.count("1 of 1") == 2
-    assert said.startswith("sweep: 2 trials\n")
+    assert said.startswith("loss: 2 trials\n")
     assert "not packed yet: what was trained before counts if it was on the same data" in said
     assert small(folder, *two, other) == 0
     second = described(folder)
@@ -178,7 +178,7 @@ def test_a_network_without_the_objective_is_no_row(folder: Path, objective: str,
     assert some["state"] == "complete"
     assert len(trained) == 1
     table = (folder / "outputs" / "sweeps" / described(folder)["study"] / "artifacts" / "table.md").read_text()
-    assert "| network=both | complete | **" in table
+    assert "| **network=both** | complete | **" in table
 
 
 def test_of_several_objectives_one_that_a_network_does_not_have_is_the_worst(folder: Path) -> None:

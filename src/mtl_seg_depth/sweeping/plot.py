@@ -14,14 +14,17 @@ from typing import TYPE_CHECKING
 
 import optuna
 from optuna.distributions import CategoricalDistribution
-from optuna.trial import FrozenTrial, TrialState
+from optuna.trial import FrozenTrial
 
 from mtl_seg_depth.drawing.ranking import BEST, OTHER, Ranked, ranking
 from mtl_seg_depth.records.results import SweepRecord
 from mtl_seg_depth.scoring import headline
+from mtl_seg_depth.sweeping.queue import noted
 from mtl_seg_depth.sweeping.standing import best_rows, compared, competing, ranked, scores_by_seed
+from mtl_seg_depth.sweeping.standing import score as score_of
 from mtl_seg_depth.system import atomic
 from mtl_seg_depth.system.wording import names, typed
+from mtl_seg_depth.tasks.headline import Headline
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -38,16 +41,16 @@ def draw(described: SweepRecord, trials: Sequence[FrozenTrial], folder: Path) ->
     from matplotlib import rc_context, use
 
     use("agg")  # Optuna draws with pyplot, which would look for a screen
-    complete = [trial for trial in trials if trial.state == TrialState.COMPLETE]
-    values = {trial.value for trial in complete} if len(described.objective) == 1 else {}
     with rc_context({"text.parse_math": False}):  # a name with dollars is no formula
         _save(_ranking(described), folder / "plot.png")
         if len(described.objective) == 2 and competing(described):
             _save(_pareto(described), folder / "pareto.png")
-        if described.kind == "search" and len(complete) >= FEWEST_TRIALS and len(values) > 1:
-            study = _study(described, complete)
-            _save(_parallel(study, described), folder / "parallel.png")
-            _save(_importance(study, described), folder / "importance.png")
+        if described.kind == "search" and len(described.objective) == 1:
+            score = compared(described)[0]
+            study = _study(described, trials, score)
+            if len(study.trials) >= FEWEST_TRIALS and len({trial.value for trial in study.trials}) > 1:
+                _save(_parallel(study, score), folder / "parallel.png")
+                _save(_importance(study, score), folder / "importance.png")
 
 
 def _ranking(described: SweepRecord) -> "Figure":
@@ -84,17 +87,21 @@ def _pareto(described: SweepRecord) -> "Figure":
     return figure
 
 
-def _study(described: SweepRecord, complete: Sequence[FrozenTrial]) -> optuna.Study:
+def _study(described: SweepRecord, trials: Sequence[FrozenTrial], score: Headline) -> optuna.Study:
     """The complete trials with their parameters as people call them, and choices in lines that fit between two axes."""
-    study = optuna.create_study(study_name=described.study, direction=described.directions[0])
-    for trial in complete:
+    study = optuna.create_study(study_name=described.study, direction=headline.direction(score.key))
+    values = {row.number: score_of(row, score.key) for row in competing(described)}
+    for trial in trials:
+        value = values.get(noted(trial)["row"], math.nan)
+        if math.isnan(value):
+            continue
         short, params, distributions = names(trial.params), {}, {}
-        for key, value in trial.params.items():
+        for key, chosen in trial.params.items():
             of = trial.distributions[key]
             if isinstance(of, CategoricalDistribution):
-                value, of = _lines(value), CategoricalDistribution([_lines(choice) for choice in of.choices])
-            params[short[key]], distributions[short[key]] = value, of
-        study.add_trial(optuna.trial.create_trial(params=params, distributions=distributions, value=trial.value))
+                chosen, of = _lines(chosen), CategoricalDistribution([_lines(choice) for choice in of.choices])
+            params[short[key]], distributions[short[key]] = chosen, of
+        study.add_trial(optuna.trial.create_trial(params=params, distributions=distributions, value=value))
     return study
 
 
@@ -102,12 +109,11 @@ def _lines(choice: object) -> str:
     return textwrap.fill(typed(choice), 18)
 
 
-def _parallel(study: optuna.Study, described: SweepRecord) -> "Figure":
+def _parallel(study: optuna.Study, score: Headline) -> "Figure":
     """Every complete trial as a line through its parameters, by Optuna; the darker, the better."""
     from matplotlib import rc_context
     from matplotlib.ticker import LogFormatter
 
-    score = headline.objectives()[described.objective[0]]
     with rc_context({"font.size": 8}):
         axes = optuna.visualization.matplotlib.plot_parallel_coordinate(study, target_name=score.heading)
     figure = axes.get_figure(root=True)
@@ -123,7 +129,7 @@ def _parallel(study: optuna.Study, described: SweepRecord) -> "Figure":
     return figure
 
 
-def _importance(study: optuna.Study, described: SweepRecord) -> "Figure":
+def _importance(study: optuna.Study, score: Headline) -> "Figure":
     """How much of the differences between trials each parameter explains, by Optuna's PED-ANOVA."""
     from matplotlib.figure import Figure
 
@@ -132,8 +138,7 @@ def _importance(study: optuna.Study, described: SweepRecord) -> "Figure":
     axes = figure.add_subplot()
     axes.barh(list(found), list(found.values()), color=BEST, height=0.6)
     axes.invert_yaxis()
-    title = headline.objectives()[described.objective[0]].title
-    axes.set_xlabel(f"importance for {title}: shares of what tells the best trials from the others", fontsize=8)
+    axes.set_xlabel(f"importance for {score.title}: shares of what tells the best trials from the others", fontsize=8)
     axes.spines[["top", "right"]].set_visible(False)
     for place, share in enumerate(found.values()):
         axes.text(share, place, f" {share:.2f}", va="center", fontsize=8)

@@ -129,11 +129,14 @@ def show_end(described: SweepRecord, folder: Path, again: Sequence[str], console
 
 
 def _show_next(folder: Path, again: Sequence[str], console: Console) -> None:
-    """Where to look, and how to train the best again."""
+    """Where to look, and the command that trains the best again, or where those of a Pareto front are."""
     pictures = [path for name in PICTURES if (path := folder / "artifacts" / f"{name}.png").exists()]
     for number, path in enumerate(pictures):
         console.print(f"{'see:' if not number else '':9}{path}", highlight=False, soft_wrap=True)
     console.print("compare: make studies, make ui, python report.py", highlight=False)
-    for number, command in enumerate(again):
-        said = "best:" if not number else ""
-        console.print(f"{said:9}{command} rerun=true", highlight=False, soft_wrap=True)
+    if len(again) == 1:
+        console.print(f"best:    {again[0]} rerun=true", highlight=False, soft_wrap=True)
+    elif again:
+        console.print(
+            f"best:    {len(again)} rows; {folder / 'artifacts' / 'best.yaml'} has the command of each", soft_wrap=True
+        )

@@ -137,7 +137,7 @@ def as_markdown(described: SweepRecord) -> str:
         cells = [_bold(_number(value), is_best(row, value, values.get(key))) for key, value in scores.items()]
         name = _bold(_cell(row.label), row.number in best)
         runs = ", ".join(run.fingerprint[:ID] for run in row.runs if run.fingerprint)
-        lines.append(f"| {' | '.join([name, _cell(told(row)), *cells, time_of(row), runs])} |")
+        lines.append(f"| {' | '.join([name, _cell(with_reason(row.state, row.reason)), *cells, time_of(row), runs])} |")
     below = f"\n{AT_FLOOR}\n" if decided_by_margin(described) else ""
     return f"# {described.study}\n\n" + "\n".join(lines) + f"\n{below}"
 
@@ -152,16 +152,15 @@ def time_of(row: SweepRow) -> str:
     return "" if row.seconds is None else duration(row.seconds)
 
 
-def told(row: SweepRow) -> str:
-    """A row's state, with the reason where there is one."""
-    if not row.reason or row.reason.startswith(row.state):
-        return row.reason or row.state
-    return f"{row.state}: {row.reason}"
+def with_reason(state: str, reason: str | None) -> str:
+    """A state, and the reason where there is one: `failed: no room`, but `pruned after step 4`."""
+    return f"{state}: {reason}" if reason and not reason.startswith(state) else reason or state
 
 
 def counted(described: SweepRecord) -> str:
     """The rows by state, and how many are left: `2 complete, 1 running, 3 left`."""
-    counts = {state: sum(row.state == state for row in described.rows) for state in STATES.values()}
+    states = (*STATES.values(), "impossible")
+    counts = {state: sum(row.state == state for row in described.rows) for state in states}
     left = counts.pop("waiting") + described.unborn
     return ", ".join([*(f"{count} {state}" for state, count in counts.items() if count), f"{left} left"])
 

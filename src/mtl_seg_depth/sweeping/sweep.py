@@ -48,7 +48,7 @@ from mtl_seg_depth.sweeping.shown import WITHOUT_SCORE, show_end, show_plan
 from mtl_seg_depth.sweeping.space import ALONE, Space, Values
 from mtl_seg_depth.sweeping.standing import best_rows
 from mtl_seg_depth.sweeping.studies import Studies, database_errors_told
-from mtl_seg_depth.sweeping.summary import commands, describe, progress, publish
+from mtl_seg_depth.sweeping.summary import commands, describe, progress, publish, with_reason
 from mtl_seg_depth.sweeping.trial import Ended, objective_names
 from mtl_seg_depth.sweeping.workers import follow_if_worker, run_workers, was_stopped
 from mtl_seg_depth.system.errors import OutOfMemoryError, UserError
@@ -361,8 +361,7 @@ def _work(planned: Sweep, queue: Queue, launch: Launch, batch: int, console: Con
             state, values, reason = _outcome(job, claim, planned.folder)
             queue.finish(claim, state, values, reason)
             if reason is not None:
-                shown = reason if reason.startswith(state) else f"{state}: {reason}"
-                console.print(Text(shown, "yellow"), soft_wrap=True)
+                console.print(Text(with_reason(state, reason), "yellow"), soft_wrap=True)
             lost |= any(isinstance(each, torch.AcceleratorError) for each in _with_causes(job._return_value))
         console.print(progress(_publish(planned, queue, None)), highlight=False, soft_wrap=True)
         if Interruption.in_this_process:
