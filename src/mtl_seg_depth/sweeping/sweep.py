@@ -284,7 +284,7 @@ def _own_name(studies: Studies, planned: Sweep, console: Console) -> str:
         if known == planned.decides:
             break
         console.print(
-            f"{name} is another sweep: what differs is {differences(known.get('sweep', {}), planned.decides)}",
+            f"{name} is another sweep: what differs is {differences(known, planned.decides)}",
             highlight=False,
             soft_wrap=True,
         )
