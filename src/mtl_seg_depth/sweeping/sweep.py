@@ -226,9 +226,7 @@ def _plan(
     decides = decisions(space, base, settings.model_dump(), data)
     name = settings.study_name or study_name(choice, decides)
     if base.dry_run and any(not digests.keys() >= {*SPLITS, base.score or "val"} for digests in data):
-        name = (
-            settings.study_name or choice or varied(space.distributions)
-        )  # what its study is called depends on the data
+        name = settings.study_name or choice or varied(space.distributions)  # the digest depends on the data
     count, conf = settings.n_trials if rows is None else len(rows), conf_of(config.hydra)
     return Sweep(name, decides, choice, space, rows, base, objectives, baseline, settings.selection, count, conf), check
 
