@@ -273,7 +273,7 @@ def test_a_sweep_writes_no_secret(tmp_path: Path, command: Commands, observed: C
             done = sweep(uri, f"hydra/sweeper={sweeper}")
             assert done.returncode == 0, done.stderr
     # Hydra's own sweeper stores the command line.
-    stored = tmp_path / "outputs" / "multirun" / "multirun.yaml"
+    stored = tmp_path / "outputs" / "sweeps" / "multirun.yaml"
     assert "***@127.0.0.1:9" in stored.read_text()
     assert (tmp_path / "outputs" / "studies.db").exists()
     found = leaks(tmp_path)

@@ -20,7 +20,7 @@ from mtl_seg_depth.report.comparison import best
 from mtl_seg_depth.scoring import AveragedViews, ReportViews, headline
 from mtl_seg_depth.scoring.predictor import Predictor
 from mtl_seg_depth.scoring.scores import Scores, score
-from mtl_seg_depth.sweeping.summary import best_rows
+from mtl_seg_depth.sweeping.standing import best_rows
 from mtl_seg_depth.system.precision import Precision
 from mtl_seg_depth.tasks.depth.codec import DepthRules
 from mtl_seg_depth.tasks.depth.meter import DepthMeter

@@ -20,6 +20,8 @@ from helpers.lengths import LONG, only_long
 from mlflow import MlflowClient
 from optuna.trial import TrialState
 
+from mtl_seg_depth.sweeping.queue import noted
+
 NETWORK = ("model=joint", "dilation=os32", "model.aspp=false", "model.skip=false")
 STATELESS = ("optimizer=sgd", "optimizer.momentum=0", "lr.value=1e-3")  # a third of Adam's checkpoint
 GRID = ("-m", "loss=l2,l1,berhu,huber", *NETWORK, *STATELESS)
@@ -58,7 +60,7 @@ def assert_nothing_was_lost_or_done_twice(folder: Path, storage: str, sweeps: in
         assert len({run["folder"] for row in table["rows"] for run in row["runs"]}) == 4
         study = optuna.load_study(study_name=table["study"], storage=storage)
         assert [trial.state for trial in study.trials] == [TrialState.COMPLETE] * 4
-        assert sorted(trial.user_attrs["row"] for trial in study.trials) == [0, 1, 2, 3]
+        assert sorted(noted(trial)["row"] for trial in study.trials) == [0, 1, 2, 3]
 
     notes = [line.split() for line in (folder / "trainings").read_text().splitlines()]
     finished: set[str] = set()

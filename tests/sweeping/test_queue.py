@@ -9,7 +9,7 @@ from optuna.distributions import CategoricalDistribution
 from optuna.trial import TrialState
 from sqlalchemy import text
 
-from mtl_seg_depth.sweeping.queue import Queue, own_identity
+from mtl_seg_depth.sweeping.queue import Queue, noted, own_identity, place
 from mtl_seg_depth.sweeping.studies import BEATS_TO_DEATH, Studies
 
 HEARTBEAT_SECONDS = 60
@@ -33,6 +33,32 @@ def test_rows_are_claimed_in_order_once_and_with_job_numbers_of_their_own(studie
     first.release(claims[0])
     (again,) = second.claim()
     assert (again.number, again.values, again.job) == (claims[0].number, {"x": "a"}, 2)
+
+
+def test_a_trial_s_place_counts_rows_and_not_attempts(studies: Studies, tmp_path: Path) -> None:
+    queue = open_queue(studies, tmp_path, ("a", "b"))
+    queue.finish(queue.claim()[0], "failed", None, "it broke")
+    queue = open_queue(studies, tmp_path, ("a", "b"))
+    assert [claim.place for claim in queue.claim(2)] == ["2 of 2", "1 of 2"]
+    assert [place(queue.study.trials, number, 6) for number in range(3)] == ["1 of 6", "2 of 6", "1 of 6"]
+
+
+def test_a_database_of_before_bookkeeping_was_out_of_the_way_goes_on(studies: Studies, tmp_path: Path) -> None:
+    queue = open_queue(studies, tmp_path, ("a", "b"))
+    queue.finish(queue.claim()[0], "complete", [1.0], None)
+    (running,) = queue.claim()
+    with studies.storage.engine.begin() as connection:
+        columns = "trial_id, key, value_json"
+        moved = f"INSERT INTO trial_user_attributes ({columns}) SELECT {columns} FROM trial_system_attributes"
+        connection.execute(text(moved))
+        connection.execute(text("DELETE FROM trial_system_attributes"))
+    again = open_queue(studies, tmp_path, ("a", "b"))
+    assert again.claim() == [], "its worker, this process, lives"
+    again.release(running)
+    (resumed,) = again.claim()
+    assert (resumed.number, resumed.job, resumed.values) == (running.number, running.job + 1, {"x": "b"})
+    again.finish(resumed, "complete", [2.0], None)
+    assert [trial.values for trial in again.newest()] == [[1.0], [2.0]]
 
 
 def test_several_are_claimed_at_once_with_consecutive_job_numbers(studies: Studies, tmp_path: Path) -> None:
@@ -61,7 +87,7 @@ def test_a_failed_row_is_tried_again_by_the_next_command_and_not_by_this_one(stu
     (again,) = open_queue(studies, tmp_path, ("a",)).claim()
     assert again.values == {"x": "a"}
     (newest,) = queue.newest()
-    assert (newest.user_attrs["attempt"], newest.state) == (2, TrialState.RUNNING)
+    assert (noted(newest)["attempt"], newest.state) == (2, TrialState.RUNNING)
     assert queue.study.trials[0].user_attrs["reason"] == "it broke"
 
 
@@ -76,8 +102,8 @@ def test_what_was_taken_over_from_a_worker_that_slept_is_no_longer_its_own(
         (again,) = other.claim()
         if then == "finished":
             other.finish(again, "complete", [1.0], None)
-    before = [(trial.state, trial.values, trial.user_attrs) for trial in other.study.get_trials()]
+    before = [(trial.state, trial.values, noted(trial)) for trial in other.study.get_trials()]
     asleep.finish(claim, "failed", None, "it was the sleeper's")
     asleep.release(claim)
-    assert [(trial.state, trial.values, trial.user_attrs) for trial in other.study.get_trials()] == before
+    assert [(trial.state, trial.values, noted(trial)) for trial in other.study.get_trials()] == before
     assert len(asleep.claim()) == (then == "free")

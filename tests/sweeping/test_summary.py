@@ -1,10 +1,17 @@
 """What a sweep says of itself: how far it is, and which row is best."""
 
+from pathlib import Path
 from typing import Any
+
+import pytest
+from optuna.distributions import CategoricalDistribution, FloatDistribution
+from optuna.trial import create_trial
 
 from mtl_seg_depth.records.results import SweepRecord
 from mtl_seg_depth.scoring import headline
-from mtl_seg_depth.sweeping.summary import as_markdown, best_rows, progress
+from mtl_seg_depth.sweeping.plot import draw
+from mtl_seg_depth.sweeping.standing import best_rows, columns, compared, ranked
+from mtl_seg_depth.sweeping.summary import as_markdown, progress
 
 
 def row(number: int, state: str = "complete", scores: tuple[float, float] | None = None, **more: Any) -> dict[str, Any]:
@@ -13,7 +20,11 @@ def row(number: int, state: str = "complete", scores: tuple[float, float] | None
         semseg, depth = scores
         multitask = max(semseg - 50, 0) + max(50 - depth, 0)
         found = {"multitask": multitask, "semseg": semseg, "depth": depth}
-        more = {"runs": [{"seed": 0, "status": "finished", "scores": found}], "values": [multitask], **more}
+        more = {
+            "runs": [{"seed": 0, "status": "finished", "scores": found, "fingerprint": "00000abc"}],
+            "values": [multitask],
+            **more,
+        }
     return {"number": number, "label": f"x={number}", "state": state, **more}
 
 
@@ -59,12 +70,79 @@ def test_progress_counts_names_the_best_and_guesses_the_rest() -> None:
     waiting = [row(number, "waiting") for number in (4, 5)]
     said = progress(sweep(*done, *running, *waiting))
     # Four trials of a minute to go, two at a time.
-    assert said == "2 complete, 2 running, 2 left, best x=1: 21.00, about 2 min 00 s to go"
+    assert said == "2 complete, 2 running, 2 left, best x=1: multitask 21.00, about 2 min 00 s to go"
     assert progress(sweep(row(0, "failed", started=0, ended=5))) == "1 failed, 0 left"
 
 
-def test_the_table_marks_the_best_and_says_why_a_row_has_no_score() -> None:
-    text = as_markdown(sweep(row(0, scores=(60, 40)), row(1, "failed", reason="a | b\nc")))
-    assert "| trial | state | multitask ↑ | mean IoU, % ↑ | SI-log RMSE x 100 ↓ |\n|---|---|---|---|---|\n" in text
-    assert "| x=0 | complete | **20.00** | **60.00** | **40.00** |" in text
-    assert "| x=1 | failed: a \\| b c |  |  |  |" in text
+def test_progress_counts_the_trials_that_a_search_has_not_begun() -> None:
+    one = sweep(row(0, scores=(60, 40), started=1, ended=60_001)).model_copy(update={"trials": 6})
+    assert progress(one) == "1 complete, 5 left, best x=0: multitask 20.00, about 5 min 00 s to go"
+
+
+def test_the_best_by_margin_is_said_to_be_so() -> None:
+    floored = sweep(row(0, scores=(10, 50)), row(1, scores=(5, 60)))
+    assert "best by margin x=0: multitask 0.00, margin -40.00" in progress(floored)
+    assert "ranked by margin" in as_markdown(floored)
+    above = sweep(row(0, scores=(60, 50)), row(1, scores=(5, 60)))
+    assert "margin -" not in progress(above)
+    assert "ranked by margin" not in as_markdown(above)
+
+
+def test_the_table_has_the_best_row_first_the_best_of_each_score_bold_and_what_became_of_the_others() -> None:
+    failed, better_depth = row(0, "failed", reason="a | b\nc"), row(1, scores=(60, 40), seconds=3.0)
+    pruned = row(2, "pruned", scores=(90, 10), reason="pruned after step 4")
+    text = as_markdown(sweep(failed, better_depth, row(3, scores=(80, 45)), pruned))
+    assert text.splitlines()[2:] == [
+        "| trial | state | multitask ↑ | mean IoU, % ↑ | SI-log RMSE x 100 ↓ | time | runs |",
+        "|---|---|---|---|---|---|---|",
+        "| **x=3** | complete | **35.00** | **80.00** | 45.00 |  | 00000a |",
+        "| x=1 | complete | 20.00 | 60.00 | **40.00** | 3.0 s | 00000a |",
+        "| x=2 | pruned after step 4 | 80.00 | 90.00 | 10.00 |  | 00000a |",
+        "| x=0 | failed: a \\| b c |  |  |  |  |  |",
+    ]
+
+
+def test_rows_stand_by_rank_and_those_that_are_compared_with_behind_them() -> None:
+    rows = [row(0, "failed"), row(1, "pruned", scores=(30, 40)), row(2, scores=(10, 50)), row(3, scores=(20, 50))]
+    alone = {"runs": [{"seed": 0, "status": "finished", "scores": {"multitask": 20.0, "semseg": 70.0}}]}
+    reference = row(4, values=[None], reference="semseg", **alone)
+    assert [each.number for each in ranked(sweep(*rows, reference, row(5, "waiting")))] == [3, 2, 4, 1, 5, 0]
+
+
+@pytest.mark.parametrize(
+    ("scores", "objective", "drawn", "tabled"),
+    [
+        ([(10, 50), (20, 55)], "multitask", "margin semseg depth", "margin semseg depth"),
+        ([(60, 50), (20, 55)], "multitask", "multitask semseg depth", "multitask margin semseg depth"),
+        ([(60, 50), (70, 55)], "multitask", "multitask semseg depth", "multitask semseg depth"),
+        ([(60, 50), (70, 55)], "margin", "margin semseg depth", "margin multitask semseg depth"),
+        ([(10, 50), (20, 55)], "depth", "depth semseg", "depth semseg"),
+    ],
+)
+def test_what_is_shown_tells_the_rows_apart(
+    scores: list[tuple[float, float]], objective: str, drawn: str, tabled: str
+) -> None:
+    described = sweep(*(row(i, scores=each) for i, each in enumerate(scores)), objective=(objective,))
+    assert [each.key for each in compared(described)] == drawn.split()
+    assert [each.key for each in columns(described)] == tabled.split()
+
+
+def test_networks_of_one_task_have_no_margin_to_show() -> None:
+    alone = [{"seed": 0, "status": "finished", "scores": {"multitask": 0.0, "semseg": value}} for value in (10.0, 20.0)]
+    described = sweep(*(row(i, values=[0.0], runs=[run]) for i, run in enumerate(alone)))
+    assert [each.key for each in compared(described)] == ["multitask", "semseg"]
+
+
+def test_a_search_is_drawn_by_what_its_parameters_had_to_do_with_it(tmp_path: Path) -> None:
+    space = {"lr.value": FloatDistribution(1e-5, 1e-1, log=True), "loss": CategoricalDistribution(("l1", "l2"))}
+    chosen = [{"lr.value": 10.0**-number, "loss": loss} for number in range(1, 5) for loss in ("l1", "l2")]
+    trials = [
+        create_trial(params=each, distributions=space, value=0.0, system_attrs={"row": number})
+        for number, each in enumerate(chosen)
+    ]
+    # All multitask scores are 0: it is the margins that parameters are compared by.
+    rows = [row(number, scores=(number, 60)) for number in range(8)]
+    draw(sweep(*rows[:3]).model_copy(update={"kind": "search"}), trials, tmp_path)
+    assert [path.name for path in tmp_path.iterdir()] == ["plot.png"]
+    draw(sweep(*rows).model_copy(update={"kind": "search"}), trials, tmp_path)
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["importance.png", "parallel.png", "plot.png"]

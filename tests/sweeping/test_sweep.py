@@ -24,6 +24,7 @@ from optuna.trial import TrialState
 
 from mtl_seg_depth.runs.pace import Pace
 from mtl_seg_depth.sweeping import trial as sweeping_trial
+from mtl_seg_depth.sweeping.queue import noted
 from mtl_seg_depth.sweeping.sweep import FAILED
 from mtl_seg_depth.system.errors import UserError
 from mtl_seg_depth.system.interruption import AGAIN
@@ -102,7 +103,7 @@ def test_other_data_are_another_sweep_and_other_runs(
     assert small(folder, *two, other, "dry_run=true") == 0
     said = capfd.readouterr().out
     assert said.count("1 of 1") == 2
-    assert said.startswith("sweep: 2 trials\n")
+    assert said.startswith("loss: 2 trials\n")
     assert "not packed yet: what was trained before counts if it was on the same data" in said
     assert small(folder, *two, other) == 0
     second = described(folder)
@@ -177,7 +178,7 @@ def test_a_network_without_the_objective_is_no_row(folder: Path, objective: str,
     assert some["state"] == "complete"
     assert len(trained) == 1
     table = (folder / "outputs" / "sweeps" / described(folder)["study"] / "artifacts" / "table.md").read_text()
-    assert "| network=both | complete | **" in table
+    assert "| **network=both** | complete | **" in table
 
 
 def test_of_several_objectives_one_that_a_network_does_not_have_is_the_worst(folder: Path) -> None:
@@ -346,7 +347,7 @@ def test_a_trial_is_not_tried_for_ever(folder: Path, monkeypatch: pytest.MonkeyP
     failing_step(monkeypatch, RuntimeError("always"), times=10)
     arguments = (*THREE, *sweeps_in.places(folder), *tiny(), "loss=l1,l2", "hydra.sweeper.max_attempts=2")
     assert [sweep(*arguments) for _ in range(3)] == [FAILED] * 3
-    assert [trial.user_attrs["attempt"] for trial in trials(folder)] == [1, 1, 2, 2]
+    assert [noted(trial)["attempt"] for trial in trials(folder)] == [1, 1, 2, 2]
 
 
 def test_a_full_disk_leaves_the_sweep_complete(
@@ -528,7 +529,7 @@ def test_a_trial_of_a_dead_worker_is_taken_over(folder: Path, monkeypatch: pytes
             state=TrialState.RUNNING,
             params=trials(folder)[0].params,
             distributions=trials(folder)[0].distributions,
-            user_attrs={"row": 0, "attempt": 2, "owner": {**trials(folder)[0].user_attrs["owner"], "started": 1.0}},
+            user_attrs={"row": 0, "attempt": 2, "owner": {**noted(trials(folder)[0])["owner"], "started": 1.0}},
         )
     )
     assert small(folder, "loss=l1,l2") == 0
@@ -542,7 +543,7 @@ def test_a_trial_of_a_living_worker_is_left_alone(folder: Path) -> None:
         state=TrialState.RUNNING,
         params=trials(folder)[0].params,
         distributions=trials(folder)[0].distributions,
-        user_attrs={"row": 0, "attempt": 2, "owner": trials(folder)[0].user_attrs["owner"]},
+        user_attrs={"row": 0, "attempt": 2, "owner": noted(trials(folder)[0])["owner"]},
     )
     study.add_trial(running)
     assert small(folder, "loss=l1,l2") == 0

@@ -206,6 +206,8 @@ class SweepRow(Stored):
     ended: Count | None = None
     folder: str | None = None
     """Of the training that it is at, or was at last."""
+    seconds: float | None = None
+    """That its trainings took; None in files from before it was kept."""
     runs: list[SweepRun] = []
     reference: str | None = None
     """The task that it trains by itself for other rows to be compared with; such a row competes with none."""
@@ -234,6 +236,13 @@ class SweepRecord(Stored):
     """The number of the row that the others are compared with."""
     selection: Selection = "best"
     """Whose scores are compared."""
+    trials: Count = 0
+    """How many rows it is to have at last: a search has begun only some of them; 0 in files from before it was kept."""
+
+    @property
+    def unborn(self) -> int:
+        """Rows of a search that nothing is known of yet."""
+        return max(0, self.trials - len(self.rows))
 
 
 def other_data(one: Mapping[str, str], other: Mapping[str, str]) -> bool:

@@ -1,5 +1,6 @@
 """Who watches a training: a line in the terminal, and images of what the network sees."""
 
+import math
 from typing import Self
 
 from rich.console import Console
@@ -61,9 +62,12 @@ class LiveLine:
         parts = [self._epoch(step - 1).removeprefix(self.headline), f"loss {self.losses}", "validation"]
         for each in shown(scores.measured):
             parts.append(f"{each.short} {scores.headlines[each.key]:.2f}{f' {each.unit}' if each.unit else ''}")
+        multitask, margin = scores.rank
+        by_margin = multitask == 0.0 and math.isfinite(margin)
+        parts += [f"margin {margin:.2f}"] if by_margin else []
         line = Text("  ".join(parts))
         if is_best:
-            line.append("  best so far", "green")
+            line.append(f"  best so far{' by margin' if by_margin else ''}", "green")
         self.console.print(line, soft_wrap=True)
 
     def _epoch(self, step: int) -> str:

@@ -14,6 +14,7 @@ from hydra.core.utils import filter_overrides
 from omegaconf import DictConfig, open_dict
 from optuna.distributions import distribution_to_json
 
+from mtl_seg_depth.cli.command import alone, conf_of, line
 from mtl_seg_depth.cli.messages import message_of
 from mtl_seg_depth.cli.options import Options
 from mtl_seg_depth.cli.start import plain
@@ -24,8 +25,15 @@ from mtl_seg_depth.runs.contents import SPLITS, Contents
 from mtl_seg_depth.runs.run import folder_of
 from mtl_seg_depth.scoring import headline
 from mtl_seg_depth.sweeping.space import ALONE, BALANCE, Space, Values
+from mtl_seg_depth.system.addresses import redact
 from mtl_seg_depth.system.errors import UserError
 from mtl_seg_depth.system.wording import label
+
+MOST_NAMED = 3
+"""Parameters in a study's name."""
+
+LONGEST_PART = 30
+"""Letters of one of them there."""
 
 Compose = Callable[[Iterable[str]], Settings]
 """From a trial's overrides to its settings; raises UserError if they do not fit together."""
@@ -90,6 +98,10 @@ class Sweep:
     """The row that the others are compared with; None for a search."""
     selection: Selection = "best"
     """Whose scores are compared."""
+    trials: int = 0
+    """How many rows it is to have at last."""
+    conf: Path = Path("conf")
+    """The folder of the config that it is composed of."""
 
     @property
     def folder(self) -> Path:
@@ -101,11 +113,15 @@ class Sweep:
         """maximize or minimize, of each objective."""
         return [headline.direction(name) for name in self.objectives]
 
+    def command(self, values: Values) -> str:
+        """What trains a row by itself, for a shell: with its first seed, if it has several."""
+        seed = [f"seed={self.base.seeds[0]}"] if self.base.seeds else []
+        return redact(line([*alone(self.space.overrides(values), self.conf), *seed]))
+
 
 def composer(config: DictConfig, load: Callable[[DictConfig, list[str]], DictConfig]) -> Compose:
     """How a trial's settings are composed: as a launcher would, from the sweep's master config."""
-    conf = next(source.path for source in config.hydra.runtime.config_sources if source.provider == "main")
-    options = Options(Path(conf), "train")
+    options = Options(conf_of(config.hydra), "train")
 
     def compose(overrides: Iterable[str]) -> Settings:
         try:
@@ -238,9 +254,21 @@ def decisions(space: Space, base: Settings, settings: Mapping[str, Any], data: S
 
 
 def study_name(sweep: str | None, decides: Mapping[str, Any]) -> str:
-    """The sweep's name and a digest: the same command finds its study again, another sweep has its own."""
+    """What it is and a digest: the same command finds its study again, another sweep has its own."""
     digest = hashlib.sha256(json.dumps(decides, sort_keys=True).encode()).hexdigest()[:8]
-    return f"{sweep or 'sweep'}-{digest}"
+    return f"{sweep or varied(decides['distributions'])}-{digest}"
+
+
+def name_before(study: str) -> str:
+    """What a study without a file in sweeps/ was called before its name said what varies."""
+    return f"sweep-{study.rpartition('-')[2]}"
+
+
+def varied(keys: Iterable[str]) -> str:
+    """What varies, as a part of a folder's name, in whatever order it was typed: `loss-x-model`."""
+    last = (re.sub(r"\.(value|name)$", "", key).rpartition(".")[2] for key in sorted(keys))
+    short = [part for key in last if (part := re.sub(r"\W", "", key, flags=re.ASCII)[:LONGEST_PART])]
+    return "-x-".join(short if len(short) <= MOST_NAMED else [*short[:MOST_NAMED], "more"]) or "sweep"
 
 
 def differences(one: Mapping[str, Any], other: Mapping[str, Any]) -> str:

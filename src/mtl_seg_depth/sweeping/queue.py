@@ -3,6 +3,9 @@
 A trial is WAITING until a worker claims it, RUNNING while one works on it, and goes back to WAITING when that one
 stopped or died: it is the same trial then, with the same run and checkpoint. One that failed stays as it is, and is
 tried again as a new trial of the same row.
+
+What the queue keeps of a trial is in its system attributes, which Optuna's dashboard does not show; databases from
+before that was so have it in the user attributes, and `noted` reads both.
 """
 
 import os
@@ -37,6 +40,8 @@ class Claim:
     number: int
     job: int
     values: dict[str, Any]
+    place: str
+    """Of its row among those there are to be: `2 of 6`."""
 
     @property
     def label(self) -> str:
@@ -109,8 +114,7 @@ class Queue:
 
     def newest(self) -> list[FrozenTrial]:
         """The newest attempt at every row, in the order of the rows."""
-        attempts = {trial.user_attrs["row"]: trial for trial in self._trials() if "row" in trial.user_attrs}
-        return [attempts[row] for row in sorted(attempts)]
+        return newest(self._trials())
 
     def _next(self) -> Claim | None:
         waiting = any(trial.state == TrialState.WAITING for trial in self._trials())
@@ -121,8 +125,8 @@ class Queue:
             self.study.sampler = self.sampler(len(trials))
         # A grid's trials have their values; one that trains a task by itself has only that.
         trial = self.study.ask(self.distributions if self.rows is None else None)
-        job = 1 + max((known.user_attrs.get("job", -1) for known in trials), default=-1)
-        if "row" not in trial.user_attrs:  # one that the sampler made up just now
+        job = 1 + max((noted(known).get("job", -1) for known in trials), default=-1)
+        if "row" not in noted(self._trial(trial.number)):  # one that the sampler made up just now
             self._set(trial.number, row=trial.number, attempt=1)
         if problem := self.problem(trial.params):
             self._set(trial.number, final=True)
@@ -130,33 +134,33 @@ class Queue:
             return self._next()
         self._set(trial.number, job=job, owner=own_identity())
         self.studies.storage.record_heartbeat(trial._trial_id)
-        return Claim(trial.number, job, trial.params)
+        return Claim(trial.number, job, trial.params, place(self._trials(), trial.number, self.n_trials))
 
     def _add_missing_rows(self) -> None:
-        newest = {trial.user_attrs["row"]: trial for trial in self.newest()}
+        newest = {noted(trial)["row"]: trial for trial in self.newest()}
         for row, values in (self.rows or {}).items():
             if row not in newest:
                 self._add(values, row=row, attempt=1)
             elif newest[row].state.is_finished() and not self._stands(newest[row]):
-                self._add(values, row=row, attempt=newest[row].user_attrs["attempt"] + 1)
+                self._add(values, row=row, attempt=noted(newest[row])["attempt"] + 1)
 
     def _stands(self, trial: FrozenTrial) -> bool:
         """Whether how a trial ended still counts: its scores have their runs."""
-        results = (self.outputs / run["folder"] / "result.json" for run in trial.user_attrs.get("runs", []))
+        results = (self.outputs / run["folder"] / "result.json" for run in noted(trial).get("runs", []))
         return trial.state != TrialState.COMPLETE or all(path.exists() for path in results)
 
     def _retry_failed(self) -> None:
         for trial in self.newest():
-            attempts = trial.user_attrs["attempt"]
-            final = trial.user_attrs.get("final", False)
-            if trial.state == TrialState.FAIL and not final and attempts < self.max_attempts:
-                self._add(trial.params, row=trial.user_attrs["row"], attempt=attempts + 1)
+            known = noted(trial)
+            is_final = known.get("final", False) or known["attempt"] >= self.max_attempts
+            if trial.state == TrialState.FAIL and not is_final:
+                self._add(trial.params, row=known["row"], attempt=known["attempt"] + 1)
 
     def _free_orphans(self) -> None:
         """Give back the trials whose worker is gone."""
         silent = set(self.studies.storage._get_stale_trial_ids(self.study._study_id))
         for trial in self._trials():
-            dead = trial._trial_id in silent or not is_alive(trial.user_attrs.get("owner"))
+            dead = trial._trial_id in silent or not is_alive(noted(trial).get("owner"))
             if trial.state == TrialState.RUNNING and dead:
                 self._to_waiting(trial.number)
 
@@ -166,33 +170,54 @@ class Queue:
                 state=TrialState.WAITING,
                 params=dict(values),
                 distributions={name: self.distributions[name] for name in values},
-                user_attrs=attributes,
+                system_attrs=attributes,
             )
         )
 
     def _is_held(self, claim: Claim) -> bool:
         """Whether a trial is still this worker's."""
         trial = self._trial(claim.number)
-        return trial.state == TrialState.RUNNING and bool(trial.user_attrs["job"] == claim.job)
+        return trial.state == TrialState.RUNNING and bool(noted(trial)["job"] == claim.job)
 
     def _end(self, number: int, state: EndState, values: Sequence[float] | None, reason: str | None) -> None:
         if reason is not None:
-            self._set(number, reason=reason)
+            self.studies.storage.set_trial_user_attr(self._trial(number)._trial_id, "reason", reason)
         self.study.tell(number, values, _STATES[state])
 
     def _to_waiting(self, number: int) -> None:
         self.studies.storage.set_trial_state_values(self._trial(number)._trial_id, TrialState.WAITING)
 
     def _set(self, number: int, **attributes: Any) -> None:
-        trial_id = self._trial(number)._trial_id
-        for key, value in attributes.items():
-            self.studies.storage.set_trial_user_attr(trial_id, key, value)
+        note(self.studies, self._trial(number)._trial_id, **attributes)
 
     def _trial(self, number: int) -> FrozenTrial:
         return self._trials()[number]
 
     def _trials(self) -> list[FrozenTrial]:
         return self.study.get_trials(deepcopy=False)
+
+
+def note(studies: Studies, trial_id: int, **attributes: Any) -> None:
+    """Keep something of a trial, out of people's way."""
+    for key, value in attributes.items():
+        studies.storage.set_trial_system_attr(trial_id, key, value)
+
+
+def noted(trial: FrozenTrial) -> dict[str, Any]:
+    """Whatever is kept of a trial besides its values and parameters."""
+    return trial.user_attrs | trial.system_attrs
+
+
+def newest(trials: Sequence[FrozenTrial]) -> list[FrozenTrial]:
+    """The newest attempt at every row, in the order of the rows."""
+    attempts = {known["row"]: trial for trial in trials if "row" in (known := noted(trial))}
+    return [attempts[row] for row in sorted(attempts)]
+
+
+def place(trials: Sequence[FrozenTrial], number: int, n_trials: int) -> str:
+    """Which of its study's rows a trial is an attempt at, such as `2 of 6`, if there are to be so many at least."""
+    rows = [noted(trial)["row"] for trial in newest(trials)]
+    return f"{rows.index(noted(trials[number])['row']) + 1} of {max(len(rows), n_trials)}"
 
 
 def own_identity() -> dict[str, Any]:

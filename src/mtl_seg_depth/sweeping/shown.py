@@ -1,6 +1,7 @@
 """What a sweep shows in the terminal: what would run, and what came of it."""
 
 import math
+from collections.abc import Sequence
 from pathlib import Path
 
 from rich.console import Console
@@ -13,13 +14,18 @@ from mtl_seg_depth.report.contest import Contest, Entry, contests
 from mtl_seg_depth.report.paper import SELECTED, decided
 from mtl_seg_depth.runs.contents import SPLITS
 from mtl_seg_depth.runs.pace import Pace
-from mtl_seg_depth.scoring import delta, headline
+from mtl_seg_depth.scoring import delta
 from mtl_seg_depth.sweeping.plan import Sweep
-from mtl_seg_depth.sweeping.summary import best_rows, score_cells
+from mtl_seg_depth.sweeping.plot import PICTURES
+from mtl_seg_depth.sweeping.standing import best_rows, best_values, columns, is_best, ranked, score
+from mtl_seg_depth.sweeping.summary import AT_FLOOR, counted, decided_by_margin, time_of
 from mtl_seg_depth.system.wording import duration
 
 WITHOUT_SCORE: tuple[RowState, ...] = ("failed", "impossible")
 """States of rows that ended, or never began, and have nothing to compare."""
+
+MOST_ROWS = 40
+"""Of the table at the end; a file has them all."""
 
 
 def show_plan(sweep: Sweep, n_trials: int, console: Console) -> None:
@@ -87,29 +93,50 @@ def _in_short(entry: Entry | None, with_interval: bool) -> str:
     return f"{entry.over.mean:.1f} ± {entry.over.half:.1f}"
 
 
-def show_end(described: SweepRecord, folder: Path, console: Console) -> None:
-    """The table, and what failed and why."""
-    best = {row.number for row in best_rows(described)}
+def show_end(described: SweepRecord, folder: Path, again: Sequence[str], console: Console) -> None:
+    """The table, what failed and why, where there is more to see, and the commands `again` that train the best rows."""
+    best, shown, values = {row.number for row in best_rows(described)}, columns(described), best_values(described)
     table = Table(title=described.study, title_justify="left", box=None, pad_edge=False)
-    table.add_column("trial")
-    for each in headline.shown():
-        table.add_column(each.heading, justify="right")
-    table.add_column("state")
-    rows = described.rows
-    for row in rows:
-        cells = (cell or "-" for cell in score_cells(row))
-        state = row.state if row.reference is None else f"{row.state}, reference"
-        table.add_row(row.label, *cells, state, style="bold" if row.number in best else None)
+    table.add_column("trial", overflow="fold")
+    for each in shown:
+        table.add_column(f"{each.short} {each.arrow}", justify="right", no_wrap=True)
+    table.add_column("time", justify="right", no_wrap=True)
+    table.add_column("")  # what is not complete
+    rows = ranked(described)
+    for row in rows[:MOST_ROWS]:
+        scores = {each.key: score(row, each.key) for each in shown}
+        cells = [
+            Text("-" if math.isnan(value) else f"{value:.2f}", "bold" if is_best(row, value, values.get(key)) else "")
+            for key, value in scores.items()
+        ]
+        state = row.state if row.state != "complete" else "reference" if row.reference else ""
+        table.add_row(Text(row.label, "bold" if row.number in best else ""), *cells, time_of(row) or "-", state)
     console.print(table)
+    if len(rows) > MOST_ROWS:
+        console.print(f"and {len(rows) - MOST_ROWS} more in {folder / 'artifacts' / 'table.md'}", soft_wrap=True)
+    if decided_by_margin(described):
+        console.print(AT_FLOOR, highlight=False)
     problems: list[str] = []
     if several := contests(described, folder.parents[1], problems):
         _show_contest(several[0], console)
     for problem in dict.fromkeys(problems):
         console.print(problem, style="yellow", highlight=False, soft_wrap=True)
-    bad = [row for row in rows if row.state in WITHOUT_SCORE]
-    counts = [f"{sum(row.state == state for row in rows)} {state}" for state in ("complete", "pruned", "running")]
-    counts.append(f"{sum(row.state == 'waiting' for row in rows)} left")
-    console.print(", ".join([*(each for each in counts if not each.startswith("0 ")), f"{len(bad)} failed"]))
+    bad = [row for row in described.rows if row.state in WITHOUT_SCORE]
+    console.print(counted(described), highlight=False)
     for row in bad:
         console.print(Text.assemble((row.label, "red"), f": {row.reason}"), soft_wrap=True)
-    console.print(f"in {folder / 'sweep.json'}", highlight=False, soft_wrap=True)
+    _show_next(folder, again, console)
+
+
+def _show_next(folder: Path, again: Sequence[str], console: Console) -> None:
+    """Where to look, and the command that trains the best again, or where those of a Pareto front are."""
+    pictures = [path for name in PICTURES if (path := folder / "artifacts" / f"{name}.png").exists()]
+    for number, path in enumerate(pictures):
+        console.print(f"{'see:' if not number else '':9}{path}", highlight=False, soft_wrap=True)
+    console.print("compare: make studies, make ui, python report.py", highlight=False)
+    if len(again) == 1:
+        console.print(f"best:    {again[0]} rerun=true", highlight=False, soft_wrap=True)
+    elif again:
+        console.print(
+            f"best:    {len(again)} rows; {folder / 'artifacts' / 'best.yaml'} has the command of each", soft_wrap=True
+        )

@@ -91,6 +91,12 @@ class Studies:
             grace_period=BEATS_TO_DEATH * heartbeat_seconds,
         )
 
+    def decides(self, name: str) -> dict[str, Any]:
+        """All that decides which trials a study has; {} if that was not kept. An old one has it where people look."""
+        number = self.storage.get_study_id_from_name(name)
+        known = self.storage.get_study_user_attrs(number) | self.storage.get_study_system_attrs(number)
+        return dict(known.get("sweep", {}))
+
     @contextmanager
     def locked(self) -> Iterator[None]:
         """Keep every other worker from planning: who takes, frees or adds trials does it in here."""

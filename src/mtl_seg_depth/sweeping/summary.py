@@ -8,7 +8,6 @@
 """
 
 import math
-import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -23,9 +22,17 @@ from mtl_seg_depth.report import paper
 from mtl_seg_depth.report.contest import contests
 from mtl_seg_depth.scoring import headline
 from mtl_seg_depth.sweeping.plan import Row, Sweep
+from mtl_seg_depth.sweeping.plot import draw
+from mtl_seg_depth.sweeping.queue import noted
+from mtl_seg_depth.sweeping.standing import all_at_floor, best_rows, best_values, columns, is_best, ranked, score
 from mtl_seg_depth.system import atomic, stored
 from mtl_seg_depth.system.addresses import redact, redacted
 from mtl_seg_depth.system.wording import duration, label
+
+ID = 6
+"""Letters of a run's fingerprint that `run=` takes for it."""
+
+AT_FLOOR = "The multitask score is at its floor of 0 in every row, so they are ranked by margin: mean IoU less SI-log."
 
 STATES: dict[TrialState, RowState] = {
     TrialState.COMPLETE: "complete",
@@ -58,31 +65,8 @@ def describe(sweep: Sweep, trials: Sequence[FrozenTrial]) -> SweepRecord:
         rows=[by_row[number] for number in sorted(by_row)],
         baseline=sweep.baseline,
         selection=sweep.selection,
+        trials=sweep.trials,
     )
-
-
-def best_rows(described: SweepRecord) -> list[SweepRow]:
-    """The best complete row, or those of the Pareto front where there are several objectives; never a reference.
-
-    Of rows with equal values, such as multitask scores of 0, it is the one with the largest margin.
-    """
-    known = [row for row in described.rows if row.state == "complete" and row.reference is None]
-    complete = [row for row in known if any(v is not None and math.isfinite(v) for v in row.values or ())]
-    gains = {
-        row.number: [headline.gain(*pair) for pair in zip(described.objective, row.values or (), strict=True)]
-        for row in complete
-    }
-    if len(described.objective) > 1:  # what a network does not have is below whatever another has
-        points = [[max(gain, -sys.float_info.max) for gain in gains[row.number]] for row in complete]
-        return [complete[place] for place in headline.pareto_front(points)]
-    scores = {row.number: mean_scores(row) for row in complete}
-    tasks = {name for each in scores.values() for name in each} - {headline.MULTITASK.key}
-
-    def rank(row: SweepRow) -> tuple[float, float]:
-        return gains[row.number][0], headline.gain("margin", headline.margin(scores[row.number], tasks))
-
-    scored = [row for row in complete if gains[row.number][0] > -math.inf]
-    return sorted(scored, key=rank, reverse=True)[:1]
 
 
 def publish(sweep: Sweep, trials: Sequence[FrozenTrial], *, over: Status | None = None) -> SweepRecord:
@@ -110,16 +94,25 @@ def publish(sweep: Sweep, trials: Sequence[FrozenTrial], *, over: Status | None 
         record.close()
         atomic.write_text(record.artifact_path("table.md"), as_markdown(described))
         if best:
-            chosen = [row.model_dump(include={"params", "values", "runs"}) for row in best]
-            atomic.write_text(record.artifact_path("best.yaml"), yaml.safe_dump(chosen, sort_keys=False))
+            fields = [row.model_dump(include={"params", "values", "runs"}) for row in best]
+            chosen = [{"command": each, **of} for each, of in zip(commands(sweep, trials, best), fields, strict=True)]
+            atomic.write_text(
+                record.artifact_path("best.yaml"), yaml.safe_dump(chosen, sort_keys=False, width=math.inf)
+            )
         if over is not None:
             _compare(described, sweep.folder, record)
-            _plot(described, record.artifact_path("plot.png"))
+            draw(described, trials, record.artifact_path("plot.png").parent)
             stored.write(sweep.folder / "result.json", Ending(status=over))
         else:
             (sweep.folder / "result.json").unlink(missing_ok=True)
         stored.write(sweep.folder / "sweep.json", described)
     return described
+
+
+def commands(sweep: Sweep, trials: Sequence[FrozenTrial], rows: Sequence[SweepRow]) -> list[str]:
+    """What trains each of some rows by itself; `trials` are the newest attempts at all rows."""
+    by_row = {noted(trial)["row"]: trial.params for trial in trials}
+    return [sweep.command(by_row[row.number]) for row in rows]
 
 
 def _compare(described: SweepRecord, folder: Path, record: Record) -> None:
@@ -134,48 +127,60 @@ def _compare(described: SweepRecord, folder: Path, record: Record) -> None:
         atomic.write_text(record.artifact_path("comparison.tex"), paper.as_latex(described, found[0]))
 
 
-def score_cells(row: SweepRow) -> list[str]:
-    """A row's headline scores for a table, in the order of `headline.shown`; empty for one that is missing."""
-    scores = mean_scores(row)
-    return [f"{scores[each.key]:.2f}" if each.key in scores else "" for each in headline.shown()]
-
-
 def as_markdown(described: SweepRecord) -> str:
-    """The sweep's table."""
-    best = {row.number for row in best_rows(described)}
-    headings = ["trial", "state", *(each.heading for each in headline.shown())]
+    """The sweep's table, the best row first; of each score the best value is bold."""
+    best, shown, values = {row.number for row in best_rows(described)}, columns(described), best_values(described)
+    headings = ["trial", "state", *(each.heading for each in shown), "time", "runs"]
     lines = [f"| {' | '.join(headings)} |", "|---" * len(headings) + "|"]
-    for row in described.rows:
-        cells = [f"**{cell}**" if cell and row.number in best else cell for cell in score_cells(row)]
-        state = row.state + (f": {row.reason}" if row.reason else "")
-        lines.append(f"| {_cell(row.label)} | {_cell(state)} | {' | '.join(cells)} |")
-    return f"# {described.study}\n\n" + "\n".join(lines) + "\n"
+    for row in ranked(described):
+        scores = {each.key: score(row, each.key) for each in shown}
+        cells = [_bold(_number(value), is_best(row, value, values.get(key))) for key, value in scores.items()]
+        name = _bold(_cell(row.label), row.number in best)
+        runs = ", ".join(run.fingerprint[:ID] for run in row.runs if run.fingerprint)
+        lines.append(f"| {' | '.join([name, _cell(with_reason(row.state, row.reason)), *cells, time_of(row), runs])} |")
+    below = f"\n{AT_FLOOR}\n" if decided_by_margin(described) else ""
+    return f"# {described.study}\n\n" + "\n".join(lines) + f"\n{below}"
+
+
+def decided_by_margin(described: SweepRecord) -> bool:
+    """Whether the rows are compared by a multitask score that is at its floor in all of them."""
+    return described.objective == [headline.MULTITASK.key] and all_at_floor(described)
+
+
+def time_of(row: SweepRow) -> str:
+    """How long a row's trainings took, all seeds together; empty if that is not known."""
+    return "" if row.seconds is None else duration(row.seconds)
+
+
+def with_reason(state: str, reason: str | None) -> str:
+    """A state, and the reason where there is one: `failed: no room`, but `pruned after step 4`."""
+    return f"{state}: {reason}" if reason and not reason.startswith(state) else reason or state
+
+
+def counted(described: SweepRecord) -> str:
+    """The rows by state, and how many are left: `2 complete, 1 running, 3 left`."""
+    states = (*STATES.values(), "impossible")
+    counts = {state: sum(row.state == state for row in described.rows) for state in states}
+    left = counts.pop("waiting") + described.unborn
+    return ", ".join([*(f"{count} {state}" for state, count in counts.items() if count), f"{left} left"])
 
 
 def progress(described: SweepRecord) -> str:
     """How far a sweep is, in a line: trials by state, the best so far, and how long the rest takes at this pace."""
-    rows = described.rows
-    counts = {state: sum(row.state == state for row in rows) for state in STATES.values()}
-    left = counts.pop("waiting")
-    parts = [f"{count} {state}" for state, count in counts.items() if count] + [f"{left} left"]
+    rows, parts = described.rows, [counted(described)]
     if best := best_rows(described):
-        values = _named(described, best[0]).values()
-        parts.append(f"best {best[0].label}: " + ", ".join(f"{value:.2f}" for value in values))
+        values, by_margin = _named(described, best[0]), decided_by_margin(described)
+        if by_margin:
+            values["margin"] = score(best[0], "margin")
+        scores = ", ".join(f"{headline.objectives()[key].short} {value:.2f}" for key, value in values.items())
+        parts.append(f"best{' by margin' if by_margin else ''} {best[0].label}: {scores}")
     times = [row.ended - row.started for row in rows if row.started and row.ended]
-    if times and left + counts["running"]:
-        seconds = sum(times) / len(times) / 1000 * (left + counts["running"]) / max(1, counts["running"])
+    running = sum(row.state == "running" for row in rows)
+    to_go = running + sum(row.state == "waiting" for row in rows) + described.unborn
+    if times and to_go:
+        seconds = sum(times) / len(times) / 1000 * to_go / max(1, running)
         parts.append(f"about {duration(seconds)} to go")
     return ", ".join(parts)
-
-
-def mean_scores(row: SweepRow) -> dict[str, float]:
-    """A row's headline scores, each the mean over the seeds that have it."""
-    found: dict[str, list[float]] = {}
-    for run in row.runs:
-        for name, value in (run.scores or {}).items():
-            if value is not None:
-                found.setdefault(name, []).append(value)
-    return {name: sum(values) / len(values) for name, values in found.items()}
 
 
 def _named(described: SweepRecord, row: SweepRow) -> dict[str, float]:
@@ -201,7 +206,7 @@ def _not_started(number: int, row: Row) -> SweepRow:
 
 
 def _of_trial(trial: FrozenTrial) -> SweepRow:
-    attributes = trial.user_attrs
+    attributes = noted(trial)
     return SweepRow(
         number=attributes["row"],
         label=label(trial.params),
@@ -213,6 +218,7 @@ def _of_trial(trial: FrozenTrial) -> SweepRow:
         started=_ms(trial.datetime_start),
         ended=_ms(trial.datetime_complete),
         folder=attributes.get("folder"),
+        seconds=attributes.get("seconds"),
         runs=[SweepRun.model_validate(run) for run in attributes.get("runs", [])],
     )
 
@@ -225,33 +231,13 @@ def _ms(moment: Any) -> int | None:
     return None if moment is None else round(moment.timestamp() * 1000)
 
 
+def _number(value: float) -> str:
+    return f"{value:.2f}" if math.isfinite(value) else ""
+
+
+def _bold(text: str, is_best: bool) -> str:
+    return f"**{text}**" if text and is_best else text
+
+
 def _cell(text: str) -> str:
     return text.replace("|", "\\|").replace("\n", " ")
-
-
-def _plot(described: SweepRecord, path: Path) -> None:
-    """The scores of every trial side by side, or the Pareto front."""
-    from matplotlib import rc_context
-    from matplotlib.figure import Figure
-
-    one = len(described.objective) == 1
-    competing = [row for row in described.rows if row.reference is None]
-    rows = [row for row in competing if (mean_scores(row) if one else row.values)]
-    figure = Figure(figsize=(7, 1.2 + 0.32 * len(rows)) if one else (6, 5))
-    axes = figure.add_subplot()
-    best = {row.number for row in best_rows(described)}
-    colours = ["#0072b2" if row.number in best else "#9aa5b1" for row in rows]
-    # Matplotlib leaves out what is nan, and refuses what is infinite: a value that does not exist.
-    points = [[v if v is not None and math.isfinite(v) else math.nan for v in row.values or (0.0,)] for row in rows]
-    axes.set_xlabel(described.objective[0])
-    if one:
-        axes.barh([row.label for row in rows], [point[0] for point in points], color=colours)
-        axes.invert_yaxis()
-    else:
-        axes.scatter([point[0] for point in points], [point[1] for point in points], c=colours)
-        axes.set_ylabel(described.objective[1])
-    axes.spines[["top", "right"]].set_visible(False)
-    # Ticks are made when they are drawn. A name with dollars is no formula.
-    with rc_context({"text.parse_math": False}), atomic.replacing(path) as temporary:
-        axes.set_title(described.study)
-        figure.savefig(temporary, dpi=150, bbox_inches="tight")

@@ -23,6 +23,7 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, PositiveInt, Validat
 from rich.console import Console
 from rich.text import Text
 
+from mtl_seg_depth.cli.command import conf_of
 from mtl_seg_depth.records.results import Selection, SweepRecord
 from mtl_seg_depth.runs.contents import SPLITS, Contents
 from mtl_seg_depth.scoring import headline
@@ -37,14 +38,17 @@ from mtl_seg_depth.sweeping.plan import (
     data_of,
     decisions,
     differences,
+    name_before,
     study_name,
+    varied,
     with_references,
 )
 from mtl_seg_depth.sweeping.queue import Claim, EndState, Queue
 from mtl_seg_depth.sweeping.shown import WITHOUT_SCORE, show_end, show_plan
 from mtl_seg_depth.sweeping.space import ALONE, Space, Values
+from mtl_seg_depth.sweeping.standing import best_rows
 from mtl_seg_depth.sweeping.studies import Studies, database_errors_told
-from mtl_seg_depth.sweeping.summary import describe, progress, publish
+from mtl_seg_depth.sweeping.summary import commands, describe, progress, publish, with_reason
 from mtl_seg_depth.sweeping.trial import Ended, objective_names
 from mtl_seg_depth.sweeping.workers import follow_if_worker, run_workers, was_stopped
 from mtl_seg_depth.system.errors import OutOfMemoryError, UserError
@@ -168,7 +172,8 @@ def _run(
     except KeyboardInterrupt:
         stopped = True
     described = _publish(planned, queue, _ending(describe(planned, queue.newest())))
-    show_end(described, planned.folder, console)
+    again = commands(planned, queue.newest(), best_rows(described))
+    show_end(described, planned.folder, again, console)
     if planned.rows is not None and not {row.state for row in described.rows} & {"waiting", "running"}:
         stopped = died = False  # others have done what the ones that ended early left
     if died:
@@ -221,8 +226,9 @@ def _plan(
     decides = decisions(space, base, settings.model_dump(), data)
     name = settings.study_name or study_name(choice, decides)
     if base.dry_run and any(not digests.keys() >= {*SPLITS, base.score or "val"} for digests in data):
-        name = settings.study_name or choice or "sweep"  # what its study is called depends on the data
-    return Sweep(name, decides, choice, space, rows, base, objectives, baseline, settings.selection), check
+        name = settings.study_name or choice or varied(space.distributions)  # the digest depends on the data
+    count, conf = settings.n_trials if rows is None else len(rows), conf_of(config.hydra)
+    return Sweep(name, decides, choice, space, rows, base, objectives, baseline, settings.selection, count, conf), check
 
 
 def _open(
@@ -233,6 +239,10 @@ def _open(
     with studies.locked():
         if settings.study_name is not None:
             planned = replace(planned, study=_own_name(studies, planned, console))
+        elif planned.name is None:
+            taken = optuna.get_all_study_names(studies.storage)
+            if planned.study not in taken and (before := name_before(planned.study)) in taken:
+                planned = replace(planned, study=before)
         study = optuna.create_study(
             study_name=planned.study,
             storage=studies.storage,
@@ -242,7 +252,7 @@ def _open(
             load_if_exists=True,
         )
         study.set_metric_names(planned.objectives)
-        study.set_user_attr("sweep", planned.decides)
+        studies.storage.set_study_system_attr(study._study_id, "sweep", planned.decides)
     rows = planned.rows
     return planned, Queue(
         studies,
@@ -268,11 +278,11 @@ def _own_name(studies: Studies, planned: Sweep, console: Console) -> str:
     taken = optuna.get_all_study_names(studies.storage)
     names = itertools.chain([planned.study], (f"{planned.study}.{number}" for number in itertools.count(2)))
     for name in names:
-        known = optuna.load_study(study_name=name, storage=studies.storage).user_attrs if name in taken else {}
-        if name not in taken or known.get("sweep") == planned.decides:
+        known = studies.decides(name) if name in taken else planned.decides
+        if known == planned.decides:
             break
         console.print(
-            f"{name} is another sweep: what differs is {differences(known.get('sweep', {}), planned.decides)}",
+            f"{name} is another sweep: what differs is {differences(known, planned.decides)}",
             highlight=False,
             soft_wrap=True,
         )
@@ -335,7 +345,7 @@ def _work(planned: Sweep, queue: Queue, launch: Launch, batch: int, console: Con
     lost = False
     while claims := queue.claim(batch):
         for claim in claims:
-            console.rule(f"trial {claim.number}: {claim.label}", align="left")
+            console.rule(f"trial {claim.place}: {claim.label}", align="left")
         try:
             returns = launch(claims)
         except BaseException:
@@ -349,7 +359,7 @@ def _work(planned: Sweep, queue: Queue, launch: Launch, batch: int, console: Con
             state, values, reason = _outcome(job, claim, planned.folder)
             queue.finish(claim, state, values, reason)
             if reason is not None:
-                console.print(Text.assemble((f"{state}:", "yellow"), f" {reason}"), soft_wrap=True)
+                console.print(Text(with_reason(state, reason), "yellow"), soft_wrap=True)
             lost |= any(isinstance(each, torch.AcceleratorError) for each in _with_causes(job._return_value))
         console.print(progress(_publish(planned, queue, None)), highlight=False, soft_wrap=True)
         if Interruption.in_this_process:

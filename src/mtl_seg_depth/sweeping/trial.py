@@ -24,7 +24,7 @@ from mtl_seg_depth.runs.run import Origin, SweepContext, run
 from mtl_seg_depth.scoring import headline
 from mtl_seg_depth.scoring.scores import Scores
 from mtl_seg_depth.sweeping.plan import sweep_folder
-from mtl_seg_depth.sweeping.queue import EndState, own_identity
+from mtl_seg_depth.sweeping.queue import EndState, newest, note, noted, own_identity, place
 from mtl_seg_depth.sweeping.space import ALONE
 from mtl_seg_depth.sweeping.studies import Studies
 from mtl_seg_depth.system.wording import label
@@ -56,14 +56,15 @@ def run_trial(settings: Settings, console: Console, origin: Origin) -> float | l
     studies = Studies(hydra.sweeper.storage, hydra.sweeper.heartbeat_seconds)
     pruner = instantiate(hydra.sweeper.pruner, _execution_whitelist_=("optuna.pruners.*",))
     study = optuna.load_study(study_name=hydra.sweeper.study_name, storage=studies.storage, pruner=pruner)
-    numbers = (t.number for t in study.get_trials(deepcopy=False) if t.user_attrs.get("job") == hydra.job.num)
+    numbers = (t.number for t in study.get_trials(deepcopy=False) if noted(t).get("job") == hydra.job.num)
     if (number := next(numbers, None)) is None:
         raise UpdateFinishedTrialError
     trial = optuna.trial.Trial(study, studies.storage.get_trial_id_from_study_id_trial_number(study._study_id, number))
-    trial.set_user_attr("owner", own_identity())
+    note(studies, trial._trial_id, owner=own_identity())
     seeds = settings.seeds or (settings.seed,)
     is_reference = ALONE in trial.params
     runs: list[SweepRun] = []
+    seconds = 0.0
     with _heartbeat(studies, trial):
         for seed in seeds:
             # Whether a trial is worth its time is decided on the first seed; Optuna prunes for one objective only.
@@ -77,7 +78,7 @@ def run_trial(settings: Settings, console: Console, origin: Origin) -> float | l
             context = SweepContext(
                 folder=sweep_folder(settings, study.study_name),
                 name=label(trial.params) + (f", seed {seed}" if len(seeds) > 1 else ""),
-                headline=_headline(study, number),
+                headline=_headline(study, number, hydra.sweeper),
                 observe=observe,
             )
             of_seed = replace(origin, command=f"{origin.command} seed={seed}") if settings.seeds else origin
@@ -91,9 +92,11 @@ def run_trial(settings: Settings, console: Console, origin: Origin) -> float | l
                 scores=scores,
             )
             runs.append(done)
-            _note(trial, runs)
+            seconds += result.cost.seconds
+            trial.set_user_attr("seconds", round(seconds, 3))
+            _note(studies, trial, runs)
             if result.status == "diverged":
-                trial.set_user_attr("final", True)  # it would diverge again
+                note(studies, trial._trial_id, final=True)  # it would diverge again
                 raise Ended("failed", f"diverged by step {result.steps}: its loss or predictions are not finite")
             if result.status == "pruned":
                 raise Ended("pruned", f"pruned after step {result.steps}")
@@ -103,19 +106,24 @@ def run_trial(settings: Settings, console: Console, origin: Origin) -> float | l
                 evaluation = evaluate_run(one, result.folder, console)
                 scores = dict(headline.picked(evaluation.scores))
                 runs[-1] = done.model_copy(update={"scores": scores, "evaluation": evaluation.file})
-                _note(trial, runs)
+                _note(studies, trial, runs)
     values = [sum(headline.value(name, each.scores or {}) for each in runs) / len(runs) for name in names]
-    for place, name in enumerate(names):
-        if not math.isnan(values[place]):
+    for index, name in enumerate(names):
+        if not math.isnan(values[index]):
             continue
         if not is_reference and (len(names) == 1 or any(name in (each.scores or {}) for each in runs)):
             raise Ended("failed", f"it has no score to compare by: hydra.sweeper.objective={name} is not a number")
-        values[place] = headline.worst(name)  # of a task that the network does not have; Optuna compares no nan
+        values[index] = headline.worst(name)  # of a task that the network does not have; Optuna compares no nan
     return values[0] if len(values) == 1 else values
 
 
-def _note(trial: optuna.trial.Trial, runs: Sequence[SweepRun]) -> None:
-    trial.set_user_attr("runs", [each.model_dump() for each in runs])
+def _note(studies: Studies, trial: optuna.trial.Trial, runs: Sequence[SweepRun]) -> None:
+    """Keep what the seeds came to, and their means as numbers that a dashboard can show, by the names people know."""
+    note(studies, trial._trial_id, runs=[each.model_dump() for each in runs])
+    for each in (*headline.shown(), headline.MARGIN):
+        values = [headline.value(each.key, run.scores or {}) for run in runs]
+        if all(map(math.isfinite, values)):
+            trial.set_user_attr(each.short, sum(values) / len(values))
 
 
 class Reporter:
@@ -145,11 +153,12 @@ class Reporter:
                 self.trial.report(headline.value(self.objective, headline.picked(metrics, "val/")), number)
 
 
-def _headline(study: optuna.Study, number: int) -> str:
+def _headline(study: optuna.Study, number: int, sweeper: Any) -> str:
     """How far the sweep is, for the live line."""
     trials = study.get_trials(deepcopy=False)
-    done = sum(trial.state.is_finished() for trial in trials)
-    return f"trial {number + 1} of {len(trials)}, {done} done  "
+    done = sum(trial.state.is_finished() for trial in newest(trials))
+    is_grid = str(sweeper.sampler._target_).endswith(".GridSampler")
+    return f"trial {place(trials, number, 0 if is_grid else sweeper.n_trials)}, {done} done  "
 
 
 @contextmanager

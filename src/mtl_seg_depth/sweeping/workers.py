@@ -5,22 +5,29 @@ import signal
 import subprocess
 import sys
 import time
-from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import IO
 
 import torch
-from rich.console import Console, Group
+from rich.console import Console, Group, RenderableType
 from rich.live import Live
+from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
 from mtl_seg_depth.records.record import read_points
-from mtl_seg_depth.records.results import SweepRecord, SweepRow
-from mtl_seg_depth.sweeping.summary import progress
+from mtl_seg_depth.records.results import Card, SweepRecord, SweepRow
+from mtl_seg_depth.scoring.headline import picked
+from mtl_seg_depth.sweeping.standing import mean_scores, ranked
+from mtl_seg_depth.sweeping.summary import progress, time_of
 from mtl_seg_depth.system.interruption import AGAIN, caught, follow_parent
 from mtl_seg_depth.system.machine import usable_cores
+from mtl_seg_depth.system.stored import find
+from mtl_seg_depth.tasks import HEADLINES
+
+MOST_OVER = 10
+"""Trials that are over in the live view."""
 
 _LOOK_EVERY_S = 1.0
 _WORKER = "MTL_SEG_DEPTH_WORKER"  # in the environment of one
@@ -91,16 +98,39 @@ def was_stopped(code: int) -> bool:
 
 
 def view(described: SweepRecord, outputs: Path) -> Group:
-    """How far a sweep is, and below it the trials that run."""
-    table = Table(box=None, show_header=False, pad_edge=False)
-    for row in described.rows:
-        if row.state == "running":
-            table.add_row(Text(row.label, style="bold"), _newest_step(row, outputs))
+    """How far a sweep is; below it the trials that run and what they score so far, then the best that are over."""
+    table = Table(box=None, pad_edge=False)
+    table.add_column("trial", overflow="fold")
+    for heading in ("", "step", *(each.short for each in HEADLINES.values()), "images/s"):
+        table.add_column(heading, justify="right", no_wrap=True)
+    over = [row for row in ranked(described) if row.state in ("complete", "pruned", "failed")]
+    for row in [row for row in described.rows if row.state == "running"]:
+        table.add_row(Text(row.label, "bold"), *_going(row, outputs))
+    for row in over[:MOST_OVER]:
+        state = "" if row.state == "complete" else row.state
+        table.add_row(row.label, state, time_of(row), *_in_columns(mean_scores(row)))
     return Group(Text(f"{described.study}: {progress(described)}"), table)
 
 
-def _newest_step(row: SweepRow, outputs: Path) -> str:
-    """The newest that a running trial's record says."""
-    path = outputs / str(row.folder) / "metrics.jsonl"
-    points = deque(read_points(path) if path.exists() else (), maxlen=1)
-    return f"step {points[-1].step}" if points else "starting"
+def _going(row: SweepRow, outputs: Path) -> Iterator[RenderableType]:
+    """Of a trial that runs: a bar, how many of its training's steps are done, its newest scores and its speed."""
+    path = outputs / str(row.folder)
+    card = find(path / "run.json", Card) if row.folder else None
+    if card is None:
+        yield "starting"
+        return
+    metrics = path / "metrics.jsonl"
+    step, newest = 0, dict[str, float]()
+    for point in read_points(metrics) if metrics.exists() else ():
+        step, newest = max(step, point.step), newest | point.metrics
+    total = card.params.get("steps", "")
+    yield ProgressBar(total=int(total), completed=step, width=10) if total.isdigit() else ""
+    yield f"{step}/{total}" if total else str(step)
+    yield from _in_columns(picked(newest, "val/"))
+    speed = newest.get("train/images_per_second")
+    yield "" if speed is None else f"{speed:.0f}"
+
+
+def _in_columns(scores: dict[str, float]) -> list[str]:
+    """The tasks' own scores."""
+    return [f"{scores[key]:.2f}" if key in scores else "" for key in HEADLINES]

@@ -55,9 +55,14 @@ def label(values: Mapping[str, Any]) -> str:
 
     A key is its last part, where that says something and no other key ends so; numbers have three digits.
     """
-    short = {key: _last_part(key) for key in values}
-    names = {key: name if list(short.values()).count(name) == 1 else key for key, name in short.items()}
-    return ", ".join(f"{names[key]}={_rounded(value)}" for key, value in values.items())
+    short = names(values)
+    return ", ".join(f"{short[key]}={_rounded(value)}" for key, value in values.items())
+
+
+def names(keys: Iterable[str]) -> dict[str, str]:
+    """What people call each key: its last part, where that says something and no other key ends so."""
+    short = {key: _last_part(key) for key in keys}
+    return {key: name if list(short.values()).count(name) == 1 else key for key, name in short.items()}
 
 
 def _last_part(key: str) -> str:
