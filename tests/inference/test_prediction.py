@@ -7,9 +7,10 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from helpers.colours import Colours, look_with
 from helpers.commands import Commands
 from helpers.composing import compose
-from helpers.facts import CPU, STATISTICS, palette, tasks
+from helpers.facts import CPU, palette, tasks
 from helpers.photographs import picture, save
 from helpers.trained_runs import quiet
 from PIL import ExifTags, Image
@@ -19,15 +20,12 @@ from mtl_seg_depth.config import parse_as
 from mtl_seg_depth.drawing.prediction_sheet import prediction_sheet
 from mtl_seg_depth.inference import prediction
 from mtl_seg_depth.inference.camera import Camera
-from mtl_seg_depth.inference.looking import looking, predict_photo, seen_size
+from mtl_seg_depth.inference.looking import predict_photo, seen_size
 from mtl_seg_depth.inference.photos import read_focal
 from mtl_seg_depth.inference.prediction import PredictionSettings, Summary
 from mtl_seg_depth.inference.products import save_depth
-from mtl_seg_depth.nodes import build
-from mtl_seg_depth.scoring.predictor import PredictAt, Predictor
+from mtl_seg_depth.scoring.predictor import Predictor
 from mtl_seg_depth.system.errors import UserError
-from mtl_seg_depth.system.precision import Precision
-from mtl_seg_depth.tasks.depth.norms import Log
 
 PRODUCTS = ("labels.png", "depth.png", "depth_colour.png", "overlay.png", "sheet.png")
 
@@ -167,27 +165,6 @@ def test_of_a_phones_folder_every_kind_of_file_is_predicted_or_counted(
     assert done.returncode == 2
     assert "no image there" in done.stderr
     assert "there are 2 .heic, 1 .mov, 1 without an ending" in done.stderr
-
-
-class Colours(torch.nn.Module):
-    """A network that sees a class in how red and a distance in how green a pixel is; what it looked at."""
-
-    tasks = ("semseg", "depth")
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.seen: list[tuple[int, int]] = []
-
-    def forward(self, rgb: torch.Tensor) -> dict[str, list[torch.Tensor]]:
-        self.seen.append((rgb.shape[-2], rgb.shape[-1]))
-        assert min(self.seen[-1]) >= 32
-        logits = -(rgb[:, :1] * 18 - torch.arange(19).view(1, 19, 1, 1)).square()
-        return {"semseg": [logits], "depth": [Log(STATISTICS).encode(rgb[:, 1:2] * 100 + 4)]}
-
-
-def look_with(network: Colours, tile: int = 10_000, tta: str = "none") -> PredictAt:
-    views = build("tta", compose(f"tta={tta}", config="predict")["tta"])
-    return looking(Predictor(network, tasks(norm=Log), Precision("fp32")), views, tile)  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize("size", [(7, 5), (1, 90), (31, 33), (32, 32), (65, 47)])
