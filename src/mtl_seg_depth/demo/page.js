@@ -73,7 +73,9 @@ class Figure {
     for (const kind of ["pointermove", "pointerdown"]) {
       this.canvas.addEventListener(kind, (event) => {
         const box = this.canvas.getBoundingClientRect();
-        point((event.clientX - box.left) / box.width, (event.clientY - box.top) / box.height);
+        const x = (event.clientX - box.left) / box.width;
+        point(x, (event.clientY - box.top) / box.height);
+        if (event.pointerType === "mouse" && event.buttons & 1) divide(100 * x);
       });
     }
     this.canvas.addEventListener("pointerleave", (event) => event.pointerType === "mouse" && point(null));
@@ -110,8 +112,8 @@ class Figure {
       this.layers.depth = painted(answer, (pixel) =>
         depth.colours[Math.round(share(depth, metres[pixel]) * (depth.colours.length - 1))]);
     }
-    const why = answer.why ? `; ${answer.why}` : "";
-    $(".said", this.element).textContent = `${answer.said}, ${answer.seconds.toFixed(2)} s${why}.`;
+    const why = answer.why && ` ${answer.why[0].toUpperCase()}${answer.why.slice(1)}.`;
+    $(".said", this.element).textContent = `${answer.said}: ${answer.seconds.toFixed(2)} s.${why}`;
     this.draw();
     this.legend();
     this.point();
@@ -152,10 +154,16 @@ class Figure {
       scale.className = "scale";
       const ticks = document.createElement("div");
       ticks.className = "ticks";
+      const last = depth.ticks.length - 1;
+      const apart = 38 / legend.clientWidth; // no number on top of another one
+      let shown = -1;
       depth.ticks.forEach((tick, index) => {
+        const at = share(depth, tick);
+        if (index < last && (at - shown < apart || (index > 0 && 1 - at < 2 * apart))) return;
+        shown = at;
         const mark = document.createElement("span");
-        mark.textContent = index === depth.ticks.length - 1 ? `${tick} m` : `${tick}`;
-        mark.style.left = `${100 * share(depth, tick)}%`;
+        mark.textContent = index === last ? `${tick} m` : `${tick}`;
+        mark.style.left = `${100 * at}%`;
         ticks.append(mark);
       });
       legend.append(scale, ticks);
@@ -184,6 +192,11 @@ class Figure {
     const beside = x > 0.6 ? "calc(-100% - 14px)" : "14px";
     tag.style.transform = `translate(${beside}, ${y < 0.2 ? "14px" : "calc(-100% - 10px)"})`;
   }
+}
+
+function divide(percent) {
+  $("#divider").value = percent;
+  for (const figure of state.figures) figure.draw();
 }
 
 function point(x, y) {
@@ -215,7 +228,8 @@ function painted({ width, height }, colourOf) {
   return canvas;
 }
 
-$("#divider").addEventListener("input", () => state.figures.forEach((figure) => figure.draw()));
+$("#divider").addEventListener("input", (event) => divide(event.target.value));
+window.addEventListener("resize", () => state.figures.forEach((figure) => figure.legend()));
 for (const input of document.querySelectorAll("input[name=view]")) {
   input.addEventListener("change", () => {
     state.view = input.value;
