@@ -15,7 +15,7 @@ RUN apt-get update \
 WORKDIR /suite
 COPY pyproject.toml constraints.txt README.md LICENSE ./
 COPY src src
-RUN pip install --no-cache-dir --constraint constraints.txt --editable '.[export,cluster,dashboard,data]'
+RUN pip install --no-cache-dir --constraint constraints.txt --editable '.[export,cluster,dashboard,data,video]'
 COPY . .
 
 RUN useradd --create-home suite && mkdir /work && chown suite /work

@@ -1,4 +1,4 @@
-"""Labels and depths of one's own images: python predict.py run=<id> input=photos/."""
+"""Labels and depths of one's own images and videos: python predict.py run=<id> input=photos/."""
 
 from pathlib import Path
 

@@ -7,9 +7,10 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from helpers.colours import Colours, look_with
 from helpers.commands import Commands
 from helpers.composing import compose
-from helpers.facts import CPU, STATISTICS, palette, tasks
+from helpers.facts import CPU, palette, tasks
 from helpers.photographs import picture, save
 from helpers.trained_runs import quiet
 from PIL import ExifTags, Image
@@ -18,21 +19,13 @@ from rich.console import Console
 from mtl_seg_depth.config import parse_as
 from mtl_seg_depth.drawing.prediction_sheet import prediction_sheet
 from mtl_seg_depth.inference import prediction
+from mtl_seg_depth.inference.camera import Camera
+from mtl_seg_depth.inference.looking import predict_photo, seen_size
 from mtl_seg_depth.inference.photos import read_focal
-from mtl_seg_depth.inference.prediction import (
-    Camera,
-    PredictionSettings,
-    Summary,
-    looking,
-    predict_photo,
-    save_depth,
-    seen_size,
-)
-from mtl_seg_depth.nodes import build
-from mtl_seg_depth.scoring.predictor import PredictAt, Predictor
+from mtl_seg_depth.inference.prediction import PredictionSettings, Summary
+from mtl_seg_depth.inference.products import save_depth
+from mtl_seg_depth.scoring.predictor import Predictor
 from mtl_seg_depth.system.errors import UserError
-from mtl_seg_depth.system.precision import Precision
-from mtl_seg_depth.tasks.depth.norms import Log
 
 PRODUCTS = ("labels.png", "depth.png", "depth_colour.png", "overlay.png", "sheet.png")
 
@@ -45,7 +38,7 @@ def predict(folder: Path, *overrides: str, console: Console | None = None, **val
 def test_every_product_of_every_picture_in_its_own_size(trained_folder: Path, photos: Path, tmp_path: Path) -> None:
     out = tmp_path / "out"
     summary = predict(trained_folder, input=str(photos), output=str(out))
-    assert (summary.done, summary.failed) == (2, ())
+    assert (summary.done, summary.failed) == (2, [])
     names = {path.relative_to(out).as_posix() for path in out.rglob("*") if path.is_file()}
     assert names == {f"{name}_{product}" for name in ("b", "été/a street (1)") for product in PRODUCTS}
     for name, size in (("b", (51, 33)), ("été/a street (1)", (40, 48))):
@@ -117,7 +110,7 @@ def test_what_does_not_fit_into_memory_is_named_with_max_side_and_the_others_are
     assert all("max_side=<pixels>" in error.reason for error in summary.failed)
     assert (32, 70000 * 32) not in seen, "nothing of that size is even tried"
     small = predict(trained_folder, "max_side=100", "write=[labels]", input=str(photos), output=str(tmp_path / "two"))
-    assert (small.done, small.failed) == (4, ())
+    assert (small.done, small.failed) == (4, [])
     assert max(max(size) for size in seen[3:]) == 100
     with Image.open(tmp_path / "two" / "thin_labels.png") as labels:
         assert labels.size == (70000, 1)
@@ -172,27 +165,6 @@ def test_of_a_phones_folder_every_kind_of_file_is_predicted_or_counted(
     assert done.returncode == 2
     assert "no image there" in done.stderr
     assert "there are 2 .heic, 1 .mov, 1 without an ending" in done.stderr
-
-
-class Colours(torch.nn.Module):
-    """A network that sees a class in how red and a distance in how green a pixel is; what it looked at."""
-
-    tasks = ("semseg", "depth")
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.seen: list[tuple[int, int]] = []
-
-    def forward(self, rgb: torch.Tensor) -> dict[str, list[torch.Tensor]]:
-        self.seen.append((rgb.shape[-2], rgb.shape[-1]))
-        assert min(self.seen[-1]) >= 32
-        logits = -(rgb[:, :1] * 18 - torch.arange(19).view(1, 19, 1, 1)).square()
-        return {"semseg": [logits], "depth": [Log(STATISTICS).encode(rgb[:, 1:2] * 100 + 4)]}
-
-
-def look_with(network: Colours, tile: int = 10_000, tta: str = "none") -> PredictAt:
-    views = build("tta", compose(f"tta={tta}", config="predict")["tta"])
-    return looking(Predictor(network, tasks(norm=Log), Precision("fp32")), views, tile)  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize("size", [(7, 5), (1, 90), (31, 33), (32, 32), (65, 47)])
@@ -331,7 +303,7 @@ def test_an_output_folder_among_the_pictures_is_not_predicted_again(trained_fold
 def test_a_picture_is_never_overwritten(trained_folder: Path, tmp_path: Path) -> None:
     first = save(tmp_path / "a.png", picture(33, 33))
     other = save(tmp_path / "a_labels.png", picture(34, 34))
-    with pytest.raises(UserError, match=r"a_labels\.png is one of the images, and would be overwritten"):
+    with pytest.raises(UserError, match=r"a_labels\.png is one of the inputs, and would be overwritten"):
         predict(trained_folder, input=[str(first), str(other)], output=str(tmp_path))
     with Image.open(other) as image:
         assert image.size == (34, 34)
@@ -340,7 +312,7 @@ def test_a_picture_is_never_overwritten(trained_folder: Path, tmp_path: Path) ->
 @pytest.mark.parametrize(
     ("given", "message"),
     [
-        (None, "input=<an image, a folder, or a pattern"),
+        (None, "input=<an image, a video, a folder, or a pattern"),
         ("{}/nothing", r"there is no such file or folder; did you mean nothing_here\?"),
         ("{}/nothing_here", r"no image there \(\.bmp, "),
         ("{}/*.jpeg", "no image there"),

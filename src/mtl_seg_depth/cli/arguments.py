@@ -16,7 +16,19 @@ from mtl_seg_depth.system.wording import nearest
 
 NAMES = frozenset(
     (
-        *("name", "run", "input", "output", "submission", "picture", "out", "to", "pretrained", "encoder.weights"),
+        *(
+            "name",
+            "run",
+            "beside",
+            "input",
+            "output",
+            "submission",
+            "picture",
+            "out",
+            "to",
+            "pretrained",
+            "encoder.weights",
+        ),
         *("data.root", "data.cache", "data.images", "data.masks", "data.depths", "data.licence", "data.source", "map"),
         *("paths.root", "paths.datasets", "paths.outputs", "tracking.uri", "tracking.experiment", "tracking_uri"),
         *("hydra.sweeper.study_name", "hydra.sweeper.storage"),

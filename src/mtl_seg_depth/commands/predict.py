@@ -1,4 +1,4 @@
-"""Labels and depths of one's own images: python predict.py run=<id> input=photos/."""
+"""Labels and depths of one's own images and videos: python predict.py run=<id> input=photos/."""
 
 from pathlib import Path
 from typing import Any
@@ -11,20 +11,20 @@ def predict(config: dict[str, Any]) -> int:
     from rich.console import Console
 
     from mtl_seg_depth.config import parse_as
-    from mtl_seg_depth.inference import photos, prediction
+    from mtl_seg_depth.inference import photos, prediction, products
     from mtl_seg_depth.scoring.headline import in_words
 
     console = Console(highlight=False, soft_wrap=True, markup=False)
     settings = parse_as(prediction.PredictionSettings, config)
     summary = prediction.predict(settings, console)
-    console.print(f"{summary.done} images predicted, {summary.seconds:.2g} s each, by")
+    console.print(f"{summary.what} predicted, {summary.seconds:.2g} s each, by")
     scores = in_words(summary.scores)
     told = f"  {summary.run} ({summary.fingerprint}){f', validation {scores}' if scores else ''}"
     console.print(told)
     if summary.first is not None:
         console.print(f"Look at\n  {summary.first}")  # alone on its line, to be copied in one piece
     if summary.beyond:
-        limit = prediction.LARGEST_VALUE / prediction.PER_METRE[settings.depth]
+        limit = products.LARGEST_VALUE / products.PER_METRE[settings.depth]
         console.print(
             f"In {summary.beyond} of them depths beyond {limit:g} m stand as {limit:g} m, the most that depth="
             f"{settings.depth} holds; depth=npy keeps them."

@@ -1,7 +1,7 @@
 """A trained network in somebody's own program: `load(run).predict(image)`."""
 
 import os
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
 
@@ -11,15 +11,14 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from mtl_seg_depth.drawing.prediction_sheet import prediction_sheet
+from mtl_seg_depth.inference.camera import Camera
+from mtl_seg_depth.inference.looking import viewer
 from mtl_seg_depth.inference.photos import as_seen, focal_of, read_focal, read_photo
-from mtl_seg_depth.inference.prediction import TILE, Camera, looking, predict_photo, seen_size
 from mtl_seg_depth.inference.trained import Trained, load_trained
 from mtl_seg_depth.runs.assembly import find_device
-from mtl_seg_depth.scoring.predictor import Predictor
 from mtl_seg_depth.scoring.tta import AveragedViews, TestTimeAugmentation
 from mtl_seg_depth.system import installation
 from mtl_seg_depth.system.errors import UserError
-from mtl_seg_depth.system.precision import Precision, native
 from mtl_seg_depth.tasks.semseg.task import Semseg
 
 Picture = str | os.PathLike[str] | Image.Image | NDArray[np.uint8]
@@ -65,13 +64,10 @@ class Loaded:
         precision: Literal["auto", "fp32", "bf16"] = "auto",
     ) -> None:
         self.trained = trained
-        self._device = device
         semseg = trained.tasks.get("semseg")
         self.classes: tuple[str, ...] = semseg.classes.names if isinstance(semseg, Semseg) else ()
         """Names of the classes; a label is a place in it."""
-        number_format = Precision(native(device) if precision == "auto" else precision)
-        tile = max((TILE, *(trained.image_size or ())))
-        self._look = looking(Predictor(trained.network, trained.tasks, number_format), views, tile)
+        self._viewer = viewer(trained, device, views, Camera(), "auto", precision)
 
     def predict(
         self,
@@ -94,13 +90,11 @@ class Loaded:
         Raises UserError for an image that cannot be read, and where the network's answer is not finite.
         """
         trained = self.trained
-        rgb, exif = _opened(image)
-        size = (rgb.shape[0], rgb.shape[1])
-        seen = seen_size(size, max_side, trained.image_size)
         camera = Camera(trained.image_size, trained.source.focal, focal, focal_ratio)
-        ratio, why = camera.ratio_of(size, seen, exif)
-        found = predict_photo(rgb, self._look, trained.tasks, self._device, seen, ratio)
-        return Prediction(rgb, found.get("semseg"), self.classes, found.get("depth"), why, trained)
+        rgb, exif = _opened(image)
+        seen = replace(self._viewer, camera=camera, max_side=max_side).see(rgb, exif)
+        found = seen.prediction
+        return Prediction(rgb, found.get("semseg"), self.classes, found.get("depth"), seen.why, trained)
 
 
 def load(

@@ -1,4 +1,4 @@
-"""People's own images: which files a command means, what their predictions are called, and how one is read."""
+"""People's own images and videos: which files a command means, what becomes of their names, and how one is read."""
 
 import glob
 import math
@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from PIL import ExifTags, Image, ImageOps, UnidentifiedImageError
 
 from mtl_seg_depth.data.files import MAX_PIXELS, DamagedFileError
+from mtl_seg_depth.inference import video
 from mtl_seg_depth.system.errors import UserError
 from mtl_seg_depth.system.wording import nearest
 
@@ -29,16 +30,22 @@ _SIXTEEN_BIT = frozenset({"I", "I;16", "I;16L", "I;16B", "I;16N"})
 
 @dataclass(frozen=True)
 class Photo:
-    """An image to predict; `name` is where its predictions go below the output folder, without an ending."""
+    """An image or a video to predict; `name` is where that goes below the output folder, without an ending."""
 
     path: Path
     name: Path
+
+    @property
+    def moves(self) -> bool:
+        """Whether it is a video, by its name."""
+        return self.path.suffix.lower() in video.SUFFIXES
 
 
 def find_photos(inputs: str | Sequence[str], output: Path) -> tuple[list[Photo], Counter[str]]:
     """The images that `inputs` mean: files, folders with all below them, or patterns such as `frames/*.png`.
 
-    With them, how many other files there are, by the ending of their names.
+    Videos too, of files and patterns; of folders they are left out. With them, how many other files there are, by the
+    ending of their names.
 
     Sorted by path; files in an output folder that lies inside an input folder are left out. A name keeps sub-folders
     and stem, and the ending too where two images would share it. Raises UserError if nothing is found, and
@@ -48,14 +55,15 @@ def find_photos(inputs: str | Sequence[str], output: Path) -> tuple[list[Photo],
     left_out: Counter[str] = Counter()
     results = os.path.realpath(output)
     for given in [inputs] if isinstance(inputs, str) else inputs:
-        base, files, many = _meant(given)
+        base, files, endings = _meant(given)
+        many = endings is not None
         if many and results == os.path.realpath(base):
             raise UserError(f"output={output} is the folder of the images; give another, or one inside it")
         inside = many and Path(results).is_relative_to(os.path.realpath(base))
         for path in files:
             if inside and Path(os.path.realpath(path)).is_relative_to(results):
                 continue
-            if many and path.suffix.lower() not in SUFFIXES:
+            if endings is not None and path.suffix.lower() not in endings:
                 left_out[path.suffix.lower() or "without an ending"] += 1
                 continue
             relative = path.relative_to(base)
@@ -64,6 +72,8 @@ def find_photos(inputs: str | Sequence[str], output: Path) -> tuple[list[Photo],
             found.setdefault(path, relative)
     if not found:
         instead = f"; there are {counted(left_out)}" if left_out else ""
+        if any(ending in video.SUFFIXES for ending in left_out):
+            instead += "; videos are named, or meant by a pattern such as 'folder/*.mp4'"
         raise UserError(f"input={inputs}: no image there ({', '.join(sorted(SUFFIXES))}){instead}")
     stems = Counter(relative.with_suffix("") for relative in found.values())
     photos = [
@@ -81,18 +91,21 @@ def counted(endings: Counter[str]) -> str:
     return ", ".join(f"{count} {ending}" for ending, count in endings.most_common())
 
 
-def _meant(given: str) -> tuple[Path, Iterator[Path], bool]:
-    """What one input means: the folder that names are relative to, the files, and whether they were searched for."""
+def _meant(given: str) -> tuple[Path, Iterator[Path], frozenset[str] | None]:
+    """What one input means: the folder that names are relative to, the files, and which endings count among them.
+
+    None if it is one file, whatever its ending is.
+    """
     path = Path(given).expanduser()
     if path.is_file():
-        return path.parent, iter([path]), False
+        return path.parent, iter([path]), None
     if path.is_dir():
-        return path, _visible(path.rglob("*"), path), True
+        return path, _visible(path.rglob("*"), path), SUFFIXES
     if glob.has_magic(given):
         parts = path.parts
         fixed = next(index for index, part in enumerate(parts) if glob.has_magic(part))
         base = Path(*parts[:fixed])
-        return base, _visible(base.glob(str(Path(*parts[fixed:]))), base), True
+        return base, _visible(base.glob(str(Path(*parts[fixed:]))), base), SUFFIXES | video.SUFFIXES
     beside = [other.name for other in path.parent.iterdir()] if path.parent.is_dir() else []
     close = nearest(path.name, beside)
     hint = f"; did you mean {' or '.join(close)}?" if close else ""
