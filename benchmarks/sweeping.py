@@ -12,9 +12,7 @@ from common import ROOT
 from hydra.core.global_hydra import GlobalHydra
 
 from mtl_seg_depth import cli
-
-sys.path.insert(0, str(ROOT))
-import train
+from mtl_seg_depth.commands.train import train
 
 
 def sweep(folder: Path, *arguments: str) -> dict[str, Any]:
@@ -25,7 +23,7 @@ def sweep(folder: Path, *arguments: str) -> dict[str, Any]:
     sys.argv = ["train.py", "-m", *arguments, f"paths.outputs={folder}"]
     try:
         with contextlib.redirect_stdout(said), contextlib.redirect_stderr(said):
-            cli.start(train.train, config="train", root=ROOT)
+            cli.start(train, config="train", root=ROOT)
     except SystemExit as end:
         if end.code not in (0, 1):  # 1: a trial diverged, which is a result
             raise RuntimeError(said.getvalue()) from end

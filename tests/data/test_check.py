@@ -1,18 +1,18 @@
 import io
 import math
 import os
-import runpy
 import shutil
 from pathlib import Path
 
 import numpy as np
 import pytest
-from helpers.composing import ROOT, compose
+from helpers.composing import compose
 from helpers.facts import STATISTICS, encode_depth
 from helpers.tiny_data import miniscapes, write_tiny_miniscapes
 from PIL import Image
 from rich.console import Console
 
+from mtl_seg_depth.commands.check_data import check_data
 from mtl_seg_depth.data.check import Inspection, inspect, print_inspection
 from mtl_seg_depth.drawing.data_sheet import draw_sheet
 from mtl_seg_depth.system.errors import UserError
@@ -37,9 +37,7 @@ def printed(root: Path, expected: DepthStatistics = STATISTICS) -> str:
 def check(root: Path, *overrides: str) -> int:
     """The exit code of `check_data.py`."""
     places = (f"data.root={root}", f"data.cache={root.parent}/cache")
-    entry = runpy.run_path(str(ROOT / "check_data.py"))
-    code: int = entry["check_data"](compose("data=miniscapes", *places, *overrides, config="check_data"))
-    return code
+    return check_data(compose("data=miniscapes", *places, *overrides, config="check_data"))
 
 
 def test_statistics_are_those_of_all_pixels_together(root: Path) -> None:

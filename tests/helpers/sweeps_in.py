@@ -15,10 +15,8 @@ from torchvision.models import resnet
 from helpers.composing import ROOT
 from helpers.tiny_data import write_tiny_miniscapes
 from mtl_seg_depth import cli
+from mtl_seg_depth.commands.train import train
 from mtl_seg_depth.system.interruption import Interruption
-
-sys.path.insert(0, str(ROOT))
-import train
 
 SIZES = {"train": 16, "val": 1, "test": 1}
 
@@ -64,7 +62,7 @@ def sweep(*arguments: str) -> int:
     before = sys.argv
     sys.argv = ["train.py", *arguments]
     try:
-        cli.start(train.train, config="train", root=ROOT)
+        cli.start(train, config="train", root=ROOT)
     except SystemExit as end:
         return int(end.code or 0)
     finally:
