@@ -167,6 +167,22 @@ def test_the_reports_findings_are_drawn_where_they_were_judged_with_their_leads(
     assert all(" training" in section.cost and "about" in section.cost for section in document.waiting)
 
 
+def test_a_search_says_what_it_found_and_which_parameters_mattered(tmp_path: Path) -> None:
+    store = Store(tmp_path / "outputs")
+    rows = [Row([(60.0 + trial, 30)], f"lr.value=1e-{trial}", values=[30.0 + trial]) for trial in range(5)]
+    shares = {"lr.value": 0.7, "loss": 0.2, "$x_1$": 0.1}
+    store.study("search_lr", rows, kind="search", importance=shares, objective=["multitask"])
+    (found,) = read_report(settings(tmp_path)).glances
+    assert found.sentences == (
+        "Trial 4 is the best of 5: multitask 34.00, with lr.value=1e-4.",
+        "What mattered, as shares of what tells the best trials from the others: lr.value (0.70), loss (0.20), "
+        "$x_1$ (0.10).",
+    )
+    (figure,) = found.figures
+    assert figure.svg is not None
+    assert all(name in figure.svg for name in shares)
+
+
 def test_nothing_that_was_run_is_no_glance(tmp_path: Path) -> None:
     document = read_report(settings(tmp_path))
     assert document.glances == ()

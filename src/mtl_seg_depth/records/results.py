@@ -236,6 +236,8 @@ class SweepRecord(Stored):
     """The number of the row that the others are compared with."""
     selection: Selection = "best"
     """Whose scores are compared."""
+    importance: dict[str, float] = {}
+    """Of a search that is over: the share of each parameter in what tells the best trials from the others."""
     trials: Count = 0
     """How many rows it is to have at last: a search has begun only some of them; 0 in files from before it was kept."""
 

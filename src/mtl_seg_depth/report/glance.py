@@ -10,8 +10,9 @@ from mtl_seg_depth.report.comparison import Comparison, Row
 from mtl_seg_depth.report.contest import Contest, Entry, Method
 from mtl_seg_depth.report.drawing import Drawing
 from mtl_seg_depth.report.findings import Judgement
-from mtl_seg_depth.report.glance_figures import all_costs, cost, findings_forest, forest
+from mtl_seg_depth.report.glance_figures import all_costs, cost, findings_forest, forest, importance
 from mtl_seg_depth.report.same_images import side_by_side
+from mtl_seg_depth.report.searches import best_trials, finished, value_titles
 from mtl_seg_depth.report.store import Study
 from mtl_seg_depth.scoring import delta
 from mtl_seg_depth.system.addresses import redact
@@ -84,6 +85,27 @@ def glance(comparison: Comparison, contest: Contest, problems: list[str]) -> Gla
         sentences=tuple(filter(None, sentences)),
         figures=tuple(figure for figure in figures if figure is not None),
     )
+
+
+def search_glance(study: Study) -> Glance | None:
+    """What a search found, and which of its parameters mattered; None while no trial is complete."""
+    best, complete = best_trials(study), len(finished(study))
+    if not best:
+        return None
+    values = ", ".join(
+        f"{title[:-2]} {value:.2f}" for title, value in zip(value_titles(study), best[0].values, strict=True)
+    )
+    told = f"Trial {best[0].row.number} is the best of {complete}: {values}, with {best[0].row.label}."
+    if len(study.objective) > 1:
+        told = f"None of {complete} trials beats any of {len(best)} in everything; first among those by {values}: "
+        told += f"trial {best[0].row.number}, with {best[0].row.label}."
+    sentences, figures = [told], []
+    if study.importance:
+        order = sorted(study.importance, key=lambda name: study.importance[name], reverse=True)
+        shares = ", ".join(f"{name} ({study.importance[name]:.2f})" for name in order[:MOST_NAMES])
+        sentences.append(f"What mattered, as shares of what tells the best trials from the others: {shares}.")
+        figures.append(importance(study))
+    return Glance(study.sweep or study.study, study.anchor, tuple(sentences), tuple(figures))
 
 
 def told_by(contest: Contest) -> list[Headline]:

@@ -10,6 +10,7 @@ from mtl_seg_depth.report.comparison import Comparison, Row
 from mtl_seg_depth.report.contest import Contest, Method
 from mtl_seg_depth.report.drawing import COLOURS, INK, Drawing, bare, rendered
 from mtl_seg_depth.report.findings import Judgement, Verdict
+from mtl_seg_depth.report.store import Study
 from mtl_seg_depth.report.table import heading
 from mtl_seg_depth.scoring import delta
 from mtl_seg_depth.scoring.headline import MARGIN, margin, pareto_front
@@ -213,6 +214,22 @@ def cost(name: str, contest: Contest, measure: Headline, of_row: Mapping[int, Ro
 def _unit(seconds: float) -> tuple[str, float]:
     """The unit for times of up to so many seconds, and its length."""
     return ("h", 3600.0) if seconds >= 7200 else ("min", 60.0) if seconds >= 120 else ("s", 1.0)
+
+
+def importance(study: Study) -> Drawing:
+    """How much each parameter of a search mattered."""
+    order = sorted(study.importance, key=lambda name: study.importance[name])
+
+    def paint(figure: "Figure") -> None:
+        axes = figure.subplots()
+        bare(axes)
+        axes.barh([short(name) for name in order], [study.importance[name] for name in order], color=COLOURS[0])
+        axes.tick_params(length=0)
+        axes.set_xlabel("share")
+
+    told = "Shares of what tells the best trials from the others, by Optuna's PED-ANOVA; complete trials alone."
+    size = (5.2, 0.9 + 0.26 * len(order))
+    return rendered(f"{study.anchor}_importance", "What mattered", told, size, paint)
 
 
 Point = tuple[Method, float, float]

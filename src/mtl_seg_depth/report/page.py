@@ -13,7 +13,7 @@ from mtl_seg_depth.report.copies import table_as_csv, table_as_latex
 from mtl_seg_depth.report.document import Document, make_document
 from mtl_seg_depth.report.drawing import Drawing
 from mtl_seg_depth.report.figures import report_drawings, search_drawings
-from mtl_seg_depth.report.glance import glance
+from mtl_seg_depth.report.glance import glance, search_glance
 from mtl_seg_depth.report.markdown import render_markdown
 from mtl_seg_depth.report.store import choose, read_studies
 from mtl_seg_depth.report.tables import report_tables
@@ -76,6 +76,7 @@ def read_report(settings: ReportSettings) -> Document:
     searches = [study for study in others if study.kind == "search"]
     standing = {each.anchor: found for each in others if (found := contests(each, outputs, problems))}
     told = [glance(each, standing[each.id][0], problems) for each in comparisons if each.id in standing]
+    told += [search_glance(study) for study in searches]
     glances = [each for each in told if each is not None]
     drawings = report_drawings({each.id: each for each in comparisons if each.table is not None})
     drawings |= {study.anchor: search_drawings(study) for study in searches}

@@ -45,12 +45,27 @@ def draw(described: SweepRecord, trials: Sequence[FrozenTrial], folder: Path) ->
         _save(_ranking(described), folder / "plot.png")
         if len(described.objective) == 2 and competing(described):
             _save(_pareto(described), folder / "pareto.png")
-        if described.kind == "search" and len(described.objective) == 1:
-            score = compared(described)[0]
-            study = _study(described, trials, score)
-            if len(study.trials) >= FEWEST_TRIALS and len({trial.value for trial in study.trials}) > 1:
-                _save(_parallel(study, score), folder / "parallel.png")
-                _save(_importance(study, score), folder / "importance.png")
+        if (study := _searched(described, trials)) is not None:
+            _save(_parallel(study, compared(described)[0]), folder / "parallel.png")
+            _save(_importance(study, compared(described)[0]), folder / "importance.png")
+
+
+def importances(described: SweepRecord, trials: Sequence[FrozenTrial]) -> dict[str, float]:
+    """Each parameter's share in what tells the best trials from the others, by Optuna's PED-ANOVA, the largest first.
+
+    Empty for a grid, for several objectives, and where too few trials are complete.
+    """
+    study = _searched(described, trials)
+    return {} if study is None else dict(optuna.importance.get_param_importances(study))
+
+
+def _searched(described: SweepRecord, trials: Sequence[FrozenTrial]) -> optuna.Study | None:
+    """A search's complete trials, if there are enough to compare its parameters by its one objective."""
+    if described.kind != "search" or len(described.objective) != 1:
+        return None
+    study = _study(described, trials, compared(described)[0])
+    enough = len(study.trials) >= FEWEST_TRIALS and len({trial.value for trial in study.trials}) > 1
+    return study if enough else None
 
 
 def _ranking(described: SweepRecord) -> "Figure":
