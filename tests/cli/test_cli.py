@@ -15,6 +15,7 @@ from helpers.tiny_data import write_tiny_miniscapes
 
 from mtl_seg_depth.cli.help_text import WIDTH, groups_of, keys_of
 from mtl_seg_depth.config import Settings, flatten
+from mtl_seg_depth.demo.show import DemoSettings
 from mtl_seg_depth.inference.evaluation import EvaluationSettings
 from mtl_seg_depth.inference.prediction import PredictionSettings
 from mtl_seg_depth.system.interruption import AGAIN
@@ -90,7 +91,12 @@ def test_help_is_a_page_wide_and_a_screenful_long(helped: tuple[str, str]) -> No
 
 def test_help_shows_what_may_be_chosen(helped: tuple[str, str]) -> None:
     config, text = helped
-    model = {"train": Settings, "evaluate": EvaluationSettings, "predict": PredictionSettings}.get(config, Settings)
+    model = {
+        "train": Settings,
+        "evaluate": EvaluationSettings,
+        "predict": PredictionSettings,
+        "demo": DemoSettings,
+    }.get(config, Settings)
     for key in keys_of(CONF, config):
         kind = model.model_fields[key.name].annotation if key.name in model.model_fields else None
         for each in get_args(kind) if get_origin(kind) is UnionType else [kind]:
