@@ -103,10 +103,16 @@ def test_the_table_has_the_best_row_first_the_best_of_each_score_bold_and_what_b
 
 
 def test_rows_stand_by_rank_and_those_that_are_compared_with_behind_them() -> None:
-    rows = [row(0, "failed"), row(1, "pruned", scores=(30, 40)), row(2, scores=(10, 50)), row(3, scores=(20, 50))]
+    rows = [
+        row(0, "failed"),
+        row(1, "pruned", scores=(30, 40), values=None),
+        row(2, scores=(10, 50)),
+        row(3, scores=(20, 50)),
+    ]
     alone = {"runs": [{"seed": 0, "status": "finished", "scores": {"multitask": 20.0, "semseg": 70.0}}]}
     reference = row(4, values=[None], reference="semseg", **alone)
-    assert [each.number for each in ranked(sweep(*rows, reference, row(5, "waiting")))] == [3, 2, 4, 1, 5, 0]
+    better = row(6, "pruned", scores=(35, 40), values=None)
+    assert [each.number for each in ranked(sweep(*rows, reference, row(5, "waiting"), better))] == [3, 2, 4, 6, 1, 5, 0]
 
 
 @pytest.mark.parametrize(

@@ -135,6 +135,9 @@ def _parallel(study: optuna.Study, score: Headline) -> "Figure":
     assert figure is not None
     figure.set_size_inches(2.5 + 1.4 * (1 + len(study.trials[0].params)), 4.5)
     axes.set_title(f"{study.study_name}: {len(study.trials)} complete trials", fontsize=10)
+    low, high = min(values := [trial.value or 0.0 for trial in study.trials]), max(values)
+    worse = low - (high - low) / 2 if score.higher_is_better else high + (high - low) / 2
+    axes.collections[0].set_clim(*sorted((worse, high if score.higher_is_better else low)))  # the worst is not white
     for each in figure.axes:
         if each.get_label() == "<colorbar>":  # says what the first axis does, where the last one has its choices
             each.remove()

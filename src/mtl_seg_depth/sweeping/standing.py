@@ -109,11 +109,10 @@ def mean_scores(row: SweepRow) -> dict[str, float]:
 
 def _by_rank(described: SweepRecord, rows: Iterable[SweepRow]) -> list[SweepRow]:
     """The best first: by the first objective, then by the margin over the tasks that there are."""
-    scores = {row.number: mean_scores(row) for row in competing(described)}
-    tasks = {name for each in scores.values() for name in each} - {MULTITASK.key}
+    tasks = {name for row in competing(described) for name in mean_scores(row)} - {MULTITASK.key}
 
     def rank(row: SweepRow) -> tuple[float, float]:
-        margin = headline.margin(scores.get(row.number, {}), tasks)
+        margin = headline.margin(mean_scores(row), tasks)
         return next(iter(_gains(described, row)), -math.inf), headline.gain(MARGIN.key, margin)
 
     return sorted(rows, key=rank, reverse=True)
