@@ -58,7 +58,7 @@ def test_every_point_goes_back_to_its_pixel_and_neither_sky_nor_the_cap_has_one(
 def test_the_focal_length_is_given_or_of_exif_or_guessed_and_fits_the_metres() -> None:
     size, seen = (100, 200), (50, 100)
     trained = Camera(trained_size=(40, 80), trained_focal=0.75)  # 60 pixels
-    assert Camera(focal=300.0).focal_of(size, seen, 250.0) == (300, "focal")
+    assert Camera((40, 80), 0.75, focal=300.0).focal_of(size, seen, 250.0) == (300, "focal")
     assert trained.focal_of(size, seen, 250.0) == (250, "EXIF")
     guessed, source = trained.focal_of(size, seen, None)
     assert (guessed, source) == (pytest.approx(150), "guessed: the training camera's field of view")
