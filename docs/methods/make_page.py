@@ -1,9 +1,10 @@
 """Writes the page of a comparison of methods beside this file, with the scores that all of its numbers come from.
 
-python docs/methods/make_page.py <outputs>        after `train.py sweeps=methods`, whose outputs those are
+python docs/methods/make_page.py <outputs> <note>        after `train.py sweeps=methods`, whose outputs those are
 
-Beside report.md and its figures there are comparison.csv, as the sweep left it, and records.csv: every validation of
-every training, from which tests/report/test_methods_page.py works out each printed number again.
+The note says what the page cannot know, such as what else the machine had to do. Beside report.md and its figures
+there are comparison.csv, as the sweep left it, and records.csv: every validation of every training, from which
+tests/report/test_methods_page.py works out each printed number again.
 """
 
 import csv
@@ -45,6 +46,8 @@ def main() -> None:
     paths = Paths(root=str(outputs.parent), datasets=str(outputs.parent / "datasets"), outputs=str(outputs))
     written = write_report(ReportSettings(out=str(HERE), studies=[study.study], paths=paths))
     written.html.unlink()  # the same as Markdown, which is read where it lies
+    title, _, rest = written.markdown.read_text().partition("\n\n")
+    written.markdown.write_text(f"{title}\n\n{sys.argv[2]}\n\n{rest}")
     shutil.copy(outputs / "sweeps" / study.study / "artifacts" / "comparison.csv", HERE / "comparison.csv")
     with (HERE / "records.csv").open("w", newline="") as file:
         writer = csv.writer(file, lineterminator="\n")

@@ -160,7 +160,8 @@ def _all_data(comparisons: Sequence[Comparison]) -> str:
 
 
 def _banner(comparisons: Sequence[Comparison]) -> str | None:
-    if all(comparison.is_comparable or not comparison.circumstances for comparison in comparisons):
+    of_report = [comparison for comparison in comparisons if comparison.table is not None]
+    if all(comparison.is_comparable or not comparison.circumstances for comparison in of_report):
         return None
     return (
         "Not the report's data. In the tables marked so, our numbers cannot be compared with the report's as they "

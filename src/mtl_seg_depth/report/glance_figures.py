@@ -87,7 +87,8 @@ def _draw_forest(axes: "Axes", contest: Contest, order: Sequence[Method], measur
             continue
         shape, colour = mark(contest, method)
         over, digits = entry.over, paper.decimals(measure)
-        axes.text(1.02, place, f"{over.mean:.{digits}f}", transform=right, va="center", fontsize=8)
+        written = f"{over.mean:.{digits}f}".replace("-", "−")
+        axes.text(1.02, place, written, transform=right, va="center", fontsize=8)
         if _is_far(method, measure, order):
             edge = 0.99 if over.mean > _middle(measure, order) else 0.01
             axes.plot(edge, place, ">" if edge > 0.5 else "<", color=colour, transform=right, markersize=4)
