@@ -3,19 +3,19 @@
 python docs/methods/make_page.py <outputs> <note>        after `train.py sweeps=methods`, whose outputs those are
 
 The note says what the page cannot know, such as what else the machine had to do. Beside report.md and its figures
-there are comparison.csv, as the sweep left it, and records.csv: every validation of every training, from which
+there are comparison.csv, as a sweep leaves it, and records.csv: every validation of every training, from which
 tests/report/test_methods_page.py works out each printed number again.
 """
 
 import csv
-import shutil
 import sys
 from collections.abc import Iterator
 from pathlib import Path
 
 from mtl_seg_depth.config import Paths
-from mtl_seg_depth.report.contest import name_of
+from mtl_seg_depth.report.contest import contests, name_of
 from mtl_seg_depth.report.page import ReportSettings, write_report
+from mtl_seg_depth.report.paper import as_csv
 from mtl_seg_depth.report.store import Study, read_studies, run_store
 from mtl_seg_depth.system.errors import UserError
 
@@ -48,7 +48,7 @@ def main() -> None:
     written.html.unlink()  # the same as Markdown, which is read where it lies
     title, _, rest = written.markdown.read_text().partition("\n\n")
     written.markdown.write_text(f"{title}\n\n{sys.argv[2]}\n\n{rest}")
-    shutil.copy(outputs / "sweeps" / study.study / "artifacts" / "comparison.csv", HERE / "comparison.csv")
+    (HERE / "comparison.csv").write_text(as_csv(contests(study, outputs, [])))
     with (HERE / "records.csv").open("w", newline="") as file:
         writer = csv.writer(file, lineterminator="\n")
         writer.writerow(["method", "seed", "step", "best", "seconds", *KEYS])

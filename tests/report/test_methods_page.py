@@ -14,8 +14,8 @@ FOLDER = Path(__file__).parents[2] / "docs" / "methods"
 REFERENCES = ("semseg alone", "depth alone")
 SELECTIONS = ("mean_of_last_10", "best", "last")
 COLUMNS = {
-    "mIoU, % ↑": ("semseg", 2), "acc, % ↑": ("pixel_accuracy", 2), "abs err, m ↓": ("depth_errors/mae", 4),
-    "rel err ↓": ("depth_errors/abs_rel", 4), "Δm (metrics), % ↓": ("delta_m/over_metrics", 2),
+    "mIoU, % ↑": ("semseg", 2), "pix. acc., % ↑": ("pixel_accuracy", 2), "abs. err., m ↓": ("depth_errors/mae", 4),
+    "rel. err. ↓": ("depth_errors/abs_rel", 4), "Δm (metrics), % ↓": ("delta_m/over_metrics", 2),
     "Δm (tasks), % ↑": ("delta_m/over_tasks", 2),
 }  # fmt: skip
 """Of the page's table: the measure in each column, and its decimals."""

@@ -4,6 +4,7 @@ import math
 
 import numpy as np
 import pytest
+from helpers.recomputing import power
 from hypothesis import given
 from hypothesis import strategies as st
 from numpy.typing import NDArray
@@ -115,3 +116,17 @@ def test_holm_by_hand() -> None:
 def test_mean_ranks_by_hand() -> None:
     rows = [{"miou": 50.0, "error": 0.3}, {"miou": 60.0, "error": 0.3}, {"miou": 40.0, "error": 0.1}, {"miou": 99.0}]
     assert mean_ranks(rows, {"miou": True, "error": False}) == pytest.approx([2.25, 1.75, 2.0, NAN], nan_ok=True)
+
+
+@pytest.mark.parametrize("effect", [0.3, 1.0, 2.5, 3.5, 5.0, 9.0, 40.0])
+@pytest.mark.parametrize("comparisons", [1, 13, 100])
+def test_as_many_seeds_as_are_asked_for_show_the_difference_and_one_fewer_does_not(
+    effect: float, comparisons: int
+) -> None:
+    """Against the integral, as distribution functions of the noncentral t are nan at few seeds and large effects."""
+    values = {seed: 10.0 + (seed - 1) * 10.0 / effect for seed in range(3)}  # deviation 10 / effect
+    more = paired(values, dict.fromkeys(values, 0.0)).more_seeds(comparisons)
+    assert more is not None
+    assert power(effect, 3 + more, 0.05 / comparisons) >= 0.8 - 1e-3
+    if more:
+        assert power(effect, 2 + more, 0.05 / comparisons) < 0.8 + 1e-3

@@ -11,10 +11,14 @@ different by mistake at 5 % (Holm, Scandinavian Journal of Statistics, 1979). Ve
 intervals and probabilities are those of each pair alone.
 """
 
+import functools
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from statistics import fmean, stdev
+
+import numpy as np
+from numpy.typing import NDArray
 
 LEVEL = 0.05
 """Of tests; intervals have the rest."""
@@ -170,9 +174,21 @@ def _t_quantile(share: float, freedom: int) -> float:
 
 def _power(effect: float, count: int, level: float) -> float:
     """Of a two-sided t-test over `count` pairs whose true mean is `effect` deviations."""
-    from scipy.special import nctdtr
+    from scipy.special import chdtri, ndtr
 
     if count < 2:
         return 0.0
-    limit, shift = _t_quantile(1 - level / 2, count - 1), effect * math.sqrt(count)
-    return float(1 - nctdtr(count - 1, shift, limit) + nctdtr(count - 1, shift, -limit))
+    freedom, limit = count - 1, _t_quantile(1 - level / 2, count - 1)
+    shift = effect * math.sqrt(count)
+    # The mean over the deviation that is estimated, by its distribution's quantiles: the distribution functions of the
+    # noncentral t are nan for few seeds and large effects.
+    shares, weights = _quadrature()
+    edges = limit * np.sqrt(chdtri(freedom, shares) / freedom)
+    return float((weights * (ndtr(shift - edges) + ndtr(-shift - edges))).sum())
+
+
+@functools.cache
+def _quadrature() -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Nodes and weights of Gauss and Legendre for an integral from 0 to 1; they leave powers an error below 0.0005."""
+    nodes, weights = np.polynomial.legendre.leggauss(128)
+    return (nodes + 1) / 2, weights / 2
