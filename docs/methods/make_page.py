@@ -1,6 +1,6 @@
 """Writes the page of a comparison of methods beside this file, with the scores that all of its numbers come from.
 
-python docs/methods/make_page.py <outputs> <note>        after `train.py sweeps=methods`, whose outputs those are
+python docs/methods/make_page.py <outputs> <note>        after `train.py sweeps=methods_small`, whose outputs those are
 
 The note says what the page cannot know, such as what else the machine had to do. Beside report.md and its figures
 there are comparison.csv, as a sweep leaves it, and records.csv: every validation of every training, from which
@@ -40,9 +40,9 @@ def records(study: Study, outputs: Path) -> Iterator[list[object]]:
 
 
 def main() -> None:
-    """Of the newest study of `sweeps=methods` among the outputs."""
+    """Of the newest study of `sweeps=methods_small` among the outputs."""
     outputs = Path(sys.argv[1]).resolve()
-    study = next(study for study in reversed(read_studies(outputs)[0]) if study.sweep == "methods")
+    study = next(study for study in reversed(read_studies(outputs)[0]) if study.sweep == "methods_small")
     paths = Paths(root=str(outputs.parent), datasets=str(outputs.parent / "datasets"), outputs=str(outputs))
     written = write_report(ReportSettings(out=str(HERE), studies=[study.study], paths=paths))
     written.html.unlink()  # the same as Markdown, which is read where it lies

@@ -1,5 +1,6 @@
 """The report's tables: each sweep has the rows of its table, in order, and runs from end to end."""
 
+import shlex
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
@@ -14,7 +15,7 @@ from hydra.core.global_hydra import GlobalHydra
 from test_experiments import ROWS, settings_of
 from test_experiments import TABLES as SECTIONS
 
-from mtl_seg_depth.config import fingerprint
+from mtl_seg_depth.config import fingerprint, parse
 from mtl_seg_depth.report.published import published
 from mtl_seg_depth.sweeping import sweep as sweeping
 from mtl_seg_depth.sweeping.plan import Sweep
@@ -22,7 +23,7 @@ from mtl_seg_depth.sweeping.plan import Sweep
 TABLES = [section["id"] for section in SECTIONS["sections"]]
 FILES = sorted(path.stem for path in (ROOT / "sweeps").glob("*.yaml"))
 PUBLISHED = sorted(table.ours.sweep for table in published().values() if table.ours)
-HERE = [name for name in FILES if name not in PUBLISHED]
+HERE = [name for name in FILES if name not in (*PUBLISHED, "methods_small")]
 """Those that run on any data; the published recipes run on their own, in tests/report/test_published_recipes.py."""
 LESS = {"tuned_weights": ["task_weights.semseg=0.2,0.5"], "methods": ["task_weights=equal,rlw", "seeds=[0]"]}
 """Of sweeps that have more rows than there is anything to learn from here."""
@@ -55,7 +56,7 @@ def plan(monkeypatch: pytest.MonkeyPatch) -> list[Sweep]:
 
 
 def test_every_table_of_the_report_has_a_sweep() -> None:
-    ours = {"tuned_weights", "methods"}
+    ours = {"tuned_weights", "methods", "methods_small"}
     assert {*TABLES, *PUBLISHED, *ours} == {name for name in FILES if not name.startswith("search_")}
 
 
@@ -108,6 +109,23 @@ def test_the_sweep_of_methods_has_every_way_to_balance_the_tasks_and_each_task_a
     assert planned.baseline is not None
     assert planned.rows[planned.baseline].values == {"task_weights": "equal"}
     assert {row.seeds for row in planned.rows} == {(0, 1, 2)}
+
+
+def test_the_small_sweep_of_methods_is_a_part_of_it_and_a_row_alone_is_the_same_training(
+    tmp_path: Path, plan: list[Sweep]
+) -> None:
+    places = (f"paths.outputs={tmp_path}/outputs", f"paths.datasets={tmp_path}/datasets", "tracking=folder")
+    shared = ("precision=fp32", "dry_run=true")
+    assert sweeps_in.sweep("sweeps=methods_small", *places, *shared) == 0
+    planned = plan[0]
+    assert planned.rows is not None
+    assert len(planned.rows) == 16
+    ways = {path.stem for path in (CONF / "task_weights").glob("*.yaml")}
+    assert {row.values["task_weights"] for row in planned.rows[2:]} < ways
+    for row in planned.rows[2:4]:
+        said = shlex.split(planned.command(row.values))
+        assert row.settings is not None
+        assert fingerprint(parse(compose(*said[2:]))) == fingerprint(row.settings)
 
 
 @pytest.mark.parametrize("name", quick_or_long(*HERE[::3], long=tuple(name for name in HERE if name not in HERE[::3])))

@@ -63,11 +63,14 @@ def alone(words: Iterable[str], conf: Path) -> list[str]:
 
 
 def _said(sweep: Path) -> Iterator[tuple[str, str]]:
-    """What a file in sweeps/ says of every training, by key, as words of a command line."""
+    """What a file in sweeps/, and those it builds on, say of every training, by key, as words of a command line."""
     content = yaml.safe_load(sweep.read_text(encoding="utf-8"))
     for key in ("hydra", "seeds"):
         content.pop(key, None)
     for each in content.pop("defaults", []):
+        if isinstance(each, str) and "/" not in each and each != "_self_":
+            yield from _said(sweep.with_name(f"{each}.yaml"))
+            continue
         pairs = each.items() if isinstance(each, dict) else [each.strip("/").partition("/")[::2]]
         for group, option in pairs:
             name = group.removeprefix("override ").strip("/ ")  # "_self_" comes without an option
