@@ -113,13 +113,28 @@ def test_the_first_screen_says_who_is_ahead_whether_it_is_shown_and_at_what_cost
 
 def test_without_references_each_task_is_told_by_its_own_score_and_one_seed_shows_nothing(tmp_path: Path) -> None:
     _, found = read(tmp_path, references=False, seeds=1, panels=False)
-    first, *_, shown, cost = found.sentences
+    first, second, shown, cost = found.sentences
+    nearest = scores(tmp_path, 1, 0)["depth_errors/mae"]
+    assert second.startswith(f"good is first of 4 by abs. err.: {nearest:.4f} m. equal, the baseline, has")
     assert first.startswith(
         f"good is first of 4 by mIoU: {scores(tmp_path, 1, 0)['semseg']:.2f} %. equal, the baseline,"
     )
     assert shown == "One seed shows nothing of the 3 others against equal."
     assert "each task alone" not in cost
     assert [figure.suffix for figure in found.figures] == [".png", ".png"]
+
+
+def test_a_sweep_of_one_task_alone_beside_a_reference_of_the_other_is_told_by_what_its_rows_have(
+    tmp_path: Path,
+) -> None:
+    write_sweep(tmp_path / "outputs", panels=False)
+    for path in (tmp_path / "outputs").glob("run-[2-5]-*/result.json"):
+        result = json.loads(path.read_text())
+        for name in ("best", "last", "mean_of_last_10"):
+            result[name] = {key: value for key, value in result[name].items() if "depth" in key}
+        path.write_text(json.dumps(result))
+    (found,) = read_report(settings(tmp_path)).glances
+    assert found.sentences[0].startswith("good is first of 4 by abs. err.:")
 
 
 def test_the_plots_have_every_row_and_the_same_images_stand_side_by_side(tmp_path: Path) -> None:

@@ -5,11 +5,11 @@ from typing import Any
 
 import pytest
 from optuna.distributions import CategoricalDistribution, FloatDistribution
-from optuna.trial import create_trial
+from optuna.trial import FrozenTrial, create_trial
 
 from mtl_seg_depth.records.results import SweepRecord
 from mtl_seg_depth.scoring import headline
-from mtl_seg_depth.sweeping.plot import draw
+from mtl_seg_depth.sweeping.plot import comparable, draw, importances
 from mtl_seg_depth.sweeping.standing import best_rows, columns, compared, ranked
 from mtl_seg_depth.sweeping.summary import as_markdown, progress
 
@@ -139,6 +139,12 @@ def test_networks_of_one_task_have_no_margin_to_show() -> None:
     assert [each.key for each in compared(described)] == ["multitask", "semseg"]
 
 
+def draw_search(grid: SweepRecord, trials: list[FrozenTrial], folder: Path) -> None:
+    found = grid.model_copy(update={"kind": "search"})
+    searched = comparable(found, trials)
+    draw(found.model_copy(update={"importance": importances(searched)}), searched, folder)
+
+
 def test_a_search_is_drawn_by_what_its_parameters_had_to_do_with_it(tmp_path: Path) -> None:
     space = {"lr.value": FloatDistribution(1e-5, 1e-1, log=True), "loss": CategoricalDistribution(("l1", "l2"))}
     chosen = [{"lr.value": 10.0**-number, "loss": loss} for number in range(1, 5) for loss in ("l1", "l2")]
@@ -148,7 +154,7 @@ def test_a_search_is_drawn_by_what_its_parameters_had_to_do_with_it(tmp_path: Pa
     ]
     # All multitask scores are 0: it is the margins that parameters are compared by.
     rows = [row(number, scores=(number, 60)) for number in range(8)]
-    draw(sweep(*rows[:3]).model_copy(update={"kind": "search"}), trials, tmp_path)
+    draw_search(sweep(*rows[:3]), trials, tmp_path)
     assert [path.name for path in tmp_path.iterdir()] == ["plot.png"]
-    draw(sweep(*rows).model_copy(update={"kind": "search"}), trials, tmp_path)
+    draw_search(sweep(*rows), trials, tmp_path)
     assert sorted(path.name for path in tmp_path.iterdir()) == ["importance.png", "parallel.png", "plot.png"]

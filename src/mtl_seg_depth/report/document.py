@@ -182,11 +182,9 @@ def _left(comparison: Comparison, typical: float | None) -> str:
     told = "1 training" if left == 1 else f"{left} trainings"
     own = [row.costs.seconds for row in comparison.rows if row.costs.seconds is not None]
     each = statistics.fmean(own) if own else typical
-    return (
-        told
-        if each is None
-        else f"{told}, about {duration(left * each)} at the mean of {'its' if own else 'the'} others"
-    )
+    if each is None:
+        return told
+    return f"{told}, about {duration(left * each)} if each takes as long as {'its' if own else 'the'} others"
 
 
 def _section(

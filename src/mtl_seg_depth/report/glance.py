@@ -10,7 +10,7 @@ from mtl_seg_depth.report.comparison import Comparison, Row
 from mtl_seg_depth.report.contest import Contest, Entry, Method
 from mtl_seg_depth.report.drawing import Drawing
 from mtl_seg_depth.report.findings import Judgement
-from mtl_seg_depth.report.glance_figures import all_costs, cost, findings_forest, forest, importance
+from mtl_seg_depth.report.glance_figures import all_costs, cost, findings_forest, forest, importance, ranked
 from mtl_seg_depth.report.same_images import side_by_side
 from mtl_seg_depth.report.searches import best_trials, finished, value_titles
 from mtl_seg_depth.report.store import Study
@@ -18,7 +18,7 @@ from mtl_seg_depth.scoring import delta
 from mtl_seg_depth.system.addresses import redact
 from mtl_seg_depth.system.errors import UserError
 from mtl_seg_depth.system.wording import duration
-from mtl_seg_depth.tasks import HEADLINES, Headline
+from mtl_seg_depth.tasks import Headline
 
 MOST_NAMES = 4
 """Of methods in one sentence; of more there is a number."""
@@ -66,7 +66,7 @@ def glance(comparison: Comparison, contest: Contest, problems: list[str]) -> Gla
     A panel that cannot be read is left out and told in `problems`.
     """
     competing = [method for method in contest.methods if not method.is_reference and method.entries]
-    measures = told_by(contest)
+    measures = told_by(contest, competing)
     if len(competing) < 2 or comparison.study is None:
         return None
     of_row = {row.ours.number: row for row in comparison.rows if row.ours is not None}
@@ -108,17 +108,16 @@ def search_glance(study: Study) -> Glance | None:
     return Glance(study.sweep or study.study, study.anchor, tuple(sentences), tuple(figures))
 
 
-def told_by(contest: Contest) -> list[Headline]:
-    """The measures that a glance is about: delta_m over metrics, or without references each task's own score."""
-    if delta.OVER_METRICS in contest.measures:
+def told_by(contest: Contest, competing: Sequence[Method]) -> list[Headline]:
+    """The measures that a glance is about: delta_m over metrics, or without references the first score of each task.
+
+    Those alone that a row has which is no reference.
+    """
+    there = [each for each in contest.measures if any(each.key in method.entries for method in competing)]
+    if delta.OVER_METRICS in there:
         return [delta.OVER_METRICS]
-    return [each for each in contest.measures if each.key in HEADLINES] or [contest.measures[0]]
-
-
-def ranked(methods: Sequence[Method], measure: Headline) -> list[Method]:
-    """Those that have the measure, the best mean first."""
-    known = [method for method in methods if measure.key in method.entries]
-    return sorted(known, key=lambda method: measure.gain(method.entries[measure.key].over.mean), reverse=True)
+    of_task = ([each for each in there if each.key in metrics] for metrics in contest.tasks.values())
+    return [known[0] for known in of_task if known]
 
 
 def _ahead(contest: Contest, competing: Sequence[Method], measure: Headline) -> str:

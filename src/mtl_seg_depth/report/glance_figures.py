@@ -72,6 +72,12 @@ def gain(method: Method, measure: Headline) -> float:
     return -math.inf if entry is None else measure.gain(entry.over.mean)
 
 
+def ranked(methods: Sequence[Method], measure: Headline) -> list[Method]:
+    """Those that have the measure, the best mean first."""
+    known = [method for method in methods if measure.key in method.entries]
+    return sorted(known, key=lambda method: gain(method, measure), reverse=True)
+
+
 def _draw_forest(axes: "Axes", contest: Contest, order: Sequence[Method], measure: Headline) -> None:
     bare(axes)
     axes.set_title(paper.heading(measure), fontsize=9, loc="left")
@@ -204,9 +210,10 @@ def cost(name: str, contest: Contest, measure: Headline, of_row: Mapping[int, Ro
             _draw_cost(columns[1], contest, measure, sizes, None)
             columns[1].set_xlabel("parameters, millions")
 
-    devices = sorted({store.result.cost.device for row in of_row.values() for seed in row.seeds
-                      if (store := seed.store).result and store.result.cost.device})  # fmt: skip
-    told = f"Means over seeds, validation included{f', on {chr(44).join(devices)}' if devices else ''}. "
+    results = [seed.store.result for row in of_row.values() for seed in row.seeds if seed.store.result]
+    devices = sorted({result.cost.device for result in results if result.cost.device})
+    where = f", on {' and '.join(devices)}" if devices else ""
+    told = f"Means over seeds, validation included{where}. "
     told += "The line is the Pareto front: nothing is both better and cheaper than what lies on it; better is up."
     size = (2.9 * (2 if several else 1) + (2.3 if not several else 0), 3.4)
     return rendered(f"{name}_cost", f"{measure.short} against cost", told, size, paint, 2 if several else 1)

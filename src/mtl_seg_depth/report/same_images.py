@@ -11,7 +11,7 @@ from mtl_seg_depth.drawing.sheet import cells
 from mtl_seg_depth.report.comparison import Row
 from mtl_seg_depth.report.contest import Contest
 from mtl_seg_depth.report.drawing import Drawing
-from mtl_seg_depth.report.glance_figures import ALONE, gain, short
+from mtl_seg_depth.report.glance_figures import ALONE, ranked, short
 from mtl_seg_depth.tasks import Headline
 
 SCENES = 2
@@ -29,8 +29,7 @@ def side_by_side(name: str, contest: Contest, measure: Headline, of_row: Mapping
 
     Empty without panels of two rows. UserError for a panel that cannot be read.
     """
-    known = [each for each in contest.methods if not each.is_reference and measure.key in each.entries]
-    order = sorted(known, key=lambda each: gain(each, measure), reverse=True)
+    order = ranked([each for each in contest.methods if not each.is_reference], measure)
     base = [each for each in order if each.name == contest.baseline]
     wanted = [*base, *order[:2], *order[-1:]]
     shown = {short(each.name): found for each in wanted if (found := _scenes(of_row.get(each.row)))}

@@ -36,8 +36,8 @@ FEWEST_TRIALS = 4
 """Complete trials of a search, from which on its parameters can be compared."""
 
 
-def draw(described: SweepRecord, trials: Sequence[FrozenTrial], folder: Path) -> None:
-    """Write all that there is to draw into a folder; `trials` are the newest attempts at the rows."""
+def draw(described: SweepRecord, searched: optuna.Study | None, folder: Path) -> None:
+    """Write all that there is to draw into a folder; `searched` is what `comparable` found of a search."""
     from matplotlib import rc_context, use
 
     use("agg")  # Optuna draws with pyplot, which would look for a screen
@@ -45,22 +45,24 @@ def draw(described: SweepRecord, trials: Sequence[FrozenTrial], folder: Path) ->
         _save(_ranking(described), folder / "plot.png")
         if len(described.objective) == 2 and competing(described):
             _save(_pareto(described), folder / "pareto.png")
-        if (study := _searched(described, trials)) is not None:
-            _save(_parallel(study, compared(described)[0]), folder / "parallel.png")
-            _save(_importance(study, compared(described)[0]), folder / "importance.png")
+        if searched is not None:
+            _save(_parallel(searched, compared(described)[0]), folder / "parallel.png")
+            _save(_importance(described, searched), folder / "importance.png")
 
 
-def importances(described: SweepRecord, trials: Sequence[FrozenTrial]) -> dict[str, float]:
+def importances(searched: optuna.Study | None) -> dict[str, float]:
     """Each parameter's share in what tells the best trials from the others, by Optuna's PED-ANOVA, the largest first.
 
-    Empty for a grid, for several objectives, and where too few trials are complete.
+    Empty where `comparable` found nothing.
     """
-    study = _searched(described, trials)
-    return {} if study is None else dict(optuna.importance.get_param_importances(study))
+    return {} if searched is None else dict(optuna.importance.get_param_importances(searched))
 
 
-def _searched(described: SweepRecord, trials: Sequence[FrozenTrial]) -> optuna.Study | None:
-    """A search's complete trials, if there are enough to compare its parameters by its one objective."""
+def comparable(described: SweepRecord, trials: Sequence[FrozenTrial]) -> optuna.Study | None:
+    """A search's complete trials, if there are enough to compare its parameters by its one objective.
+
+    `trials` are the newest attempts at the rows. None for a grid and for several objectives.
+    """
     if described.kind != "search" or len(described.objective) != 1:
         return None
     study = _study(described, trials, compared(described)[0])
@@ -147,11 +149,11 @@ def _parallel(study: optuna.Study, score: Headline) -> "Figure":
     return figure
 
 
-def _importance(study: optuna.Study, score: Headline) -> "Figure":
-    """How much of the differences between trials each parameter explains, by Optuna's PED-ANOVA."""
+def _importance(described: SweepRecord, searched: optuna.Study) -> "Figure":
+    """How much of the differences between trials each parameter explains."""
     from matplotlib.figure import Figure
 
-    found = optuna.importance.get_param_importances(study)
+    found, score = described.importance, compared(described)[0]
     figure = Figure(figsize=(7, 1.4 + 0.34 * len(found)), layout="constrained")
     axes = figure.add_subplot()
     axes.barh(list(found), list(found.values()), color=BEST, height=0.6)
@@ -160,7 +162,7 @@ def _importance(study: optuna.Study, score: Headline) -> "Figure":
     axes.spines[["top", "right"]].set_visible(False)
     for place, share in enumerate(found.values()):
         axes.text(share, place, f" {share:.2f}", va="center", fontsize=8)
-    figure.suptitle(f"{study.study_name}: {len(study.trials)} complete trials", x=0.01, ha="left")
+    figure.suptitle(f"{described.study}: {len(searched.trials)} complete trials", x=0.01, ha="left")
     return figure
 
 

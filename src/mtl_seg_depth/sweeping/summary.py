@@ -22,7 +22,7 @@ from mtl_seg_depth.report import paper
 from mtl_seg_depth.report.contest import contests
 from mtl_seg_depth.scoring import headline
 from mtl_seg_depth.sweeping.plan import Row, Sweep
-from mtl_seg_depth.sweeping.plot import draw, importances
+from mtl_seg_depth.sweeping.plot import comparable, draw, importances
 from mtl_seg_depth.sweeping.queue import noted
 from mtl_seg_depth.sweeping.standing import all_at_floor, best_rows, best_values, columns, is_best, ranked, score
 from mtl_seg_depth.system import atomic, stored
@@ -101,8 +101,9 @@ def publish(sweep: Sweep, trials: Sequence[FrozenTrial], *, over: Status | None 
             )
         if over is not None:
             _compare(described, sweep.folder, record)
-            described = described.model_copy(update={"importance": importances(described, trials)})
-            draw(described, trials, record.artifact_path("plot.png").parent)
+            searched = comparable(described, trials)
+            described = described.model_copy(update={"importance": importances(searched)})
+            draw(described, searched, record.artifact_path("plot.png").parent)
             stored.write(sweep.folder / "result.json", Ending(status=over))
         else:
             (sweep.folder / "result.json").unlink(missing_ok=True)
