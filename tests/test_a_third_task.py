@@ -58,6 +58,10 @@ class Angle:
         self.sum += torch.where(valid, cosine.acos().rad2deg(), 0).sum()
         self.count += valid.sum()
 
+    @property
+    def sums(self) -> list[Tensor]:
+        return [self.sum, self.count]
+
     def compute(self) -> Measured:
         return Measured((self.sum / self.count).item(), {"angles/pixels": float(self.count)})
 

@@ -62,11 +62,13 @@ class Schedule(Section):
     """How long and in what portions: epochs over the training split in batches of `batch_size`.
 
     `max_steps` ends a training early, after so many optimiser steps; the learning rate still follows `epochs`.
+    `accumulate` is the number of parts that a batch, or each process's share of it, is computed in.
     """
 
     epochs: PositiveInt
     batch_size: PositiveInt
     max_steps: PositiveInt | None
+    accumulate: PositiveInt = 1  # configs from before there was a choice have none
 
 
 class Validation(Section):
@@ -201,6 +203,8 @@ def identity(settings: Settings) -> dict[str, Any]:
         node.pop(last, None)
     if tree["ema"] is None:  # so that runs from before there was one are found
         del tree["ema"]
+    if tree["schedule"]["accumulate"] == 1:
+        del tree["schedule"]["accumulate"]
     if not tree["data"].get("depth_rules"):  # likewise
         tree["data"].pop("depth_rules", None)
     return tree

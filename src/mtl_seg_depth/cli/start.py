@@ -20,7 +20,7 @@ from mtl_seg_depth.cli.arguments import given_twice, left_to_the_rows, read
 from mtl_seg_depth.cli.completion import answered, registration
 from mtl_seg_depth.cli.messages import message_of
 from mtl_seg_depth.cli.options import Options
-from mtl_seg_depth.system import installation
+from mtl_seg_depth.system import installation, torchrun
 from mtl_seg_depth.system.addresses import redact
 from mtl_seg_depth.system.errors import UserError
 from mtl_seg_depth.system.installation import ROOT_VARIABLE
@@ -74,7 +74,11 @@ def start(main: Main, *, config: str, root: Path | None) -> None:
     show_traces = bool(os.environ.get("HYDRA_FULL_ERROR"))
     os.environ["HYDRA_FULL_ERROR"] = "1"  # makes Hydra raise instead of printing: the messages are ours
     codes: list[int] = []
-    if sys.stderr.isatty() and all(word in ("-m", "--multirun") for word in sys.argv[1:] if word.startswith("-")):
+    if (
+        torchrun.rank() == 0
+        and sys.stderr.isatty()
+        and all(word in ("-m", "--multirun") for word in sys.argv[1:] if word.startswith("-"))
+    ):
         print("Composing the config and loading libraries ...", file=sys.stderr, flush=True)  # seconds, on a cold start
 
     def job(composed: DictConfig) -> Any:
@@ -96,7 +100,7 @@ def start(main: Main, *, config: str, root: Path | None) -> None:
                 raise UserError(f"{place}: commands do not work in or from a folder with ${{ in its name; rename it")
         if not Path(os.environ[ROOT_VARIABLE]).is_dir():
             raise UserError(f"{ROOT_VARIABLE}={os.environ[ROOT_VARIABLE]}: there is no such folder")
-        for note in given_twice(sys.argv[1:]):
+        for note in given_twice(sys.argv[1:]) if torchrun.rank() == 0 else ():
             _tell("note", note)
         sys.argv[1:] = read(sys.argv[1:], options)
         command = hydra.main(config_path=str(options.conf), config_name=config, execution_whitelist=BUILT_BY_HYDRA)(job)
@@ -121,7 +125,8 @@ def start(main: Main, *, config: str, root: Path | None) -> None:
 
 
 def _tell(kind: str, message: str) -> None:
-    """Say what is wrong, on one stream and without the passwords that a command line may hold."""
+    """Say what is wrong, on one stream and without the passwords that a command line may hold; once, among several."""
+    torchrun.give_way()
     print(f"{kind}: {redact(message)}", file=sys.stderr)
 
 

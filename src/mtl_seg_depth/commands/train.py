@@ -17,13 +17,13 @@ def train(config: dict[str, Any]) -> float | list[float] | int:
     from mtl_seg_depth.config import parse
     from mtl_seg_depth.inference.evaluation import evaluate_run
     from mtl_seg_depth.runs.run import run
-    from mtl_seg_depth.system import installation
+    from mtl_seg_depth.system import installation, torchrun
     from mtl_seg_depth.system.addresses import redact
     from mtl_seg_depth.system.errors import UserError
     from mtl_seg_depth.system.interruption import AGAIN, Interrupted
 
     settings = parse(config)
-    console = Console(markup=False)
+    console = Console(markup=False, quiet=torchrun.rank() > 0)
     try:
         if cli.in_sweep_of_ours():
             from mtl_seg_depth.sweeping.trial import run_trial
@@ -44,6 +44,8 @@ def train(config: dict[str, Any]) -> float | list[float] | int:
         return AGAIN
     if cli.in_sweep():
         return float(result.best.get("val/multitask", math.nan))
+    if torchrun.rank() > 0:
+        return 0 if result.status == "finished" else 1
     uri, of_make_ui = settings.tracking.uri, f"sqlite:///{settings.paths.root}/mlflow.db"
     pages = "mtl-ui" if installation.is_installed() else "make ui"
     show_result(console, result, compare=pages if uri == of_make_ui else uri and f"in {redact(uri)}")

@@ -51,7 +51,7 @@ class Views:
         columns = (top, left, flip, zoom, tilt, brightness, contrast, saturation)
         return Views(torch.stack([column.double() for column in columns], dim=1))
 
-    def __getitem__(self, rows: slice) -> "Views":
+    def __getitem__(self, rows: slice | list[int]) -> "Views":
         """The views of some of the images."""
         return Views(self.table[rows])
 

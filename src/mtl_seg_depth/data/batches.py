@@ -15,6 +15,7 @@ from mtl_seg_depth.data.placement import HostPixels, Pixels, Place
 from mtl_seg_depth.data.placement import place as choose_place
 from mtl_seg_depth.data.randomness import generator
 from mtl_seg_depth.system.errors import UserError
+from mtl_seg_depth.system.processes import ALONE, Processes
 from mtl_seg_depth.tasks.resize import Size
 from mtl_seg_depth.tasks.task import Task, ViewGeometry
 
@@ -70,6 +71,17 @@ def check_sizes(count: int, image: Size, batch_size: int, crop_size: Size) -> No
         raise UserError(f"data.crop_size={list(crop_size)} is smaller than {SIZE_MULTIPLE} pixels")
 
 
+def check_shares(batch_size: int, processes: int, parts: int = 1) -> None:
+    """Raise UserError unless a batch can be divided evenly among processes, and each share into parts."""
+    if batch_size % (processes * parts):
+        among = f"{processes} processes" if processes > 1 else ""
+        into = f"schedule.accumulate={parts} parts" + (" each" if among else "") if parts > 1 else ""
+        raise UserError(
+            f"schedule.batch_size={batch_size}, which is the whole batch, cannot be divided evenly among "
+            f"{' of '.join(filter(None, (among, into)))}; take a multiple of {processes * parts}"
+        )
+
+
 def _placed(split: PackedSplit, tasks: Iterable[str], device: torch.device, where: Place) -> Pixels:
     """The images and these tasks' targets, where batches of them are best made from."""
     arrays = (split.images, *(split.targets[name] for name in tasks))
@@ -81,7 +93,8 @@ class TrainingBatches:
     """Random views of a split; `batches[step]` is the batch of an optimiser step, whichever steps came before.
 
     Every epoch goes through the split in an order of its own and drops the last partial batch. Order and views are
-    pure functions of seed and epoch.
+    pure functions of seed and epoch. A batch that is computed in parts has these one after another, and several
+    processes share each of them evenly: what is in a part does not depend on how many they are.
     """
 
     def __init__(
@@ -95,6 +108,8 @@ class TrainingBatches:
         seed: int,
         device: torch.device,
         place: Place = "auto",
+        processes: Processes = ALONE,
+        parts: int = 1,
     ) -> None:
         height, width = split.images.shape[1:3]
         check_sizes(len(split), (height, width), batch_size, crop_size)
@@ -109,6 +124,10 @@ class TrainingBatches:
         self.crop_size = crop_size
         self.seed = seed
         self.steps_per_epoch = len(split) // batch_size
+        check_shares(batch_size, processes.count, parts)
+        size = batch_size // (processes.count * parts)
+        begins = [(part * processes.count + processes.rank) * size for part in range(parts)]
+        self._share = [row for begin in begins for row in range(begin, begin + size)]
         self._planned: tuple[int, NDArray[np.int64], Views] | None = None
         self._placed: tuple[int, Tensor, Views] | None = None
         waits_for_host = device.type == "cuda" and isinstance(self.pixels, HostPixels)
@@ -122,7 +141,9 @@ class TrainingBatches:
         """Make the batch of a step now, on the current stream."""
         epoch, position = divmod(step, self.steps_per_epoch)
         order, all_views = self._plan_in_place(epoch)
-        chosen = slice(position * self.batch_size, (position + 1) * self.batch_size)
+        begin = position * self.batch_size
+        whole = slice(begin, begin + self.batch_size)
+        chosen = whole if len(self._share) == self.batch_size else [begin + row for row in self._share]
         rows, views = order[chosen], all_views[chosen]
         ids = self.ids[self._plan(epoch)[0][chosen]].tolist()
         augmentation = self.augmentation
@@ -224,7 +245,11 @@ class ScoringBatches:
 
     def __iter__(self) -> Iterator[Batch]:
         """Batch after batch, in the order of the images' numbers; targets are what is scored of them."""
-        for start in range(0, len(self.split), self.batch_size):
+        return self.share(0, 1)
+
+    def share(self, rank: int, count: int) -> Iterator[Batch]:
+        """Every `count`th batch from number `rank` on: what one of several processes scores."""
+        for start in range(rank * self.batch_size, len(self.split), count * self.batch_size):
             batch = self.rows(slice(start, start + self.batch_size))
             targets = {name: self.tasks[name].scored(target, self.whole) for name, target in batch.targets.items()}
             yield replace(batch, targets=targets)

@@ -171,6 +171,16 @@ class Record:
         self._points.close()
 
 
+class Unrecorded:
+    """What a process logs to that trains along with the one whose record is kept."""
+
+    def log(self, step: int, metrics: Mapping[str, float]) -> None:
+        """The first process writes it down."""
+
+    def sync(self) -> None:
+        """Nothing is written."""
+
+
 def now_ms() -> int:
     """The time in milliseconds since 1970, as points and MLflow keep it."""
     return time.time_ns() // 1_000_000

@@ -8,23 +8,25 @@ from pathlib import Path
 from typing import Any, get_args
 
 import torch
-from torch import Tensor, optim
+from torch import Tensor, nn, optim
 
 from mtl_seg_depth.config import Settings, fingerprint
 from mtl_seg_depth.data.augmentation import Augmentation
-from mtl_seg_depth.data.batches import Batch, ScoringBatches, TrainingBatches, check_sizes
+from mtl_seg_depth.data.batches import Batch, ScoringBatches, TrainingBatches, check_shares, check_sizes
 from mtl_seg_depth.data.dataset import DataSet
 from mtl_seg_depth.data.packed import PackedSplit
+from mtl_seg_depth.models.batch_norm import synchronised
 from mtl_seg_depth.models.encoder import Encoder
 from mtl_seg_depth.models.network import Network
 from mtl_seg_depth.nodes import build, check, takes
 from mtl_seg_depth.records.folder import folders_of
 from mtl_seg_depth.records.results import Card
 from mtl_seg_depth.scoring.predictor import NARROW, Predictor
-from mtl_seg_depth.system import stored
+from mtl_seg_depth.system import stored, torchrun
 from mtl_seg_depth.system.errors import UserError
 from mtl_seg_depth.system.memory import shortage_told
 from mtl_seg_depth.system.precision import Name, Precision, native
+from mtl_seg_depth.system.processes import ALONE, Processes, several
 from mtl_seg_depth.tasks.configured import configured_tasks
 from mtl_seg_depth.tasks.task import Task
 from mtl_seg_depth.tracking import absolute_uri
@@ -32,6 +34,7 @@ from mtl_seg_depth.training.averaging import MovingAverage
 from mtl_seg_depth.training.graphed_step import GraphedStep, obstacle
 from mtl_seg_depth.training.learning_rates import LearningRate, Span
 from mtl_seg_depth.training.loop import Plan
+from mtl_seg_depth.training.sharing import InParts
 from mtl_seg_depth.training.step import Step
 from mtl_seg_depth.weighting.weighting import Weighting
 
@@ -66,6 +69,15 @@ def find_device(name: str, *, dry: bool = False) -> torch.device:
     With `dry` nothing is taken of a GPU: whoever only plans would keep some hundred MB of it from those who train.
     """
     device = torch.device(("cuda" if torch.cuda.is_available() else "cpu") if name == "auto" else name)
+    if torchrun.count() > 1 and device.type == "cuda":
+        if device.index is not None:
+            raise UserError(f"device={name}: each of {torchrun.count()} processes takes a GPU of its own; device=auto")
+        device = torch.device("cuda", torchrun.local_rank())
+        if torchrun.local_rank() >= torch.cuda.device_count():
+            raise UserError(
+                f"torchrun started more processes than the {torch.cuda.device_count()} GPUs that this machine has; "
+                f"--nproc-per-node={torch.cuda.device_count()}"
+            )
     if device.type == "cuda" and (device.index or 0) >= torch.cuda.device_count():
         raise UserError(f"device={name}: this machine has {torch.cuda.device_count()} CUDA devices")
     torch.backends.cuda.matmul.allow_tf32 = True  # where fp32 is asked for, as convolutions have it by default
@@ -119,6 +131,7 @@ def assemble(settings: Settings, device: torch.device, *, dry: bool = False) -> 
     schedule, validation = settings.schedule, settings.validation
     count, image_size = source.describe("train")
     check_sizes(count, image_size, schedule.batch_size, source.crop_size)
+    check_shares(schedule.batch_size, torchrun.count(), schedule.accumulate)
     source.describe("val")
     if device.type == "cpu" and settings.precision == "bf16" and min(source.crop_size) < NARROW:
         raise UserError(
@@ -137,6 +150,8 @@ def assemble(settings: Settings, device: torch.device, *, dry: bool = False) -> 
         raise UserError("schedule.batch_size=1 leaves the ASPP's image pooling one value to normalise; take 2 or more")
     if not dry:
         network.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+        if several():
+            network = synchronised(network, device)
     weighting: Weighting = build(
         "task_weights",
         settings.task_weights,
@@ -182,8 +197,11 @@ def assemble(settings: Settings, device: torch.device, *, dry: bool = False) -> 
 
 
 def _carried_out(step: Step, settings: Settings, device: torch.device) -> Callable[[Batch, float], dict[str, Tensor]]:
-    """The step as `settings.step` wants it carried out."""
+    """The step as `settings.step` and `schedule.accumulate` want it carried out."""
+    parts = settings.schedule.accumulate
     reason = obstacle(device, step.optimizer, step.weighting)
+    if parts > 1:
+        reason = reason or f"schedule.accumulate={parts} computes parts anew in the backward pass"
     if settings.step == "graph" and reason is not None:
         raise UserError(f"step=graph: {reason}; take step=auto")
     if settings.step != "eager" and device.type == "cuda" and reason is not None:
@@ -197,6 +215,9 @@ def _carried_out(step: Step, settings: Settings, device: torch.device) -> Callab
         if device.type == "cpu":
             _require_compiler()
         step.forward = torch.compile(step.network)
+    if parts > 1:
+        assert isinstance(step.forward, nn.Module)
+        step.forward = InParts(step.forward, parts)
     return GraphedStep(step) if settings.step != "eager" and reason is None else step
 
 
@@ -227,8 +248,10 @@ def build_network(settings: Settings, tasks: Mapping[str, Task]) -> Network:
     return network
 
 
-def training_batches(settings: Settings, parts: Parts, split: PackedSplit, device: torch.device) -> TrainingBatches:
-    """The batch of every step; UserError if the split has no labels."""
+def training_batches(
+    settings: Settings, parts: Parts, split: PackedSplit, device: torch.device, processes: Processes = ALONE
+) -> TrainingBatches:
+    """The batch of every step, or this process's share of it; UserError if the split has no labels."""
     return TrainingBatches(
         split,
         parts.augmentation,
@@ -237,6 +260,8 @@ def training_batches(settings: Settings, parts: Parts, split: PackedSplit, devic
         tasks=parts.tasks,
         seed=settings.seed,
         device=device,
+        processes=processes,
+        parts=settings.schedule.accumulate,
     )
 
 

@@ -19,7 +19,7 @@ from mtl_seg_depth.data.placement import HostPixels, forget_all_but
 from mtl_seg_depth.nodes import build
 from mtl_seg_depth.records.checkpoint import as_identity
 from mtl_seg_depth.records.folder import RunFolder, find_folder, folders_of
-from mtl_seg_depth.records.record import Record
+from mtl_seg_depth.records.record import Record, Unrecorded
 from mtl_seg_depth.records.results import Cost, Digests, RunResult
 from mtl_seg_depth.records.selection import mean_of_last
 from mtl_seg_depth.runs.account import draw_account
@@ -36,14 +36,16 @@ from mtl_seg_depth.runs.assembly import (
 from mtl_seg_depth.runs.contents import SPLITS, Contents
 from mtl_seg_depth.runs.observers import LiveLine, Panels
 from mtl_seg_depth.scoring.baseline import Constant
-from mtl_seg_depth.scoring.scores import score
+from mtl_seg_depth.scoring.scores import score, score_together
 from mtl_seg_depth.system import atomic, git, installation, memory, stored
 from mtl_seg_depth.system.addresses import redact, redacted
 from mtl_seg_depth.system.errors import UserError
+from mtl_seg_depth.system.processes import Processes, together
 from mtl_seg_depth.tasks.task import Task
 from mtl_seg_depth.tracking import Mirror, mirror_rest
-from mtl_seg_depth.training.keeper import Keeper, State
+from mtl_seg_depth.training.keeper import Keeper, Reader, State
 from mtl_seg_depth.training.loop import Observer, Training
+from mtl_seg_depth.training.sharing import average_gradients
 
 BYTES_PER_PARAMETER = 4 * (3 * 4 + 2)
 """On disk at most: `last`, the one before and the next hold weights, two moments and the weights' average, `best` and
@@ -116,14 +118,38 @@ def run(
     """
     asked = settings.precision
     settings, device = resolve(settings)
+    with together(device) as processes:
+        # What `precision=auto` means may differ between their machines.
+        settings = settings.model_copy(update={"precision": processes.from_first(settings.precision)})
+        console = console if processes.is_first else Console(quiet=True)
+        return _run(settings, asked, device, console, origin, sweep, processes)
+
+
+def _run(
+    settings: Settings,
+    asked: str,
+    device: torch.device,
+    console: Console,
+    origin: Origin,
+    sweep: SweepContext | None,
+    processes: Processes,
+) -> RunResult:
+    """As one of the processes that train it together: the first finds the folder, and tells the others."""
     settle_torch(settings)
     source: DataSet = build("data", settings.data)
     sizes = f"schedule.batch_size={settings.schedule.batch_size} with data.crop_size={list(source.crop_size)}"
     with memory.shortage_told(sizes, device):
         finished = any((folder.path / "result.json").exists() for folder in folders_of(_first_folder(settings)))
         parts = None if finished else assemble(settings, device)  # finds mistakes before anything is packed or written
-        splits = {split: source.open(split) for split in SPLITS}
+        splits = processes.first_before(lambda: {split: source.open(split) for split in SPLITS})
         data = {name: split.content_digest for name, split in splits.items()} | Contents(pack=True).of_weights(settings)
+        processes.require_same({"config": fingerprint(settings), "code": installation.code_digest(), **data})
+        if not processes.is_first:
+            told: RunResult | RunFolder = processes.from_first()
+            if isinstance(told, RunResult):
+                return told
+            parts = parts or assemble(settings, device)
+            return _train(settings, asked, device, told, parts, splits, data, console, origin, sweep, processes)
         while True:
             folder = folder_of(settings, data)
             if result := folder.result:
@@ -132,13 +158,16 @@ def run(
                 )
                 if settings.tracking.uri is not None:  # it may have been killed while the last of it was sent
                     mirror_rest(folder.path, settings.tracking.uri, checkpoint=settings.tracking.checkpoint)
-                return result
+                return processes.from_first(result)
             parts = parts or assemble(settings, device)
             with _file_errors_told(folder.path), folder.locked(sweep is not None):
                 # While this one waited, another may have begun a run on other data in the folder, or ended this one.
                 if folder_of(settings, data) == folder:
-                    return folder.result or _train(
-                        settings, asked, device, folder, parts, splits, data, console, origin, sweep
+                    if result := folder.result:
+                        return processes.from_first(result)
+                    processes.from_first(folder)
+                    return _train(
+                        settings, asked, device, folder, parts, splits, data, console, origin, sweep, processes
                     )
 
 
@@ -153,37 +182,48 @@ def _train(
     console: Console,
     origin: Origin,
     sweep: SweepContext | None,
+    processes: Processes,
 ) -> RunResult:
-    atomic.clear_remains(folder.path)
-    (folder.path / "result.json").unlink(missing_ok=True)  # of a run that was pruned, and goes on
-    folder.require_space(parts.parameters * BYTES_PER_PARAMETER)
+    """Train in a folder that the first process has locked, the only one that writes into it."""
+    first = processes.is_first
+    if first:
+        atomic.clear_remains(folder.path)
+        (folder.path / "result.json").unlink(missing_ok=True)  # of a run that was pruned, and goes on
+        folder.require_space(parts.parameters * BYTES_PER_PARAMETER)
     key = fingerprint(settings)
     forget_all_but(data.values())
     val = scoring_batches(settings, parts, splits["val"], device)
-    batches = training_batches(settings, parts, splits["train"], device)
+    batches = training_batches(settings, parts, splits["train"], device, processes)
     for split in splits.values():
         _warn_of_nothing(split, parts.tasks.values())
-    record = Record(folder.path)
     kept = redacted(settings.model_dump(mode="json"))  # and handed around
     known_by = {"fingerprint": key, **as_identity(data)}
     about = {"config": kept, "spec": parts.source.spec.as_dict(), "image_size": splits["train"].images.shape[1:3]}
+    record = Record(folder.path) if first else Unrecorded()
     training = Training(
         parts.step,
         parts.advance,
         batches,
         parts.learning_rate,
-        lambda: score(parts.predictor, val, parts.tasks),
+        lambda: score_together(parts.predictor, val, parts.tasks, processes),
         parts.plan,
         record,
-        Keeper(folder.path, known_by, about),
+        (Keeper if first else Reader)(folder.path, known_by, about),
+        processes=processes,
     )
-    resumed = training.resume(device)
+    resumed = processes.first_before(lambda: training.resume(device))
+    processes.require_same({"step to go on from; is paths.outputs one folder for all of them?": training.state.step})
+    average_gradients(parts.step)
+    if isinstance(record, Unrecorded):
+        training.run()
+        return processes.from_first()
     name = settings.name or (sweep.name if sweep else origin.differing) or automatic_name(settings)
     images = f", images on the {'host' if isinstance(batches.pixels, HostPixels) else 'GPU'}"
     told = (
         f" ({key}): {parts.plan.steps} steps of {settings.schedule.batch_size} on {device}, {settings.precision}, "
         f"{parts.parameters / 1e6:.2f} M parameters"
         + (images if device.type == "cuda" else "")
+        + (f", {processes.count} processes" if processes.count > 1 else "")
         + (f", from step {training.state.step}" if resumed else "")
         + (f", tracked in {redact(settings.tracking.uri)}" if settings.tracking.uri else "")
     )
@@ -206,6 +246,7 @@ def _train(
             "fingerprint": key,
             "precision": asked,
             "threads": threads,
+            **({"processes": str(processes.count)} if processes.count > 1 else {}),
             **({"git_commit": commit} if (commit := git.commit()) else {}),
         },
         data=data,
@@ -253,7 +294,7 @@ def _train(
         if settings.checkpoint.keep == "best":
             for path in folder.leftovers():  # where it is killed before, prune.py takes them away
                 path.unlink()
-    return result.model_copy(update={"folder": folder.path})
+    return processes.from_first(result.model_copy(update={"folder": folder.path}))
 
 
 def _warn_of_nothing(split: PackedSplit, tasks: Iterable[Task]) -> None:

@@ -6,9 +6,10 @@ from dataclasses import dataclass
 
 from torch import Tensor, device
 
-from mtl_seg_depth.data.batches import Batch
+from mtl_seg_depth.data.batches import Batch, ScoringBatches
 from mtl_seg_depth.scoring import headline
 from mtl_seg_depth.scoring.predictor import Predict
+from mtl_seg_depth.system.processes import ALONE, Processes, total
 from mtl_seg_depth.tasks.task import Confusion, Measured, Task
 
 
@@ -62,8 +63,12 @@ class Scorer:
         for name, meter in self.meters.items():
             meter.update(prediction[name], targets[name])
 
-    def compute(self) -> Scores:
-        """The scores of everything seen; waits for the device."""
+    def compute(self, processes: Processes = ALONE) -> Scores:
+        """The scores of everything seen, by all of these processes; waits for the device."""
+        if processes.count > 1:
+            for meter in self.meters.values():
+                for running in meter.sums:
+                    running.copy_(total(running))
         return Scores({name: meter.compute() for name, meter in self.meters.items()})
 
 
@@ -76,3 +81,13 @@ def score(predict: Predict, batches: Iterable[Batch], tasks: Mapping[str, Task],
     if scorer is None:
         raise ValueError("no batch to score")
     return scorer.compute()
+
+
+def score_together(
+    predict: Predict, batches: ScoringBatches, tasks: Mapping[str, Task], processes: Processes
+) -> Scores:
+    """The scores of a whole split in every process, each of which predicts its share of the batches."""
+    scorer = Scorer(tasks, batches.device)
+    for batch in batches.share(processes.rank, processes.count):
+        scorer.update(predict(batch.image), batch.targets)
+    return scorer.compute(processes)

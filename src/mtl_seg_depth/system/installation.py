@@ -1,5 +1,6 @@
 """Where the configs of this installation lie, and what its commands are called: in a checkout, and outside of one."""
 
+import hashlib
 import os
 import re
 import sys
@@ -44,3 +45,11 @@ def is_installed() -> bool:
 def as_typed(text: str) -> str:
     """A text about commands, with each as a person types it here; it names them as in a checkout."""
     return re.sub(r"python (\w+)\.py", lambda found: command(found[1]), text)
+
+
+def code_digest() -> str:
+    """What tells two versions of this package's code apart, in a checkout or installed."""
+    digest = hashlib.sha256()
+    for path in sorted(_PACKAGE.rglob("*.py")):
+        digest.update(f"{path.relative_to(_PACKAGE)}\0".encode() + path.read_bytes())
+    return digest.hexdigest()[:16]

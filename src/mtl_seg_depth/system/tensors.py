@@ -1,4 +1,4 @@
-"""Files of tensors, read without running anything that is in them."""
+"""Tensors: files of them, read without running anything that is in them, and their number format."""
 
 import os
 import pickle
@@ -6,6 +6,7 @@ import zipfile
 from pathlib import Path
 
 import torch
+from torch import Tensor
 
 from mtl_seg_depth.system.errors import UserError
 from mtl_seg_depth.system.memory import is_shortage
@@ -42,3 +43,8 @@ def reason(error: BaseException) -> str:
     if isinstance(error, pickle.UnpicklingError):
         return "it holds more than tensors and plain values"  # torch's own advice is to load it all the same
     return str(error).partition("\n")[0] or type(error).__name__
+
+
+def at_least_float32(values: Tensor) -> Tensor:
+    """The values as float32, or as they are if they are finer."""
+    return values if values.dtype == torch.float64 else values.float()

@@ -5,7 +5,7 @@ all it takes to make it known: data sets that have a target of its name train it
 """
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, ClassVar, Protocol, Self
 
@@ -70,6 +70,10 @@ class Meter(Protocol):
 
         One that is not finite is wrong, as wrong as can be, and never left out.
         """
+
+    @property
+    def sums(self) -> Sequence[Tensor]:
+        """All that `update` adds to: meters of several shares of a split are one, if these are added up in place."""
 
     def compute(self) -> Measured:
         """The scores of everything seen; waits for the device."""

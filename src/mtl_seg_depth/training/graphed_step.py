@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, optim
 
 from mtl_seg_depth.data.batches import Batch
+from mtl_seg_depth.system.processes import several
 from mtl_seg_depth.training.step import Step
 from mtl_seg_depth.weighting.weighting import Weighting
 
@@ -56,6 +57,8 @@ def obstacle(device: torch.device, optimizer: optim.Optimizer, weighting: Weight
     """Why a step of these parts cannot be captured as a CUDA graph; None if it can."""
     if device.type != "cuda":
         return f"CUDA graphs need a CUDA device, and this is {device}"
+    if several():
+        return "several processes train together"
     if not all(group.get("fused") for group in optimizer.param_groups):
         return f"{type(optimizer).__name__} reads its learning rate on the host unless it is fused"
     if not weighting.capturable:

@@ -63,7 +63,7 @@ class Keeper:
     def save(self, state: State, parts: Mapping[str, Any]) -> None:
         """Write `last`: the state and what else continuing takes."""
         content = {"identity": self.identity, "state": vars(state), **parts}
-        checkpoint.save(self.last_path, content, previous=self.previous_path)
+        self._write(self.last_path, content, self.previous_path)
 
     def load(self, device: torch.device) -> tuple[State, dict[str, Any]] | None:
         """What was saved last, or before that where `last` is damaged, which is logged; None if nothing ever was.
@@ -89,7 +89,7 @@ class Keeper:
             self._ahead = None
             weights: dict[str, Tensor] = network.state_dict()
             content = {"identity": self.identity, **self.about, "step": state.step, "rank": rank}
-            checkpoint.save(self.best_path, {**content, "scores": scores, "network": weights})
+            self._write(self.best_path, {**content, "scores": scores, "network": weights})
         elif self._ahead is not None and state.step >= self._ahead["step"]:
             self.adopt_best_on_disk(state)
         return is_best
@@ -100,6 +100,10 @@ class Keeper:
             best = self._ahead
             state.best_step, state.best_rank, state.best = best["step"], best["rank"], best["scores"]
             self._ahead = None
+
+    def _write(self, path: Path, content: dict[str, Any], previous: Path | None = None) -> None:
+        """Replace a file, which becomes the `previous` one if there is such."""
+        checkpoint.save(path, content, previous=previous)
 
     def _newest(self, device: torch.device) -> dict[str, Any] | None:
         """The newest checkpoint that is whole; None if there never was one."""
@@ -137,3 +141,10 @@ class Keeper:
                 f"{self.best_path} is of step {best.step}, and the best was at step {state.best_step}: it is not of "
                 "this run. resume=false trains anew beside it"
             )
+
+
+class Reader(Keeper):
+    """Of a process that trains along with the one that keeps: knows what is best, goes on from it, writes nothing."""
+
+    def _write(self, path: Path, content: dict[str, Any], previous: Path | None = None) -> None:
+        """The first process does."""

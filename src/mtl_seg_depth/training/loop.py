@@ -11,10 +11,11 @@ from torch import Tensor
 
 from mtl_seg_depth.data.batches import Batch, TrainingBatches
 from mtl_seg_depth.records.checkpoint import content_told
-from mtl_seg_depth.records.record import Record
+from mtl_seg_depth.records.record import Record, Unrecorded
 from mtl_seg_depth.records.results import Status
 from mtl_seg_depth.scoring.scores import Scores
 from mtl_seg_depth.system.interruption import Interrupted, Interruption
+from mtl_seg_depth.system.processes import ALONE, Agreement, Processes
 from mtl_seg_depth.training.keeper import Keeper, State
 from mtl_seg_depth.training.learning_rates import LearningRate
 from mtl_seg_depth.training.step import Step
@@ -57,6 +58,7 @@ class Training:
         record: where everything logged is written down.
         keeper: of its checkpoints.
         observers: are told of losses and scores.
+        processes: those that train it, each with a `Training` of its own; in every step they act as one.
     """
 
     def __init__(
@@ -67,9 +69,10 @@ class Training:
         learning_rate: LearningRate,
         validate: Callable[[], Scores],
         plan: Plan,
-        record: Record,
+        record: Record | Unrecorded,
         keeper: Keeper,
         observers: tuple[Observer, ...] = (),
+        processes: Processes = ALONE,
     ) -> None:
         self.step = step
         self.advance = advance
@@ -80,6 +83,7 @@ class Training:
         self.record = record
         self.keeper = keeper
         self.observers = observers
+        self.processes = processes
         self.state = State()
         self.window = LossWindow()
 
@@ -91,13 +95,15 @@ class Training:
         Raises Interrupted, with everything saved, when asked to stop.
         """
         plan, state = self.plan, self.state
-        clock = saved = time.monotonic()
+        began_here = clock = time.monotonic()
+        saved = 0.0
+        agreement = Agreement(self.processes)
         with Interruption() as interruption:
             while state.step < plan.steps:
                 began = time.monotonic()
                 batch = self.batches[state.step]
                 state.data_seconds += time.monotonic() - began
-                self.window.add(self.advance(batch, self.learning_rate(state.step)), images=len(batch.ids))
+                self.window.add(self.advance(batch, self.learning_rate(state.step)), images=self.batches.batch_size)
                 state.step += 1
 
                 validating = state.step % plan.validate_every == 0 or state.step == plan.steps
@@ -108,12 +114,13 @@ class Training:
                 pruned = validating and not self._validate()
                 now = time.monotonic()
                 state.seconds, clock = state.seconds + now - clock, now
-                if validating or interruption.requested or now - saved > plan.save_every_seconds:
+                stopping, elapsed = agreement(interruption.requested, now - began_here)
+                if validating or stopping or elapsed - saved > plan.save_every_seconds:
                     self.save()
-                    saved = now
+                    saved = elapsed
                 if pruned and state.step < plan.steps:
                     return "pruned"
-                if interruption.requested and state.step < plan.steps:
+                if stopping and state.step < plan.steps:
                     raise Interrupted(f"stopped at step {state.step} of {plan.steps}; the same command continues it")
         return "finished" if state.best else "diverged"
 
@@ -178,8 +185,8 @@ class Training:
             for observer in self.observers:
                 observer.on_validation(state.step, scores, is_best)
         except Pruned:
-            return False
-        return True
+            return self.processes.from_first(False)
+        return self.processes.from_first(True)
 
 
 class LossWindow:

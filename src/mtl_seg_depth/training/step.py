@@ -1,7 +1,6 @@
 """One optimiser step as one callable: forward, losses, backward, update."""
 
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping
 
 import torch
 from torch import Tensor, nn, optim
@@ -9,6 +8,7 @@ from torch import Tensor, nn, optim
 from mtl_seg_depth.data.batches import Batch
 from mtl_seg_depth.models.network import Network, Predictions
 from mtl_seg_depth.system.precision import Precision
+from mtl_seg_depth.system.processes import whole
 from mtl_seg_depth.training.averaging import MovingAverage
 from mtl_seg_depth.weighting.weighting import Weighting
 
@@ -40,7 +40,7 @@ class Step:
             raise ValueError(f"the network predicts {sorted(network.tasks)}, the losses are for {sorted(losses)}")
         self.network = network
         self.forward: Callable[[Tensor], Predictions] = network
-        """The network, or a compiled form of it on the same parameters."""
+        """The network, or another form of it on the same parameters: compiled, in parts, shared between processes."""
         self.losses = losses
         self.weighting = weighting
         self.optimizer = optimizer
@@ -70,32 +70,38 @@ class Step:
         return {task: loss.detach() for task, loss in losses.items()}
 
     def _losses(self, batch: Batch) -> dict[str, Tensor]:
-        """Each task's loss, the mean over its predictions."""
+        """Each task's loss, the mean over its predictions, of the whole batch if this process has a share of it."""
         with self.precision.autocast(batch.image.device):
             outputs = self.forward(batch.image)
         return {
-            task: torch.stack([loss(prediction, batch.targets[task]) for prediction in outputs[task]]).mean()
+            task: whole(torch.stack([loss(prediction, batch.targets[task]) for prediction in outputs[task]]).mean())
             for task, loss in self.losses.items()
         }
 
     def _recompute(self, batch: Batch) -> dict[str, Tensor]:
         """The losses as the parameters are now, to compare with those before the update."""
-        with torch.no_grad(), running_statistics_untouched(self.network):
+        with torch.no_grad(), RunningStatisticsUntouched(self.network):
             return self._losses(batch)
 
 
-@contextmanager
-def running_statistics_untouched(network: nn.Module) -> Iterator[None]:
-    """Normalise by the batch's own statistics, as training does, without adding them to the running ones.
+class RunningStatisticsUntouched:
+    """While entered, as often as need be, a network's BatchNorm works as in training without a trace of it.
 
-    A second pass over a batch would otherwise count it twice in what validation normalises by.
+    A second pass over a batch would otherwise count it twice in what validation normalises by. It saves for its
+    gradients just what the first pass did.
     """
-    layers = [module for module in network.modules() if isinstance(module, nn.modules.batchnorm._BatchNorm)]
-    tracking = [layer.track_running_stats for layer in layers]
-    for layer in layers:
-        layer.track_running_stats = False
-    try:
-        yield
-    finally:
-        for layer, track in zip(layers, tracking, strict=True):
-            layer.track_running_stats = track
+
+    def __init__(self, network: nn.Module) -> None:
+        self.layers = [module for module in network.modules() if isinstance(module, nn.modules.batchnorm._BatchNorm)]
+
+    def __enter__(self) -> None:
+        """Let the running statistics be copies."""
+        self._kept = [dict(layer._buffers) for layer in self.layers]
+        for layer in self.layers:
+            for name, value in layer._buffers.items():
+                layer._buffers[name] = None if value is None else value.clone()
+
+    def __exit__(self, *_: object) -> None:
+        """Let them be what they were."""
+        for layer, buffers in zip(self.layers, self._kept, strict=True):
+            layer._buffers.update(buffers)

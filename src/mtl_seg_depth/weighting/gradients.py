@@ -7,6 +7,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from mtl_seg_depth.system.processes import averaged
 from mtl_seg_depth.weighting.weighting import Losses, Weighting
 
 DIVISOR = torch.finfo(torch.float64).tiny
@@ -34,6 +35,8 @@ class GradientWeighting(Weighting):
     formula of few operations; for more, a solver with a fixed number of iterations on the device. Neither waits for
     the host, and both can be captured. Each task costs a backward pass and the memory of its gradients.
     """
+
+    combines_gradients = True
 
     cosines: Tensor
     """[K, K], between the tasks' gradients over the shared parameters, in the newest step.
@@ -63,13 +66,17 @@ class GradientWeighting(Weighting):
     def backward(self, losses: Losses, network: nn.Module) -> None:
         """Leave the combined gradients, and each parameter of one task alone with that task's."""
         parameters = [parameter for parameter in network.parameters() if parameter.requires_grad]
-        gradients = []
+        gradients, in_order = [], []
         for task in self.tasks:
             # Through `.grad` rather than autograd.grad: there torch gives a gradient its parameter's memory layout,
             # which fused optimisers rely on.
             torch.autograd.backward(losses[task], retain_graph=task != self.tasks[-1])
             gradients.append([parameter.grad for parameter in parameters])
             network.zero_grad(set_to_none=True)
+            # Over all processes, while the next task's gradient is computed.
+            in_order.append(averaged([gradient for gradient in gradients[-1] if gradient is not None]))
+        for finish in in_order:
+            finish()
         self.weights.fill_(1)
         shared: dict[int, list[Tensor | None]] = {}
         for index, (parameter, *own) in enumerate(zip(parameters, *gradients, strict=True)):

@@ -28,6 +28,9 @@ class Weighting(nn.Module):
     capturable: ClassVar[bool] = True
     """Whether a step is the same operations whatever the losses are, so that it can be captured as a CUDA graph."""
 
+    combines_gradients: ClassVar[bool] = False
+    """Whether it works on each task's gradient, and averages these over the processes that train together."""
+
     weights: Tensor
     """[K], of the newest step: by how much of each task's loss the network descended; nan before the first."""
 

@@ -4,6 +4,7 @@ The sums live on the device of what is measured; nothing waits for it until `com
 """
 
 import math
+from collections.abc import Sequence
 
 import torch
 from torch import Tensor
@@ -180,6 +181,11 @@ class DepthMeter:
         self.rules = rules
         self.errors = DepthErrors(device, over_pixels=rules.mean_over == "pixels")
         self.distances = DistanceErrors(device) if by_distance else None
+
+    @property
+    def sums(self) -> Sequence[Tensor]:
+        """Those of the errors, and of the errors by distance."""
+        return [self.errors.sums, self.errors.count, *([] if self.distances is None else [self.distances.sums])]
 
     def update(self, prediction: Tensor, depth: Tensor) -> None:
         """Add predicted depths [B, H, W] against depths [B, H, W], both in metres, nan where there is no depth."""

@@ -35,6 +35,11 @@ class ConfusionMatrix:
         """The matrix, and a last column of pixels that were predicted to be of no class."""
 
     @property
+    def sums(self) -> Sequence[Tensor]:
+        """The counts."""
+        return [self.counts]
+
+    @property
     def matrix(self) -> Tensor:
         """Pixels by label and predicted class, int64 [C, C]."""
         return self.counts[:, :-1]

@@ -3,6 +3,7 @@
 import torch
 from torch import Tensor
 
+from mtl_seg_depth.system.processes import largest
 from mtl_seg_depth.tasks.depth.losses.depth_loss import ResidualLoss
 from mtl_seg_depth.tasks.depth.norms import DepthNorm
 
@@ -23,6 +24,6 @@ class BerHu(ResidualLoss):
     def penalty(self, residual: Tensor, valid: Tensor) -> Tensor:  # noqa: ARG002
         """BerHu's function of the residual."""
         size = residual.abs()
-        c = self.fraction * size.detach().amax()
+        c = self.fraction * largest(size.detach().amax())
         quadratic = (residual.square() + c.square()) / (2 * c.clamp(min=torch.finfo(c.dtype).tiny))
         return torch.where(size <= c, size, quadratic)

@@ -3,11 +3,13 @@
 import torch
 from torch import Tensor, nn
 
+from mtl_seg_depth.system.processes import batch_mean
+from mtl_seg_depth.system.tensors import at_least_float32
 from mtl_seg_depth.tasks.depth.norms import DepthNorm
 
 
 def mean_over_images(values: Tensor, valid: Tensor) -> Tensor:
-    """Mean over the valid pixels of each image, then over the images that have any; zero where none has.
+    """Mean over the valid pixels of each image, then over the images of the batch that have any; zero where none has.
 
     Args:
         values: [B, H, W]; finite also where not valid, since nan times zero is nan.
@@ -15,7 +17,7 @@ def mean_over_images(values: Tensor, valid: Tensor) -> Tensor:
     """
     pixels = valid.sum(dim=(1, 2))
     per_image = torch.where(valid, values, 0).sum(dim=(1, 2)) / pixels.clamp(min=1)
-    return per_image.sum() / (pixels > 0).sum().clamp(min=1)
+    return batch_mean(per_image.sum(), (pixels > 0).sum())
 
 
 class DepthLoss(nn.Module):
@@ -37,5 +39,5 @@ class ResidualLoss(DepthLoss):
         """Scalar from normalised predictions [B, H, W] and depths [B, H, W] in metres, nan where not valid."""
         valid = ~torch.isnan(depth)
         target = self.depth_norm.encode(torch.where(valid, depth, self.depth_norm.statistics.typical))
-        residual = torch.where(valid, prediction.float() - target, 0)
+        residual = torch.where(valid, at_least_float32(prediction) - target, 0)
         return mean_over_images(self.penalty(residual, valid), valid)

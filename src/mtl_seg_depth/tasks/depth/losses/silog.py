@@ -3,6 +3,7 @@
 import torch
 from torch import Tensor
 
+from mtl_seg_depth.system.tensors import at_least_float32
 from mtl_seg_depth.tasks.depth.losses.depth_loss import DepthLoss, mean_over_images
 from mtl_seg_depth.tasks.depth.norms import DepthNorm
 
@@ -34,7 +35,9 @@ class SILog(DepthLoss):
         """Scalar from normalised predictions [B, H, W] and depths [B, H, W] in metres, nan where not valid."""
         valid = ~torch.isnan(depth)
         # Decoded, a wild prediction can be infinite, and its gradient nan even where the difference is masked.
-        metres = self.depth_norm.decode(torch.where(valid, prediction.float(), 0)).clamp(min=self.SMALLEST_DEPTH)
+        metres = self.depth_norm.decode(torch.where(valid, at_least_float32(prediction), 0)).clamp(
+            min=self.SMALLEST_DEPTH
+        )
         difference = torch.where(valid, metres.log() - torch.where(valid, depth, 1).log(), 0)
         pixels = valid.sum(dim=(1, 2)).clamp(min=1)
         mean = difference.sum(dim=(1, 2)) / pixels
