@@ -126,8 +126,8 @@ def start(main: Main, *, config: str, root: Path | None) -> None:
 
 def _tell(kind: str, message: str) -> None:
     """Say what is wrong, on one stream and without the passwords that a command line may hold; once, among several."""
-    torchrun.give_way()
-    print(f"{kind}: {redact(message)}", file=sys.stderr)
+    if kind == "note" or torchrun.may_speak():
+        print(f"{kind}: {redact(message)}", file=sys.stderr, flush=True)
 
 
 def _help_tables(conf: Path, config: str) -> str:

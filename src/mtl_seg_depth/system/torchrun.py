@@ -2,8 +2,9 @@
 
 import os
 import time
+from datetime import timedelta
 
-MOST_SECONDS_OF_SILENCE = 5.0
+SILENCE_S = 3.0
 
 
 def count() -> int:
@@ -21,9 +22,29 @@ def local_rank() -> int:
     return int(os.environ.get("LOCAL_RANK", "0"))
 
 
-def give_way() -> None:
-    """Let the processes before this one be the first to say what went wrong: mostly, all of them met the same.
+def may_speak() -> bool:
+    """Whether this process is the one to say what went wrong: the first that asks, as mostly all of them met the same.
 
-    torchrun ends them all when one has failed, so that usually nobody comes back from here.
+    The others give it time to do so: torchrun ends all of them when one has.
     """
-    time.sleep(min(rank(), MOST_SECONDS_OF_SILENCE))
+    if count() == 1:
+        return True
+    speaks = _asked_first() if os.environ.get("TORCHELASTIC_USE_AGENT_STORE") == "True" else rank() == 0
+    if not speaks:
+        time.sleep(SILENCE_S)
+    return speaks
+
+
+def _asked_first() -> bool:
+    """Whether nobody asked before, by a counter that torchrun itself keeps for its processes."""
+    from torch.distributed import DistError, TCPStore  # type: ignore[attr-defined]  # not at a start
+
+    attempt = os.environ.get("TORCHELASTIC_RESTART_COUNT", "0")
+    try:
+        store = TCPStore(
+            os.environ["MASTER_ADDR"], int(os.environ["MASTER_PORT"]), timeout=timedelta(seconds=SILENCE_S)
+        )
+        return store.add(f"mtl_seg_depth/speaks/{attempt}", 1) == 1
+    except DistError:  # torchrun itself is gone
+        return True
+    return asked == 1
