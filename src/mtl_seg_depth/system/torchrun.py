@@ -40,11 +40,9 @@ def _asked_first() -> bool:
     from torch.distributed import DistError, TCPStore  # type: ignore[attr-defined]  # not at a start
 
     attempt = os.environ.get("TORCHELASTIC_RESTART_COUNT", "0")
+    place = os.environ["MASTER_ADDR"], int(os.environ["MASTER_PORT"])
     try:
-        store = TCPStore(
-            os.environ["MASTER_ADDR"], int(os.environ["MASTER_PORT"]), timeout=timedelta(seconds=SILENCE_S)
-        )
-        return store.add(f"mtl_seg_depth/speaks/{attempt}", 1) == 1
+        asked: int = TCPStore(*place, timeout=timedelta(seconds=SILENCE_S)).add(f"mtl_seg_depth/speaks/{attempt}", 1)
     except DistError:  # torchrun itself is gone
         return True
     return asked == 1
