@@ -1,7 +1,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 INSTALLED := .venv/installed
-BENCHMARKS := step_time data_path whole_run method_cost peers metrics_cost startup scaling precision sweep_overhead pruning predict_large
+BENCHMARKS := step_time data_path whole_run method_cost processes peers metrics_cost startup scaling precision sweep_overhead pruning predict_large
 WHEELS_PYTHON ?= 3.11 3.12
 WHEELS := hydra-core hydra-optuna-sweeper omegaconf packaging pyyaml pydantic pydantic-core annotated-types typing-inspection \
 	typing-extensions filelock safetensors psutil pillow tqdm torchmetrics lightning-utilities hypothesis \
@@ -23,7 +23,7 @@ PRETRAINING := name=pretraining paths.outputs=outputs/pretraining data.seed=1 mo
 PYTEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n auto --dist loadfile --no-loadscope-reorder
 
 OBSERVATIONS := $(CURDIR)/.venv/observations.jsonl
-ATTACKS := tests/faults tests/training/test_training.py tests/records/test_checkpoint.py tests/records/test_record.py tests/data/test_packed.py tests/test_soak.py \
+ATTACKS := tests/faults tests/training/test_training.py tests/training/test_together.py tests/runs/test_torchrun.py tests/records/test_checkpoint.py tests/records/test_record.py tests/data/test_packed.py tests/test_soak.py \
 	tests/cli/test_mistakes.py tests/cli/test_names.py tests/test_any_config.py tests/data/test_damaged_pictures.py tests/test_nobody_let_in.py tests/test_honest_numbers.py \
 	tests/scoring/test_not_finite.py tests/system/test_stored.py tests/system/test_addresses.py tests/test_received.py tests/test_damaged_accounts.py tests/inference/test_export.py \
 	tests/sweeping/test_kills.py tests/sweeping/test_signals.py tests/sweeping/test_study_names.py tests/sweeping/test_sweep.py tests/sweeping/test_tables.py \

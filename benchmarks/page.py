@@ -195,6 +195,18 @@ def predict_large(found: Results) -> str:
     return head + table(["network sees", "mean IoU, %", "s/image", "s of computing/image", "GiB"], rows)
 
 
+def processes(found: Results) -> str:
+    """Steps by one and by two processes, and what they send each other."""
+    sent, gradients = found["bytes_a_step"], found["gradient_bytes"]
+    head = (
+        f"{found['encoder']}, crops of {found['size']}, batches of {found['batch']}, {found['threads_in_all']} threads in "
+        f"all. Two processes sent each other {number(sent / 1e6)} MB in a step, {number(sent / gradients)} times the "
+        f"network's gradients of {number(gradients / 1e6)} MB.\n\n"
+    )
+    rows = [[name, span(one), number(found["times_one_process"][name])] for name, one in found["seconds"].items()]
+    return head + table(["setting", "ms a step", "x one process"], rows)
+
+
 KEYS = ("seconds", "cpu_seconds", "peak_gib")
 
 
@@ -218,6 +230,7 @@ SECTIONS = {
     "precision": ("Scores in bf16", precision),
     "sweep_overhead": ("A sweep beside its trainings", overhead),
     "pruning": ("A search cut short", pruning),
+    "processes": ("Several processes", processes),
     "predict_large": ("Photos of 6 megapixels", predict_large),
     "gpu": ("Long runs on a GPU", gpu),
     "gpu_first_run": ("Whether everything works on a GPU", first_run),
