@@ -198,11 +198,11 @@ def predict_large(found: Results) -> str:
 def processes(found: Results) -> str:
     """Steps by one and by two processes, and what they send each other."""
     sent, gradients = found["bytes_a_step"], found["gradient_bytes"]
-    head = (
-        f"{found['encoder']}, crops of {found['size']}, batches of {found['batch']}, {found['threads_in_all']} threads in "
-        f"all. Two processes sent each other {number(sent / 1e6)} MB in a step, {number(sent / gradients)} times the "
-        f"network's gradients of {number(gradients / 1e6)} MB.\n\n"
+    head = f"{found['encoder']}, crops of {found['size']}, batches of {found['batch']}, "
+    head += (
+        f"{found['threads_in_all']} threads in all. Two processes sent each other {number(sent / 1e6)} MB in a step, "
     )
+    head += f"{number(sent / gradients)} times the network's gradients of {number(gradients / 1e6)} MB.\n\n"
     rows = [[name, span(one), number(found["times_one_process"][name])] for name, one in found["seconds"].items()]
     return head + table(["setting", "ms a step", "x one process"], rows)
 

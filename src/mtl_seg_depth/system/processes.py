@@ -5,6 +5,7 @@ default group of torch.distributed: NCCL between GPUs, Gloo between CPUs. What t
 """
 
 import logging
+import os
 import socket
 from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -90,10 +91,8 @@ def together(device: torch.device) -> Iterator[Processes]:
         raise UserError("several processes on GPUs need NCCL, which this torch is built without; device=cpu does not")
     rank, count = torchrun.rank(), torchrun.count()
     level = logging.root.manager.disable
+    _meet(device)
     try:
-        dist.init_process_group(
-            "nccl" if device.type == "cuda" else "gloo", device_id=device if device.type == "cuda" else None
-        )
         control: Any = dist.new_group(backend="gloo", timeout=PATIENCE)
         logging.disable(level if rank == 0 else logging.WARNING)
         yield Processes(rank, count, control)
@@ -108,6 +107,21 @@ def together(device: torch.device) -> Iterator[Processes]:
         ) from error
     finally:
         logging.disable(level)
+
+
+def _meet(device: torch.device) -> None:
+    """Set up the group; UserError if the others cannot be reached where torchrun says."""
+    place = f"{os.environ.get('MASTER_ADDR')}:{os.environ.get('MASTER_PORT')}"
+    try:
+        if device.type == "cuda":
+            dist.init_process_group("nccl", device_id=device)
+        else:
+            dist.init_process_group("gloo")
+    except (dist.DistError, ValueError) as error:
+        raise UserError(
+            f"process {torchrun.rank()} of {torchrun.count()} does not meet the others at {place} "
+            f"({str(error).splitlines()[0][:200]}); --master-port=<port> is for a port that another program has"
+        ) from error
 
 
 def _is_lost_contact(error: RuntimeError) -> bool:
