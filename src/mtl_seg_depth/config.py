@@ -154,6 +154,7 @@ NOT_IDENTITY = (
     "data.workers",
     "device",
     "dry_run",
+    "encoder.recompute",
     "name",
     "paths",
     "pretrained",
@@ -171,7 +172,20 @@ comes after it, and what only stands in for other keys.
 
 `data.root` says where the data are. What they hold makes another run too, beside the fingerprint: see `runs.run`.
 
-`step` is here as `device` is: the arithmetic is the same, only the order of its roundings may differ."""
+`step` is here as `device` is: the arithmetic is the same, only the order of its roundings may differ. So it is with
+`encoder.recompute`."""
+
+
+LATER: dict[str, Any] = {
+    "data.depth_rules": None,
+    "ema": None,
+    "encoder.freeze": False,
+    "optimizer.decay_norms": True,
+    "optimizer.encoder_scale": 1.0,
+    "optimizer.layer_decay": 1.0,
+}
+"""What there was none of once, and the value with which a training is as it was then: left out of the identity, so
+that runs from before are found."""
 
 
 def parse(config: Mapping[str, Any]) -> Settings:
@@ -194,16 +208,21 @@ def identity(settings: Settings) -> dict[str, Any]:
     """The part of the settings that decides the result."""
     tree: dict[str, Any] = renamed(settings.model_dump(mode="json"), first_name)
     for key in NOT_IDENTITY:
-        *parents, last = key.split(".")
-        node = tree
-        for parent in parents:
-            node = node[parent]
+        node, last = _parent(tree, key)
         node.pop(last, None)
-    if tree["ema"] is None:  # so that runs from before there was one are found
-        del tree["ema"]
-    if not tree["data"].get("depth_rules"):  # likewise
-        tree["data"].pop("depth_rules", None)
+    for key, before in LATER.items():
+        node, last = _parent(tree, key)
+        if last in node and (node[last] == before or not (node[last] or before)):
+            del node[last]
     return tree
+
+
+def _parent(tree: dict[str, Any], key: str) -> tuple[dict[str, Any], str]:
+    """The node that a dotted key is in, and its name there."""
+    *parents, last = key.split(".")
+    for parent in parents:
+        tree = tree[parent]
+    return tree, last
 
 
 def fingerprint(settings: Settings) -> str:

@@ -32,6 +32,7 @@ from mtl_seg_depth.training.averaging import MovingAverage
 from mtl_seg_depth.training.graphed_step import GraphedStep, obstacle
 from mtl_seg_depth.training.learning_rates import LearningRate, Span
 from mtl_seg_depth.training.loop import Plan
+from mtl_seg_depth.training.parameter_groups import parameter_groups
 from mtl_seg_depth.training.step import Step
 from mtl_seg_depth.weighting.weighting import Weighting
 
@@ -147,11 +148,13 @@ def assemble(settings: Settings, device: torch.device, *, dry: bool = False) -> 
     )
     if not dry:
         weighting.to(device)
-    parameters: list[dict[str, Any]] = [{"params": list(network.parameters())}]
-    if learned := list(weighting.parameters()):
-        # Decay would pull what a weighting learns towards its own zero, which no paper means.
-        parameters.append({"params": learned, "weight_decay": 0.0})
-    optimizer: optim.Optimizer = build("optimizer", settings.optimizer, parameters=parameters)
+    # Decay would pull what a weighting learns towards its own zero, which no paper means.
+    learned = [{"params": own, "weight_decay": 0.0}] if (own := list(weighting.parameters())) else []
+
+    def grouped(*rules: Any) -> list[dict[str, Any]]:
+        return [*parameter_groups(network, *rules), *learned]
+
+    optimizer: optim.Optimizer = build("optimizer", settings.optimizer, parameters=grouped)
     precision = Precision("bf16" if settings.precision == "bf16" else "fp32")
     step = Step(
         network,
@@ -183,7 +186,7 @@ def assemble(settings: Settings, device: torch.device, *, dry: bool = False) -> 
 
 def _carried_out(step: Step, settings: Settings, device: torch.device) -> Callable[[Batch, float], dict[str, Tensor]]:
     """The step as `settings.step` wants it carried out."""
-    reason = obstacle(device, step.optimizer, step.weighting)
+    reason = obstacle(device, step.optimizer, step.weighting, step.network)
     if settings.step == "graph" and reason is not None:
         raise UserError(f"step=graph: {reason}; take step=auto")
     if settings.step != "eager" and device.type == "cuda" and reason is not None:

@@ -1,15 +1,16 @@
 """One optimiser step as one callable: forward, losses, backward, update."""
 
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping
 
 import torch
 from torch import Tensor, nn, optim
 
 from mtl_seg_depth.data.batches import Batch
 from mtl_seg_depth.models.network import Network, Predictions
+from mtl_seg_depth.models.running_statistics import running_statistics_untouched
 from mtl_seg_depth.system.precision import Precision
 from mtl_seg_depth.training.averaging import MovingAverage
+from mtl_seg_depth.training.parameter_groups import set_rate
 from mtl_seg_depth.weighting.weighting import Weighting
 
 
@@ -59,8 +60,7 @@ class Step:
         losses = self._losses(batch)
         self.optimizer.zero_grad(set_to_none=True)
         self.weighting.backward(losses, self.network)
-        for group in self.optimizer.param_groups:
-            group["lr"] = learning_rate
+        set_rate(self.optimizer, learning_rate)
         if self.clip_norm is not None:
             nn.utils.clip_grad_norm_(self.network.parameters(), self.clip_norm)
         self.optimizer.step()
@@ -82,20 +82,3 @@ class Step:
         """The losses as the parameters are now, to compare with those before the update."""
         with torch.no_grad(), running_statistics_untouched(self.network):
             return self._losses(batch)
-
-
-@contextmanager
-def running_statistics_untouched(network: nn.Module) -> Iterator[None]:
-    """Normalise by the batch's own statistics, as training does, without adding them to the running ones.
-
-    A second pass over a batch would otherwise count it twice in what validation normalises by.
-    """
-    layers = [module for module in network.modules() if isinstance(module, nn.modules.batchnorm._BatchNorm)]
-    tracking = [layer.track_running_stats for layer in layers]
-    for layer in layers:
-        layer.track_running_stats = False
-    try:
-        yield
-    finally:
-        for layer, track in zip(layers, tracking, strict=True):
-            layer.track_running_stats = track
