@@ -79,6 +79,7 @@ def test_places_display_and_bookkeeping_are_not_identity(override: str) -> None:
         "data.depth_rules={cap: 50}",
         "model.skip=all",
         "encoder.freeze=true",
+        "semseg_loss=class_balanced",
         "optimizer.encoder_scale=0.1",
         "optimizer.layer_decay=0.8",
         "optimizer.decay_norms=false",
@@ -91,6 +92,7 @@ def test_whatever_changes_the_result_is_identity(override: str) -> None:
 def test_every_leaf_of_the_config_is_either_identity_or_listed_as_not() -> None:
     """A new key must be put on one side: this is the reminder."""
     off_by_default = ["ema=0.9", "data.depth_rules={cap: 50}", "encoder.freeze=true"]
+    off_by_default += ["semseg_loss=hard_pixels"]
     fine_tuning = ["optimizer.encoder_scale=0.1", "optimizer.layer_decay=0.8", "optimizer.decay_norms=false"]
     settings = parse(compose(*off_by_default, *fine_tuning))
     beside = {key for key, _ in flatten(settings.model_dump())} - {key for key, _ in flatten(identity(settings))}

@@ -112,6 +112,9 @@ class Paths(Section):
     outputs: str
 
 
+CROSS_ENTROPY = {"_target_": "mtl_seg_depth.losses.CrossEntropy"}
+
+
 class Settings(Section):
     """A whole composed config. Nodes are built by `build`; everything else is used as it stands."""
 
@@ -122,6 +125,7 @@ class Settings(Section):
     model: Node
     depth_norm: Node
     loss: Node
+    semseg_loss: Node = CROSS_ENTROPY  # runs from before there was a choice have none in their config
     task_weights: Node
     optimizer: Node
     lr: Node
@@ -137,7 +141,7 @@ class Settings(Section):
     pretrained: str
     precision: Literal["auto", "fp32", "bf16"]
     device: Device
-    step: StepMode = "auto"  # runs from before there was a choice have none in their config
+    step: StepMode = "auto"  # likewise
     deterministic: bool
     clip_norm: PositiveFloat | None
     ema: Annotated[float, Field(gt=0, lt=1)] | None = None  # likewise
@@ -177,12 +181,18 @@ comes after it, and what only stands in for other keys.
 
 
 LATER: dict[str, Any] = {
+    "augment.blur": 0.0,
+    "augment.exposure": 0.0,
+    "augment.jpeg": 100.0,
+    "augment.noise": 0.0,
+    "augment.white_balance": 0.0,
     "data.depth_rules": None,
     "ema": None,
     "encoder.freeze": False,
     "optimizer.decay_norms": True,
     "optimizer.encoder_scale": 1.0,
     "optimizer.layer_decay": 1.0,
+    "semseg_loss": CROSS_ENTROPY,
 }
 """What there was none of once, and the value with which a training is as it was then: left out of the identity, so
 that runs from before are found."""

@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from mtl_seg_depth.models.encoder import Encoder
+from mtl_seg_depth.models.padding import cut, pad_by_multiples, pad_to_multiple
 from mtl_seg_depth.models.reassembly import Reassembly
 from mtl_seg_depth.models.recomputing import recompute as recompute_blocks
 from mtl_seg_depth.models.timm_weights import load_timm_weights
@@ -34,8 +35,8 @@ WINDOWS = (8, 16, 32)
 class TimmEncoder(Encoder):
     """A network of timm without its classifier; the image is normalised as the network's own configuration says.
 
-    Images of any size: they are padded below and on the right, with the mean colour, to what the network's deepest
-    stride or its patches divide, and features are cut to the sizes of the contract. Windowed attention and absolute
+    Images of any size: their last row and column are repeated until the network's deepest stride or its patches divide
+    both sides, and features are cut to the sizes of the contract. Windowed attention and absolute
     position embeddings are interpolated as timm does it (`dynamic_img_size`).
 
     A plain vision transformer has tokens of one stride. Those after each quarter of its blocks, normalised by its last
@@ -104,7 +105,7 @@ class TimmEncoder(Encoder):
     def forward(self, image: Tensor) -> list[Tensor]:
         """Features of every stride."""
         height, width = image.shape[-2:]
-        image = F.pad(image, (0, -width % self.window, 0, -height % self.window))
+        image = pad_to_multiple(image, self.window)
         if self.patch != self.window:
             rows, columns = (side // self.window * self.patch for side in image.shape[-2:])
             image = F.interpolate(image, size=(rows, columns), mode="bilinear", align_corners=False)
@@ -114,7 +115,7 @@ class TimmEncoder(Encoder):
         if self.neck is not None:
             features = self.neck(features)
         return [
-            feature[..., : -(-height // stride), : -(-width // stride)]
+            cut(feature, (height + stride - 1) // stride, (width + stride - 1) // stride)
             for feature, stride in zip(features, self.strides, strict=True)
         ]
 
@@ -151,6 +152,7 @@ def _network(name: str, output_stride: int, drop_path: float) -> Any:
     """timm's network, with random weights; ValueError for a name or an option that it does not have."""
     try:
         import timm
+        from timm.layers.conv2d_same import Conv2dSame
     except ImportError:
         raise UserError("encoder: these networks are timm's: pip install 'mtl_seg_depth[timm]'") from None
 
@@ -188,7 +190,9 @@ def _network(name: str, output_stride: int, drop_path: float) -> Any:
                 timm.create_model(name, **options)
         except AssertionError:
             raise ValueError(undilated) from None
-    return timm.create_model(name, **options)
+    net: Any = timm.create_model(name, **options)
+    pad_by_multiples(net, Conv2dSame)
+    return net
 
 
 def _blocks(net: nn.Module, infos: Sequence[dict[str, Any]]) -> list[nn.Module]:
