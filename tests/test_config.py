@@ -39,6 +39,11 @@ def test_two_equal_configs_are_one_run() -> None:
         "resume=false",
         "rerun=true",
         "step=eager",
+        "encoder.recompute=true",
+        "encoder.freeze=false",
+        "optimizer.encoder_scale=1",
+        "optimizer.layer_decay=1",
+        "optimizer.decay_norms=true",
     ],
 )
 def test_places_display_and_bookkeeping_are_not_identity(override: str) -> None:
@@ -73,6 +78,12 @@ def test_places_display_and_bookkeeping_are_not_identity(override: str) -> None:
         "validation.absent_classes=zero",
         "data.depth_rules={cap: 50}",
         "schedule.accumulate=2",
+        "model.skip=all",
+        "encoder.freeze=true",
+        "semseg_loss=class_balanced",
+        "optimizer.encoder_scale=0.1",
+        "optimizer.layer_decay=0.8",
+        "optimizer.decay_norms=false",
     ],
 )
 def test_whatever_changes_the_result_is_identity(override: str) -> None:
@@ -81,15 +92,17 @@ def test_whatever_changes_the_result_is_identity(override: str) -> None:
 
 def test_every_leaf_of_the_config_is_either_identity_or_listed_as_not() -> None:
     """A new key must be put on one side: this is the reminder."""
-    settings = parse(
-        compose("ema=0.9", "data.depth_rules={cap: 50}", "schedule.accumulate=2")
-    )  # what is off by default and left out of the identity
+    off_by_default = ["ema=0.9", "data.depth_rules={cap: 50}", "encoder.freeze=true"]
+    off_by_default += ["semseg_loss=hard_pixels", "schedule.accumulate=2", "augment=camera"]
+    fine_tuning = ["optimizer.encoder_scale=0.1", "optimizer.layer_decay=0.8", "optimizer.decay_norms=false"]
+    settings = parse(compose(*off_by_default, *fine_tuning))
     beside = {key for key, _ in flatten(settings.model_dump())} - {key for key, _ in flatten(identity(settings))}
     assert sorted({key.split(".")[0] for key in beside}) == [
         "checkpoint",
         "data",
         "device",
         "dry_run",
+        "encoder",
         "name",
         "paths",
         "pretrained",
@@ -102,10 +115,11 @@ def test_every_leaf_of_the_config_is_either_identity_or_listed_as_not() -> None:
         "tta",
         "validation",
     ]
-    assert {key for key in beside if key.startswith(("data", "validation"))} == {
+    assert {key for key in beside if key.startswith(("data", "encoder", "validation"))} == {
         "data.cache",
         "data.root",
         "data.workers",
+        "encoder.recompute",
         "validation.batch_size",
     }
 
@@ -192,6 +206,9 @@ def test_a_function_with_defaults_is_checked_like_a_class() -> None:
         "momentum": 0.5,
         "weight_decay": 1e-4,
         "nesterov": False,
+        "encoder_scale": 1.0,
+        "layer_decay": 1.0,
+        "decay_norms": True,
     }
     with pytest.raises(UserError, match=r"lr\.value is missing: give it a value"):
         build("lr", {"_target_": "mtl_seg_depth.training.Constant"}, span=None)

@@ -114,6 +114,9 @@ class Paths(Section):
     outputs: str
 
 
+CROSS_ENTROPY = {"_target_": "mtl_seg_depth.losses.CrossEntropy"}
+
+
 class Settings(Section):
     """A whole composed config. Nodes are built by `build`; everything else is used as it stands."""
 
@@ -124,6 +127,7 @@ class Settings(Section):
     model: Node
     depth_norm: Node
     loss: Node
+    semseg_loss: Node = CROSS_ENTROPY  # runs from before there was a choice have none in their config
     task_weights: Node
     optimizer: Node
     lr: Node
@@ -139,7 +143,7 @@ class Settings(Section):
     pretrained: str
     precision: Literal["auto", "fp32", "bf16"]
     device: Device
-    step: StepMode = "auto"  # runs from before there was a choice have none in their config
+    step: StepMode = "auto"  # likewise
     deterministic: bool
     clip_norm: PositiveFloat | None
     ema: Annotated[float, Field(gt=0, lt=1)] | None = None  # likewise
@@ -156,6 +160,7 @@ NOT_IDENTITY = (
     "data.workers",
     "device",
     "dry_run",
+    "encoder.recompute",
     "name",
     "paths",
     "pretrained",
@@ -173,7 +178,27 @@ comes after it, and what only stands in for other keys.
 
 `data.root` says where the data are. What they hold makes another run too, beside the fingerprint: see `runs.run`.
 
-`step` is here as `device` is: the arithmetic is the same, only the order of its roundings may differ."""
+`step` is here as `device` is: the arithmetic is the same, only the order of its roundings may differ. So it is with
+`encoder.recompute`."""
+
+
+LATER: dict[str, Any] = {
+    "augment.blur": 0.0,
+    "augment.exposure": 0.0,
+    "augment.jpeg": 100.0,
+    "augment.noise": 0.0,
+    "augment.white_balance": 0.0,
+    "data.depth_rules": None,
+    "ema": None,
+    "encoder.freeze": False,
+    "optimizer.decay_norms": True,
+    "optimizer.encoder_scale": 1.0,
+    "optimizer.layer_decay": 1.0,
+    "schedule.accumulate": 1,
+    "semseg_loss": CROSS_ENTROPY,
+}
+"""What there was none of once, and the value with which a training is as it was then: left out of the identity, so
+that runs from before are found."""
 
 
 def parse(config: Mapping[str, Any]) -> Settings:
@@ -196,18 +221,21 @@ def identity(settings: Settings) -> dict[str, Any]:
     """The part of the settings that decides the result."""
     tree: dict[str, Any] = renamed(settings.model_dump(mode="json"), first_name)
     for key in NOT_IDENTITY:
-        *parents, last = key.split(".")
-        node = tree
-        for parent in parents:
-            node = node[parent]
+        node, last = _parent(tree, key)
         node.pop(last, None)
-    if tree["ema"] is None:  # so that runs from before there was one are found
-        del tree["ema"]
-    if tree["schedule"]["accumulate"] == 1:
-        del tree["schedule"]["accumulate"]
-    if not tree["data"].get("depth_rules"):  # likewise
-        tree["data"].pop("depth_rules", None)
+    for key, before in LATER.items():
+        node, last = _parent(tree, key)
+        if last in node and (node[last] == before or not (node[last] or before)):
+            del node[last]
     return tree
+
+
+def _parent(tree: dict[str, Any], key: str) -> tuple[dict[str, Any], str]:
+    """The node that a dotted key is in, and its name there."""
+    *parents, last = key.split(".")
+    for parent in parents:
+        tree = tree[parent]
+    return tree, last
 
 
 def fingerprint(settings: Settings) -> str:

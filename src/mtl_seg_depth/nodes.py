@@ -36,6 +36,7 @@ KINDS = {
     "model": Kind("models", "models.network.Network"),
     "depth_norm": Kind("tasks.depth", "tasks.depth.norms.DepthNorm"),
     "loss": Kind("losses", "tasks.depth.losses.depth_loss.DepthLoss"),
+    "semseg_loss": Kind("losses", "tasks.semseg.cross_entropy.CrossEntropy"),
     "task_weights": Kind("weighting", "weighting.weighting.Weighting"),
     "optimizer": Kind("training", None),
     "lr": Kind("training", "training.learning_rates.LearningRate"),

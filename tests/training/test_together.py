@@ -18,10 +18,10 @@ FINE = "precision=float64"
 """See helpers/together.py."""
 
 MIXED = (
-    ("loss=berhu", "model=distilled"),
-    ("loss=silog", "model=branched", "task_weights=uncertainty", "ema=0.9"),
+    ("loss=berhu", "model=distilled", "semseg_loss=hard_pixels"),
+    ("loss=gradient_matching", "model=branched", "task_weights=uncertainty", "ema=0.9"),
     ("loss=huber", "model=cross_stitch", "task_weights=famo"),
-    ("loss=l1", "task_weights=graddrop", "clip_norm=1"),
+    ("loss=l1", "semseg_loss=class_balanced", "task_weights=graddrop", "clip_norm=1"),
     ("task_weights=gradnorm", "schedule.batch_size=12", "schedule.accumulate=2"),
 )
 """Every way of theirs to need something of the whole batch."""
@@ -29,7 +29,7 @@ MIXED = (
 
 def every_choice() -> Iterator[tuple[str, ...]]:
     """Every weighting and every loss of the suite, and every architecture."""
-    for group in ("task_weights", "loss", "model"):
+    for group in ("task_weights", "loss", "semseg_loss", "model"):
         yield from ((f"{group}={option}",) for option in options(group))
 
 

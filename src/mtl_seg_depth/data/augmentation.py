@@ -20,21 +20,27 @@ def _column(number: int) -> property:
     return property(lambda views: views.table[:, number])
 
 
+PERFECT_CAMERA = {"exposure": 0.0, "red": 1.0, "blue": 1.0, "blur": 0.0, "noise": 0.0, "quality": 100.0}
+"""What a camera that does nothing to an image has."""
+
+
 @dataclass(frozen=True)
 class Views:
     """How each of N images is looked at. One table, so that an epoch of them crosses to a device in one copy.
 
     Attributes:
-        table: float64 [N, 8], a row an image; its columns are attributes too.
+        table: float64 [N, 14], a row an image; its columns are attributes too.
         top, left: where the view begins, in source pixels.
         flip: 1 for a mirror image.
         zoom, tilt: factor, and radians.
         brightness, contrast, saturation: factors.
+        exposure, red, blue, blur, noise, quality: what a camera does; see `Augmentation`.
     """
 
     table: Tensor
 
     top, left, flip, zoom, tilt, brightness, contrast, saturation = map(_column, range(8))
+    exposure, red, blue, blur, noise, quality = map(_column, range(8, 14))
 
     @staticmethod
     def of(
@@ -46,9 +52,11 @@ class Views:
         brightness: Tensor,
         contrast: Tensor,
         saturation: Tensor,
+        **camera: Tensor,
     ) -> "Views":
-        """Views from their columns, [N] each."""
-        columns = (top, left, flip, zoom, tilt, brightness, contrast, saturation)
+        """Views from their columns, [N] each; those of the camera are as if it did nothing where they are not given."""
+        columns = [top, left, flip, zoom, tilt, brightness, contrast, saturation]
+        columns += [camera.get(name, torch.full_like(zoom, value)) for name, value in PERFECT_CAMERA.items()]
         return Views(torch.stack([column.double() for column in columns], dim=1))
 
     def __getitem__(self, rows: slice | list[int]) -> "Views":
@@ -61,7 +69,7 @@ class Views:
 
 
 class Augmentation:
-    """A random crop, and on request flip, zoom, tilt and colour jitter.
+    """A random crop, and on request flip, zoom, tilt, colour jitter and what a camera does (`camera_effects`).
 
     Zooming by s shows what a camera s times nearer would see, so metric depth is divided by s; a depth that leaves
     the valid range by that becomes invalid. Tilt turns the image about its axis and leaves planar depth as it is.
@@ -73,6 +81,11 @@ class Augmentation:
         zoom: lowest and highest zoom, drawn evenly on a log scale. Zooming out ends where the image does.
         tilt: largest turn to either side, in degrees.
         brightness, contrast, saturation: largest change of each as a share, 0.2 for a factor of 0.8 to 1.2.
+        exposure: largest change of the exposure to either side, in stops: 1 for half to double the light.
+        white_balance: largest change of the gains of red and blue as a share, in linear light.
+        blur: largest standard deviation of a Gaussian blur, in pixels.
+        noise: largest standard deviation of a sensor's noise at full light; it grows with the root of the light.
+        jpeg: lowest quality of a JPEG file that the image comes from, 1 to 100; 100 for none.
         rescale_depth: divide depth by the zoom. False repeats an error of the template that the report started from;
             `inverse_divided` divides inverse depth, and so multiplies depth: an error that many published trainings on
             the small arrays of Cityscapes have, taken over from NYUv2, whose arrays hold metres.
@@ -87,6 +100,11 @@ class Augmentation:
         contrast: float = 0.0,
         saturation: float = 0.0,
         rescale_depth: RescaleDepth = True,
+        exposure: float = 0.0,
+        white_balance: float = 0.0,
+        blur: float = 0.0,
+        noise: float = 0.0,
+        jpeg: float = 100.0,
     ) -> None:
         if not 0 <= flip <= 1:
             raise ValueError(f"flip is a probability, within 0..1; not {flip}")
@@ -94,15 +112,30 @@ class Augmentation:
             raise ValueError(f"zoom is the lowest and the highest factor, above 0; not {list(zoom)}")
         if not 0 <= tilt <= 45:
             raise ValueError(f"tilt, in degrees, is within 0..45; not {tilt}")
-        for name, value in (("brightness", brightness), ("contrast", contrast), ("saturation", saturation)):
+        shares = {"brightness": brightness, "contrast": contrast, "saturation": saturation}
+        for name, value in (shares | {"white_balance": white_balance, "noise": noise}).items():
             if not 0 <= value < 1:
                 raise ValueError(f"{name} is a share within 0..1; not {value}")
+        for name, value, largest in (("exposure, in stops,", exposure, 8), ("blur, in pixels,", blur, 16)):
+            if not 0 <= value <= largest:
+                raise ValueError(f"{name} is within 0..{largest}; not {value}")
+        if not 1 <= jpeg <= 100:
+            raise ValueError(f"jpeg, a quality, is within 1..100; not {jpeg}")
         if not isinstance(rescale_depth, bool) and rescale_depth != "inverse_divided":
             raise ValueError(f"rescale_depth is true, false or inverse_divided; not {rescale_depth!r}")
         self.flip = flip
         self.zoom = (zoom[0], zoom[1])
         self.tilt = tilt
-        self.colour = {"brightness": brightness, "contrast": contrast, "saturation": saturation}
+        self.colour = shares
+        self.blur = blur
+        self.camera = {
+            "exposure": (-exposure, exposure),
+            "red": (1 - white_balance, 1 + white_balance),
+            "blue": (1 - white_balance, 1 + white_balance),
+            "blur": (0.0, blur),
+            "noise": (0.0, noise),
+            "quality": (jpeg, 100.0),
+        }
         self.rescale_depth = rescale_depth
 
     @property
@@ -120,6 +153,11 @@ class Augmentation:
     def changes_colour(self) -> bool:
         """Whether `colour` does anything."""
         return any(self.colour.values())
+
+    @property
+    def is_camera(self) -> bool:
+        """Whether a camera does anything."""
+        return any(range_ != (PERFECT_CAMERA[name],) * 2 for name, range_ in self.camera.items())
 
     def plan(self, count: int, picture: Size, crop: Size, seed: Sequence[int]) -> Views:
         """Views for `count` images, a pure function of the arguments; each choice has random numbers of its own."""
@@ -143,6 +181,7 @@ class Augmentation:
             zoom=zoom,
             tilt=draw("tilt", -math.radians(self.tilt), math.radians(self.tilt)),
             **{name: draw(name, 1 - size, 1 + size) for name, size in self.colour.items()},
+            **({name: draw(name, *range_) for name, range_ in self.camera.items()} if self.is_camera else {}),
         )
 
 

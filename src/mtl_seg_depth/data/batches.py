@@ -10,10 +10,11 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from mtl_seg_depth.data.augmentation import Augmentation, Views, jitter, resample
+from mtl_seg_depth.data.camera_effects import photographed
 from mtl_seg_depth.data.packed import PackedSplit
 from mtl_seg_depth.data.placement import HostPixels, Pixels, Place
 from mtl_seg_depth.data.placement import place as choose_place
-from mtl_seg_depth.data.randomness import generator
+from mtl_seg_depth.data.randomness import generator, seed_of
 from mtl_seg_depth.system.errors import UserError
 from mtl_seg_depth.system.processes import ALONE, Processes
 from mtl_seg_depth.tasks.resize import Size
@@ -158,7 +159,11 @@ class TrainingBatches:
         tilt = views.tilt if augmentation.resamples else None
         view = ViewGeometry(views.flip, augmentation.depth_divisor(views.zoom), tilt)
         targets = {name: task.seen(batch.targets[name], view) for name, task in self.tasks.items()}
-        return Batch(jitter(batch.image, views) if augmentation.changes_colour else batch.image, targets, ids)
+        rgb = jitter(batch.image, views) if augmentation.changes_colour else batch.image
+        if augmentation.is_camera:
+            noise = torch.Generator(rgb.device).manual_seed(seed_of(self.seed, step, "noise"))
+            rgb = photographed(rgb, views, augmentation.blur, noise).contiguous(memory_format=torch.channels_last)
+        return Batch(rgb, targets, ids)
 
     def _plan(self, epoch: int) -> tuple[NDArray[np.int64], Views]:
         """Row numbers and views of one epoch, in the order they are trained on; the last epoch asked for is kept."""

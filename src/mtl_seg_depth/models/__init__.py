@@ -7,5 +7,6 @@ from mtl_seg_depth.models.joint import Joint
 from mtl_seg_depth.models.mtan import MTAN
 from mtl_seg_depth.models.resnet import ResNetEncoder
 from mtl_seg_depth.models.single import Single
+from mtl_seg_depth.models.timm_encoder import TimmEncoder
 
-__all__ = ["MTAN", "Branched", "CrossStitch", "Distilled", "Joint", "ResNetEncoder", "Single"]
+__all__ = ["MTAN", "Branched", "CrossStitch", "Distilled", "Joint", "ResNetEncoder", "Single", "TimmEncoder"]

@@ -1,6 +1,6 @@
 """Batch normalisation over the whole batch where several processes have a share of it each."""
 
-from typing import Self
+from typing import Any, Self
 
 import torch
 from torch import Tensor, nn
@@ -23,12 +23,13 @@ class SynchronisedBatchNorm(nn.BatchNorm2d):
         """With the very parameters and buffers of a layer."""
         new = cls(layer.num_features, layer.eps, layer.momentum, layer.affine, layer.track_running_stats)
         new._parameters, new._buffers = layer._parameters, layer._buffers
+        new._modules = layer._modules  # timm's have the activation that follows inside
         return new.train(layer.training)
 
     def forward(self, values: Tensor) -> Tensor:
         """Normalise by the batch in training, by the running statistics otherwise."""
         if not self.training:
-            return super().forward(values)
+            return self._followed(super().forward(values))
         wide = at_least_float32(values)
         own = wide.new_tensor([wide.numel() / wide.shape[1]])
         sums = Summed.apply(torch.cat([wide.sum(dim=(0, 2, 3)), own]))
@@ -40,8 +41,14 @@ class SynchronisedBatchNorm(nn.BatchNorm2d):
         normalised = centred * (variance + self.eps).rsqrt().view(1, -1, 1, 1)
         if self.affine:
             normalised = normalised * self.weight.view(1, -1, 1, 1) + self.bias.view(1, -1, 1, 1)
-        result: Tensor = normalised.to(values.dtype)
-        return result
+        return self._followed(normalised.to(values.dtype))
+
+    def _followed(self, values: Tensor) -> Tensor:
+        """What a layer does that is more than a normalisation: drop and activate, in timm's order."""
+        for name in ("drop", "act"):
+            if name in self._modules:
+                values = self.get_submodule(name)(values)
+        return values
 
     @torch.no_grad()
     def _follow(self, mean: Tensor, variance: Tensor) -> None:
@@ -58,7 +65,12 @@ class SynchronisedBatchNorm(nn.BatchNorm2d):
 def synchronised(network: Network, device: torch.device) -> Network:
     """The network with every BatchNorm over all processes; parameters, buffers and their names stay as they are."""
     if device.type == "cuda":
-        converted: Network = nn.SyncBatchNorm.convert_sync_batchnorm(network)  # type: ignore[no-untyped-call]
+        convert: Any = nn.SyncBatchNorm.convert_sync_batchnorm
+        if any(type(module).__module__.startswith("timm.") for module in network.modules()):
+            from timm import layers
+
+            convert = layers.convert_sync_batchnorm  # type: ignore[attr-defined]  # knows those with an activation inside
+        converted: Network = convert(network)
         return converted
     for module in list(network.modules()):
         for name, child in module.named_children():

@@ -10,7 +10,7 @@ from mtl_seg_depth.models.network import Network, Predictions
 
 
 class Branched(Network):
-    """One encoder; every task has its own bottleneck and decoder, all fed by the same fine features.
+    """One encoder; every task has its own bottleneck and decoder, all fed by the same skips.
 
     Arguments as in `Network`. Source: the report's section 2.
     """
@@ -27,7 +27,7 @@ class Branched(Network):
     def branch(self, task: str, features: Sequence[Tensor]) -> tuple[Tensor, Tensor]:
         """One task's decoder features and prediction."""
         bottleneck = self.bottlenecks[task](self.deepest(features))
-        refined, prediction = self.decoders[task](bottleneck, self.fine(features))
+        refined, prediction = self.decoders[task](bottleneck, self.skips(features))
         return refined, prediction
 
     def decode(self, features: Sequence[Tensor]) -> Predictions:

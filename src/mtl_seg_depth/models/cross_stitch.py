@@ -69,7 +69,9 @@ class CrossStitch(Branched):
 
 def _copied(encoder: Encoder) -> Encoder:
     """A copy with tensors of its own, which are cloned rather than copied: that works without values as well."""
-    own: dict[int, Any] = {id(each): nn.Parameter(each.detach().clone()) for each in encoder.parameters()}
+    own: dict[int, Any] = {
+        id(each): nn.Parameter(each.detach().clone(), each.requires_grad) for each in encoder.parameters()
+    }
     own |= {id(each): each.clone() for each in encoder.buffers()}
     return copy.deepcopy(encoder, own)
 

@@ -1,6 +1,7 @@
 """The contract of an encoder: decoders ask nothing else of it."""
 
 from collections.abc import Sequence
+from typing import Self
 
 from torch import Tensor, nn
 
@@ -40,3 +41,34 @@ class Encoder(nn.Module):
         for index in range(1, len(self.strides)):
             features.append(self.stage(index, features[-1]))
         return features
+
+    def layerwise_parameters(self) -> list[list[nn.Parameter]]:
+        """The parameters that pretrained weights are for, layer by layer from the image on; by default one layer.
+
+        A smaller learning rate for the encoder, and rates that decay with the distance from the heads, are for these.
+        """
+        return [list(self.parameters())]
+
+    def undecayed(self) -> list[nn.Parameter]:
+        """Parameters that weight decay is not meant for beside norms and biases, such as position embeddings."""
+        return []
+
+    def freeze(self, *parts: nn.Module) -> None:
+        """Keep parts of it, or all of it, as they are: without gradients, and always in evaluation mode.
+
+        Their BatchNorm normalises by its running statistics, which stay, and nothing is dropped.
+        """
+        self._frozen = parts or (self,)
+        for part in self._frozen:
+            part.requires_grad_(False)
+        self.train(self.training)
+
+    def train(self, mode: bool = True) -> Self:
+        """Training mode, but for what is frozen."""
+        super().train(mode)
+        for part in getattr(self, "_frozen", ()):
+            if part is self:
+                super().train(False)
+            else:
+                part.eval()
+        return self

@@ -22,6 +22,6 @@ class Joint(Network):
 
     def decode(self, features: Sequence[Tensor]) -> Predictions:
         """Split one prediction among the tasks."""
-        _, prediction = self.decoder(self.bottleneck(self.deepest(features)), self.fine(features))
+        _, prediction = self.decoder(self.bottleneck(self.deepest(features)), self.skips(features))
         parts = prediction.split(list(self.outputs.values()), dim=1)
         return {task: [part] for task, part in zip(self.outputs, parts, strict=True)}

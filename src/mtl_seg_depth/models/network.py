@@ -1,18 +1,22 @@
 """What every network of the suite shares: image in, a list of full-size predictions for every task out."""
 
 from collections.abc import Mapping, Sequence
+from typing import Literal
 
 import torch
 from torch import Tensor, nn
 
 from mtl_seg_depth.models.aspp import ASPP, Projection
 from mtl_seg_depth.models.blocks import upsample
-from mtl_seg_depth.models.decoder import Decoder
+from mtl_seg_depth.models.decoder import Decoder, PyramidDecoder
 from mtl_seg_depth.models.encoder import Encoder
 from mtl_seg_depth.models.squeeze_excitation import SqueezeExcitation
 
 Predictions = dict[str, list[Tensor]]
 """Per task its raw predictions [B, channels, H, W], the last one scored."""
+
+Skip = bool | Literal["all"]
+"""Which features decoders get beside the bottleneck: the fine ones, none, or those of all scales."""
 
 
 class Network(nn.Module):
@@ -26,7 +30,7 @@ class Network(nn.Module):
         encoder: gives features of several strides and states their channels.
         outputs: the channels of every task's raw prediction, by the task's name.
         aspp: atrous spatial pyramid pooling on the deepest features, or only a 1x1 projection.
-        skip: let the fine features into the decoder.
+        skip: let the fine features into the decoder; `all` for those of every scale from there on.
         atrous_rates: of the pyramid's 3x3 convolutions, any number of them.
         aspp_se: squeeze-and-excitation after each pyramid.
         decoder_se: squeeze-and-excitation before the last 1x1 of each decoder.
@@ -45,7 +49,7 @@ class Network(nn.Module):
         encoder: Encoder,
         outputs: Mapping[str, int],
         aspp: bool = True,
-        skip: bool = True,
+        skip: Skip = True,
         atrous_rates: Sequence[int] = (3, 6, 9),
         aspp_se: bool = False,
         decoder_se: bool = False,
@@ -53,6 +57,8 @@ class Network(nn.Module):
         super().__init__()
         if aspp_se and not aspp:
             raise ValueError("aspp_se=true puts squeeze-and-excitation after the ASPP: it needs aspp=true")
+        if not isinstance(skip, bool) and skip != "all":
+            raise ValueError(f"skip is true, false or all; not {skip!r}")
         self.encoder = encoder
         self.outputs = dict(outputs)
         self.aspp = aspp
@@ -64,6 +70,7 @@ class Network(nn.Module):
             (index for index, stride in enumerate(encoder.strides) if stride >= self.FINEST_STRIDE),
             len(encoder.strides) - 1,
         )
+        self.last_skip = max(self.fine_index, len(encoder.strides) - 2) if skip == "all" else self.fine_index
         self.register_buffer("mean", torch.tensor(encoder.mean).view(1, 3, 1, 1), persistent=False)
         self.register_buffer("std", torch.tensor(encoder.std).view(1, 3, 1, 1), persistent=False)
 
@@ -75,6 +82,10 @@ class Network(nn.Module):
     def fine(self, features: Sequence[Tensor]) -> Tensor:
         """The features that decoders work at: of stride 4, or the next one if the encoder has none of that."""
         return features[self.fine_index]
+
+    def skips(self, features: Sequence[Tensor]) -> Sequence[Tensor]:
+        """What a decoder gets beside the bottleneck: the fine features, or all from them on but the deepest."""
+        return features[self.fine_index : self.last_skip + 1]
 
     def deepest(self, features: Sequence[Tensor]) -> Tensor:
         """What bottlenecks are made for."""
@@ -107,9 +118,12 @@ class Network(nn.Module):
         pyramid = ASPP(in_channels, self.atrous_rates)
         return nn.Sequential(pyramid, *([SqueezeExcitation(pyramid.out_channels)] if self.aspp_se else []))
 
-    def make_decoder(self, bottleneck: nn.Sequential, channels: int) -> Decoder:
+    def make_decoder(self, bottleneck: nn.Sequential, channels: int) -> Decoder | PyramidDecoder:
         """A new decoder, as configured, from a bottleneck of `make_bottleneck` to a prediction of `channels`."""
         in_channels = bottleneck[0].out_channels
         assert isinstance(in_channels, int)
+        if self.skip == "all":
+            of_skips = self.encoder.out_channels[self.fine_index : self.last_skip + 1]
+            return PyramidDecoder(in_channels, channels, of_skips, se=self.decoder_se)
         skip_channels = self.encoder.out_channels[self.fine_index] if self.skip else None
         return Decoder(in_channels, channels, skip_channels, se=self.decoder_se)

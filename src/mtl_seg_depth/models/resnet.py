@@ -7,6 +7,7 @@ from torch import Tensor, nn
 from torchvision.models import resnet
 
 from mtl_seg_depth.models.encoder import Encoder
+from mtl_seg_depth.models.recomputing import recompute as recompute_blocks
 from mtl_seg_depth.models.squeeze_excitation import SqueezeExcitation
 from mtl_seg_depth.models.weights import load_pretrained
 
@@ -26,6 +27,8 @@ class ResNetEncoder(Encoder):
         zero_init_residual: start the last BatchNorm weight of every block at zero.
         se: squeeze-and-excitation on every block's output before the residual sum. It starts fresh, also where
             the convolutions are pretrained.
+        freeze: train everything but the encoder.
+        recompute: gradient checkpointing of every residual block: less memory for more time, and the same result.
 
     Source: He et al., CVPR 2016; the dilation follows the report (see `_dilate`).
     """
@@ -40,12 +43,16 @@ class ResNetEncoder(Encoder):
         weights: str = "none",
         zero_init_residual: bool = False,
         se: bool = False,
+        freeze: bool = False,
+        recompute: bool = False,
     ) -> None:
         super().__init__()
         if name not in get_args(Name):
             raise ValueError(f"no encoder is called {name!r}; there are {', '.join(get_args(Name))}")
         if len(replace_stride_with_dilation) != 3:
             raise ValueError("replace_stride_with_dilation takes three flags, one for each of the last stages")
+        if freeze and se:
+            raise ValueError("freeze=true: squeeze-and-excitation starts fresh, and would stay random; take se=false")
         net: resnet.ResNet = getattr(resnet, name)(zero_init_residual=zero_init_residual)
         if weights != "none":
             load_pretrained(net, name, weights)
@@ -61,6 +68,10 @@ class ResNetEncoder(Encoder):
                 for block in stage:
                     attribute, norm = _last_norm(block)
                     setattr(block, attribute, nn.Sequential(norm, SqueezeExcitation(norm.num_features)))
+        if recompute:
+            recompute_blocks(block for stage in stages for block in stage)
+        if freeze:
+            self.freeze()
 
     def stage(self, index: int, before: Tensor) -> Tensor:
         """The stem, or a stage of residual blocks; the first of those begins with the max pooling."""
@@ -69,6 +80,10 @@ class ResNetEncoder(Encoder):
             return stem
         blocks: Tensor = self.stages[index - 1](self.pool(before) if index == 1 else before)
         return blocks
+
+    def layerwise_parameters(self) -> list[list[nn.Parameter]]:
+        """The stem and the four stages."""
+        return [list(part.parameters()) for part in (self.stem, *self.stages)]
 
 
 def _last_norm(block: nn.Module) -> tuple[str, nn.BatchNorm2d]:

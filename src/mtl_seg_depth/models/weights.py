@@ -4,23 +4,19 @@ Nothing in a file is executed.
 """
 
 import hashlib
-import logging
 import re
 from collections.abc import Iterable
 from pathlib import Path
 from urllib.error import URLError
 
 import torch
-from safetensors import SafetensorError
-from safetensors.torch import load_file
 from torch import Tensor
 from torchvision.models import WeightsEnum, get_model_weights, resnet
 
+from mtl_seg_depth.models.state_dicts import read_state_dict, take
 from mtl_seg_depth.system import tensors
 from mtl_seg_depth.system.errors import UserError
 from mtl_seg_depth.system.memory import is_shortage
-
-log = logging.getLogger(__name__)
 
 IMAGENET = {"imagenet": "IMAGENET1K_V1", "imagenet_v2": "IMAGENET1K_V2"}
 """Our names of torchvision's weights. V1 is what `pretrained=True` meant, and so what the report used."""
@@ -40,7 +36,8 @@ def load_pretrained(net: resnet.ResNet, name: str, weights: str) -> None:
     if weights in IMAGENET:
         state, origin = _imagenet(name, weights)
     else:
-        state, origin = _read_state_dict(Path(weights)), weights
+        names = f"none, {', '.join(IMAGENET)}, a state-dict file"
+        state, origin = read_state_dict(Path(weights), _encoder_of, names), weights
     wanted = {key: value for key, value in net.state_dict().items() if not key.startswith("fc.")}
     taken = {key: state[key] for key in wanted if key in state}
     misfits = [key for key, value in taken.items() if value.shape != wanted[key].shape]
@@ -52,24 +49,13 @@ def load_pretrained(net: resnet.ResNet, name: str, weights: str) -> None:
             f"{len(wanted) - len(taken)} of {len(wanted)} are missing and {len(other_blocks)} blocks are in only one "
             f"of the two; {example} for one"
         )
-    if next(net.parameters()).is_meta:  # a net of shapes alone: that they fit was all there is to know
-        return
-    net.load_state_dict(taken, strict=False)
-    fresh = sorted(wanted.keys() - taken.keys())
-    unused = sorted(key for key in state.keys() - taken.keys() if not key.startswith("fc."))
-    log.info(
-        "encoder weights from %s: %d tensors taken, fresh: %s, unused: %s",
-        origin,
-        len(taken),
-        ", ".join(fresh) or "none",
-        ", ".join(unused) or "none",
-    )
+    take(net, wanted, state, origin, ignored="fc.")
 
 
 def content_digest(weights: str) -> str | None:
     """Of the file that the weights come from; None for those that have a name, and for a file that is not there."""
     path = Path(weights)
-    if weights in ("none", *IMAGENET) or not path.is_file():
+    if weights in ("none", "pretrained", "installed", *IMAGENET) or not path.is_file():
         return None
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
@@ -118,21 +104,3 @@ def _imagenet(name: str, weights: str) -> tuple[dict[str, Tensor], str]:
             "delete it, and it is downloaded again"
         ) from error
     return dict(state), f"{name} {entry.name}"
-
-
-def _read_state_dict(path: Path) -> dict[str, Tensor]:
-    """The tensors of a .safetensors or .pth file, loaded without unpickling code."""
-    if not path.is_file():
-        raise UserError(
-            f"encoder.weights: there is no file {path}; it takes none, {', '.join(IMAGENET)}, a state-dict file or "
-            "the best.pt of a run"
-        )
-    try:
-        state = load_file(path) if path.suffix == ".safetensors" else tensors.read(path)
-    except (SafetensorError, OSError) as error:
-        raise UserError(f"encoder.weights: {path} is no .safetensors file ({tensors.reason(error)})") from error
-    if isinstance(state, dict) and isinstance(state.get("network"), dict):
-        state = _encoder_of(state["network"])
-    if not isinstance(state, dict) or not all(isinstance(k, str) and isinstance(v, Tensor) for k, v in state.items()):
-        raise UserError(f"encoder.weights: {path} is no state dict: it should map names to tensors alone")
-    return state

@@ -34,6 +34,7 @@ from mtl_seg_depth.training.averaging import MovingAverage
 from mtl_seg_depth.training.graphed_step import GraphedStep, obstacle
 from mtl_seg_depth.training.learning_rates import LearningRate, Span
 from mtl_seg_depth.training.loop import Plan
+from mtl_seg_depth.training.parameter_groups import parameter_groups
 from mtl_seg_depth.training.sharing import InParts
 from mtl_seg_depth.training.step import Step
 from mtl_seg_depth.weighting.weighting import Weighting
@@ -162,11 +163,13 @@ def assemble(settings: Settings, device: torch.device, *, dry: bool = False) -> 
     )
     if not dry:
         weighting.to(device)
-    parameters: list[dict[str, Any]] = [{"params": list(network.parameters())}]
-    if learned := list(weighting.parameters()):
-        # Decay would pull what a weighting learns towards its own zero, which no paper means.
-        parameters.append({"params": learned, "weight_decay": 0.0})
-    optimizer: optim.Optimizer = build("optimizer", settings.optimizer, parameters=parameters)
+    # Decay would pull what a weighting learns towards its own zero, which no paper means.
+    learned = [{"params": own, "weight_decay": 0.0}] if (own := list(weighting.parameters())) else []
+
+    def grouped(*rules: Any) -> list[dict[str, Any]]:
+        return [*parameter_groups(network, *rules), *learned]
+
+    optimizer: optim.Optimizer = build("optimizer", settings.optimizer, parameters=grouped)
     precision = Precision("bf16" if settings.precision == "bf16" else "fp32")
     step = Step(
         network,
@@ -199,7 +202,7 @@ def assemble(settings: Settings, device: torch.device, *, dry: bool = False) -> 
 def _carried_out(step: Step, settings: Settings, device: torch.device) -> Callable[[Batch, float], dict[str, Tensor]]:
     """The step as `settings.step` and `schedule.accumulate` want it carried out."""
     parts = settings.schedule.accumulate
-    reason = obstacle(device, step.optimizer, step.weighting)
+    reason = obstacle(device, step.optimizer, step.weighting, step.network)
     if parts > 1:
         reason = reason or f"schedule.accumulate={parts} computes parts anew in the backward pass"
     if settings.step == "graph" and reason is not None:

@@ -175,8 +175,25 @@ def batch_mean(summed: Tensor, count: Tensor) -> Tensor:
     Terms may be spread unevenly: what each process gets is its part of the mean, times their number, so that the mean
     over the processes is the mean over the batch.
     """
-    count = total(count).clamp(min=1)
-    return summed * dist.get_world_size() / count if several() else summed / count
+    return part(summed) / total(count).clamp(min=1)
+
+
+def part(summed: Tensor) -> Tensor:
+    """A process's part of a sum, times the number of processes: the mean of all parts is the sum."""
+    return summed * dist.get_world_size() if several() else summed
+
+
+def gathered(values: Tensor) -> Tensor:
+    """The values of all processes, each of the same number, one after another and without gradient; [N] from any shape.
+
+    Alone, they are the process's own.
+    """
+    flat = values.detach().flatten()
+    if not several():
+        return flat
+    every = flat.new_empty(dist.get_world_size() * len(flat))
+    dist.all_gather_into_tensor(every, flat)
+    return every
 
 
 def whole(loss: Tensor) -> Tensor:

@@ -6,10 +6,12 @@ from contextlib import contextmanager
 from typing import Protocol
 
 import torch
-from torch import Tensor, optim
+from torch import Tensor, nn, optim
 
 from mtl_seg_depth.data.batches import Batch
+from mtl_seg_depth.models.recomputing import restores_random_numbers
 from mtl_seg_depth.system.processes import several
+from mtl_seg_depth.training.parameter_groups import set_rate
 from mtl_seg_depth.training.step import Step
 from mtl_seg_depth.weighting.weighting import Weighting
 
@@ -53,7 +55,9 @@ class CudaGraphs:
         return graph.replay
 
 
-def obstacle(device: torch.device, optimizer: optim.Optimizer, weighting: Weighting) -> str | None:
+def obstacle(
+    device: torch.device, optimizer: optim.Optimizer, weighting: Weighting, network: nn.Module | None = None
+) -> str | None:
     """Why a step of these parts cannot be captured as a CUDA graph; None if it can."""
     if device.type != "cuda":
         return f"CUDA graphs need a CUDA device, and this is {device}"
@@ -63,6 +67,8 @@ def obstacle(device: torch.device, optimizer: optim.Optimizer, weighting: Weight
         return f"{type(optimizer).__name__} reads its learning rate on the host unless it is fused"
     if not weighting.capturable:
         return f"what {type(weighting).__name__} does depends on the values of the losses"
+    if network is not None and restores_random_numbers(network):
+        return "encoder.recompute=true restores random numbers on the host, which encoder.drop_path draws"
     return None
 
 
@@ -99,8 +105,7 @@ class GraphedStep:
         self._replay()
         if first and self._replays.item() != 1:
             raise RuntimeError("nothing was captured: the graph left no trace in memory")
-        for group in self.step.optimizer.param_groups:
-            group["lr"] = learning_rate  # as a checkpoint of an eager training has it
+        set_rate(self.step.optimizer, learning_rate)  # as a checkpoint of an eager training has it
         return self._losses_out
 
     def _capture(self, batch: Batch) -> None:

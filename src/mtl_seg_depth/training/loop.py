@@ -10,6 +10,8 @@ import torch
 from torch import Tensor
 
 from mtl_seg_depth.data.batches import Batch, TrainingBatches
+from mtl_seg_depth.data.randomness import seed_of
+from mtl_seg_depth.models.recomputing import is_random
 from mtl_seg_depth.records.checkpoint import content_told
 from mtl_seg_depth.records.record import Record, Unrecorded
 from mtl_seg_depth.records.results import Status
@@ -18,6 +20,7 @@ from mtl_seg_depth.system.interruption import Interrupted, Interruption
 from mtl_seg_depth.system.processes import ALONE, Agreement, Processes
 from mtl_seg_depth.training.keeper import Keeper, State
 from mtl_seg_depth.training.learning_rates import LearningRate
+from mtl_seg_depth.training.parameter_groups import smallest_scale
 from mtl_seg_depth.training.step import Step
 
 
@@ -84,6 +87,8 @@ class Training:
         self.keeper = keeper
         self.observers = observers
         self.processes = processes
+        self.draws = is_random(step.network)
+        """Whether the network drops something in training: what it is, is a function of seed and step as well."""
         self.state = State()
         self.window = LossWindow()
 
@@ -98,11 +103,14 @@ class Training:
         began_here = clock = time.monotonic()
         saved = 0.0
         agreement = Agreement(self.processes)
+        drawing = [] if self.processes.is_first else [self.processes.rank]  # each drops something of its own
         with Interruption() as interruption:
             while state.step < plan.steps:
                 began = time.monotonic()
                 batch = self.batches[state.step]
                 state.data_seconds += time.monotonic() - began
+                if self.draws:
+                    torch.manual_seed(seed_of(self.batches.seed, state.step, "dropped", *drawing))
                 self.window.add(self.advance(batch, self.learning_rate(state.step)), images=self.batches.batch_size)
                 state.step += 1
 
@@ -157,12 +165,14 @@ class Training:
         """Write down the mean losses since the last log point; whether they are finite."""
         losses, images_per_second = self.window.read()
         step = self.state.step
+        rate, scale = self.learning_rate(step - 1), smallest_scale(self.step.optimizer)
         self.record.log(
             step,
             {
                 **{f"train/loss/{task}": loss for task, loss in losses.items()},
                 **{f"train/{name}": value.item() for name, value in self.step.weighting.logged().items()},
-                "train/learning_rate": self.learning_rate(step - 1),
+                "train/learning_rate": rate,
+                **({} if scale is None else {"train/smallest_learning_rate": rate * scale}),
                 "train/epoch": step / self.batches.steps_per_epoch,
                 "train/images_per_second": images_per_second,
             },

@@ -8,8 +8,10 @@ from torch.nn.parallel import DistributedDataParallel
 from torch.utils.checkpoint import checkpoint
 
 from mtl_seg_depth.models.network import Predictions
+from mtl_seg_depth.models.recomputing import is_random
+from mtl_seg_depth.models.running_statistics import RunningStatisticsUntouched
 from mtl_seg_depth.system.processes import several
-from mtl_seg_depth.training.step import RunningStatisticsUntouched, Step
+from mtl_seg_depth.training.step import Step
 
 
 class InParts(nn.Module):
@@ -24,6 +26,7 @@ class InParts(nn.Module):
         super().__init__()
         self.network = network
         self.parts = parts
+        self.draws = is_random(network)
 
     def forward(self, image: Tensor) -> Predictions:
         """As the network has it, from images [B, 3, H, W], B a multiple of the parts."""
@@ -35,6 +38,7 @@ class InParts(nn.Module):
                     self.network,
                     part,
                     use_reentrant=False,
+                    preserve_rng_state=self.draws,
                     context_fn=lambda: (nullcontext(), RunningStatisticsUntouched(self.network)),
                 )
                 for part in image.chunk(self.parts)

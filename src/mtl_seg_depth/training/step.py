@@ -7,9 +7,11 @@ from torch import Tensor, nn, optim
 
 from mtl_seg_depth.data.batches import Batch
 from mtl_seg_depth.models.network import Network, Predictions
+from mtl_seg_depth.models.running_statistics import RunningStatisticsUntouched
 from mtl_seg_depth.system.precision import Precision
 from mtl_seg_depth.system.processes import whole
 from mtl_seg_depth.training.averaging import MovingAverage
+from mtl_seg_depth.training.parameter_groups import set_rate
 from mtl_seg_depth.weighting.weighting import Weighting
 
 
@@ -59,8 +61,7 @@ class Step:
         losses = self._losses(batch)
         self.optimizer.zero_grad(set_to_none=True)
         self.weighting.backward(losses, self.network)
-        for group in self.optimizer.param_groups:
-            group["lr"] = learning_rate
+        set_rate(self.optimizer, learning_rate)
         if self.clip_norm is not None:
             nn.utils.clip_grad_norm_(self.network.parameters(), self.clip_norm)
         self.optimizer.step()
@@ -82,26 +83,3 @@ class Step:
         """The losses as the parameters are now, to compare with those before the update."""
         with torch.no_grad(), RunningStatisticsUntouched(self.network):
             return self._losses(batch)
-
-
-class RunningStatisticsUntouched:
-    """While entered, as often as need be, a network's BatchNorm works as in training without a trace of it.
-
-    A second pass over a batch would otherwise count it twice in what validation normalises by. It saves for its
-    gradients just what the first pass did.
-    """
-
-    def __init__(self, network: nn.Module) -> None:
-        self.layers = [module for module in network.modules() if isinstance(module, nn.modules.batchnorm._BatchNorm)]
-
-    def __enter__(self) -> None:
-        """Let the running statistics be copies."""
-        self._kept = [dict(layer._buffers) for layer in self.layers]
-        for layer in self.layers:
-            for name, value in layer._buffers.items():
-                layer._buffers[name] = None if value is None else value.clone()
-
-    def __exit__(self, *_: object) -> None:
-        """Let them be what they were."""
-        for layer, buffers in zip(self.layers, self._kept, strict=True):
-            layer._buffers.update(buffers)

@@ -5,6 +5,7 @@ import pytest
 import torch
 from helpers.facts import CPU, tasks
 
+from mtl_seg_depth.config import CROSS_ENTROPY
 from mtl_seg_depth.data.cityscapes_classes import CITYSCAPES
 from mtl_seg_depth.tasks.semseg.classes import Classes
 from mtl_seg_depth.tasks.semseg.pools import Probabilities, Votes
@@ -55,7 +56,7 @@ def test_the_most_frequent_class_is_the_best_guess_and_ignored_pixels_do_not_cou
 
 def test_the_settings_say_how_absent_classes_count():
     for absent in ("exclude", "zero"):
-        task = Semseg.configured(THREE, {"validation": {"absent_classes": absent}})
+        task = Semseg.configured(THREE, {"validation": {"absent_classes": absent}, "semseg_loss": CROSS_ENTROPY})
         assert task.absent == task.meter(CPU).absent == absent
 
 

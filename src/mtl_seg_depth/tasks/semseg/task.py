@@ -7,6 +7,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from mtl_seg_depth.nodes import build
 from mtl_seg_depth.tasks.occurrences import occurrences
 from mtl_seg_depth.tasks.resize import Size, enlarge
 from mtl_seg_depth.tasks.semseg.class_map import Mapped
@@ -29,25 +30,33 @@ class Semseg(Task):
         classes: of the data set.
         absent: how mean IoU counts a class in neither labels nor predictions; see `ConfusionMatrix`.
         mapped: to score a network of other classes on data of other classes: `classes` are those of the map.
+        criterion: maps logits and labels to a scalar; None for plain cross-entropy.
     """
 
     headline = MEAN_IOU
     spec_type = Classes
     noise_factor = 1.0
 
-    def __init__(self, classes: Classes, absent: AbsentClass = "exclude", mapped: Mapped | None = None) -> None:
+    def __init__(
+        self,
+        classes: Classes,
+        absent: AbsentClass = "exclude",
+        mapped: Mapped | None = None,
+        criterion: CrossEntropy | None = None,
+    ) -> None:
         self.classes = classes
         self.absent = absent
         self.mapped = mapped
         self.channels = len(classes)
         self.outside = classes.ignore_index
-        self.criterion = CrossEntropy(classes.ignore_index)
+        self.criterion = criterion or CrossEntropy(classes.ignore_index)
         self.palette = classes.palette()
 
     @classmethod
     def configured(cls, spec: Classes, settings: Mapping[str, Any]) -> Self:
-        """With `validation.absent_classes` of the settings."""
-        return cls(spec, settings["validation"]["absent_classes"])
+        """With `validation.absent_classes` and `semseg_loss` of the settings."""
+        criterion = build("semseg_loss", settings["semseg_loss"], ignore_index=spec.ignore_index)
+        return cls(spec, settings["validation"]["absent_classes"], criterion=criterion)
 
     def misfit(self, spec: Classes) -> str | None:
         """Classes that are others, or in another order."""
@@ -62,7 +71,7 @@ class Semseg(Task):
         return torch.tensor(self.mapped.label_ids, device=codes.device)[codes.long()]
 
     def loss(self, raw: Tensor, target: Tensor) -> Tensor:
-        """Cross-entropy."""
+        """The configured loss."""
         loss: Tensor = self.criterion(raw, target)
         return loss
 

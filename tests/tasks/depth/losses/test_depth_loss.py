@@ -12,14 +12,17 @@ from torch._subclasses.fake_tensor import DataDependentOutputException, DynamicO
 from mtl_seg_depth.tasks.depth.codec import DepthStatistics
 from mtl_seg_depth.tasks.depth.losses.berhu import BerHu
 from mtl_seg_depth.tasks.depth.losses.depth_loss import ResidualLoss, mean_over_images
+from mtl_seg_depth.tasks.depth.losses.gradient_matching import GradientMatching
 from mtl_seg_depth.tasks.depth.losses.huber import Huber
 from mtl_seg_depth.tasks.depth.losses.l1 import L1
 from mtl_seg_depth.tasks.depth.losses.l2 import L2
 from mtl_seg_depth.tasks.depth.losses.silog import SILog
 from mtl_seg_depth.tasks.depth.norms import Inverse, Log, MinMax, Standard
+from mtl_seg_depth.tasks.semseg.class_balanced import ClassBalanced
 from mtl_seg_depth.tasks.semseg.cross_entropy import CrossEntropy
+from mtl_seg_depth.tasks.semseg.hard_pixels import HardPixels
 
-LOSSES = [L1, L2, BerHu, Huber, SILog]
+LOSSES = [L1, L2, BerHu, Huber, SILog, GradientMatching]
 NORMS = [Standard, MinMax, Log, Inverse]
 
 # With mean 20 and deviation 10, depths of 10, 20, 30, 40 m are -1, 0, 1, 2.
@@ -150,8 +153,9 @@ def test_shapes_do_not_hang_on_values_and_nothing_waits_for_the_device(loss, nor
     trace(loss(norm(STATISTICS)), prediction.requires_grad_(), depth)
 
 
-def test_cross_entropy_too():
-    trace(CrossEntropy(), torch.randn(2, 19, 4, 4, requires_grad=True), torch.full((2, 4, 4), 255))
+@pytest.mark.parametrize("loss", [CrossEntropy, ClassBalanced, HardPixels])
+def test_those_of_labels_too(loss):
+    trace(loss(), torch.randn(2, 19, 4, 4, requires_grad=True), torch.full((2, 4, 4), 255))
 
 
 @pytest.mark.parametrize(

@@ -31,14 +31,18 @@ class SILog(DepthLoss):
         self.lambda_ = lambda_
         self.alpha = alpha
 
-    def forward(self, prediction: Tensor, depth: Tensor) -> Tensor:
-        """Scalar from normalised predictions [B, H, W] and depths [B, H, W] in metres, nan where not valid."""
+    def difference(self, prediction: Tensor, depth: Tensor) -> Tensor:
+        """Of the logarithms of predicted and true metres, [B, H, W]; 0 where there is no depth."""
         valid = ~torch.isnan(depth)
         # Decoded, a wild prediction can be infinite, and its gradient nan even where the difference is masked.
         metres = self.depth_norm.decode(torch.where(valid, at_least_float32(prediction), 0)).clamp(
             min=self.SMALLEST_DEPTH
         )
-        difference = torch.where(valid, metres.log() - torch.where(valid, depth, 1).log(), 0)
+        return torch.where(valid, metres.log() - torch.where(valid, depth, 1).log(), 0)
+
+    def forward(self, prediction: Tensor, depth: Tensor) -> Tensor:
+        """Scalar from normalised predictions [B, H, W] and depths [B, H, W] in metres, nan where not valid."""
+        difference, valid = self.difference(prediction, depth), ~torch.isnan(depth)
         pixels = valid.sum(dim=(1, 2)).clamp(min=1)
         mean = difference.sum(dim=(1, 2)) / pixels
         variance = difference.square().sum(dim=(1, 2)) / pixels - self.lambda_ * mean.square()
