@@ -14,7 +14,7 @@ def usable_cores() -> int:
     """How many of the processor's cores this process may use: by its affinity, and by the quota of its control group,
     which containers and batch systems set; os.cpu_count() knows neither."""
     mine = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    return max(1, min(mine, math.ceil(quota())))
+    return max(1, int(min(mine, quota())))  # two threads on a core and a half would wait for each other
 
 
 def quota(root: Path = Path("/")) -> float:
