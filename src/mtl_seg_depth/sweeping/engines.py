@@ -1,0 +1,66 @@
+"""Which engine runs a sweep's workers: processes of this machine, SLURM, or Ray."""
+
+import os
+from collections.abc import Callable
+from pathlib import Path
+from typing import Literal
+
+from pydantic import BaseModel, ConfigDict
+
+from mtl_seg_depth.sweeping.gpus import shares
+from mtl_seg_depth.sweeping.local_workers import LocalWorkers
+from mtl_seg_depth.sweeping.ray_workers import RaySettings, RayWorkers
+from mtl_seg_depth.sweeping.slurm_workers import SlurmSettings, SlurmWorkers
+from mtl_seg_depth.sweeping.workers import Workers, worker_command, worker_environment
+from mtl_seg_depth.system.addresses import redact
+from mtl_seg_depth.system.errors import UserError
+
+
+class LocalSettings(BaseModel):
+    """`hydra/sweeper/workers=local`, which has none."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    engine: Literal["local"]
+
+
+Engine = LocalSettings | SlurmSettings | RaySettings
+
+
+def check_engine(engine: Engine, storage: str, launcher: str) -> None:
+    """Raise UserError if workers on several machines could not share the study, or two things would start them."""
+    if isinstance(engine, LocalSettings):
+        return
+    if launcher != "BasicLauncher":
+        raise UserError(f"hydra/sweeper/workers={engine.engine} starts workers itself: leave hydra/launcher out")
+    if storage.startswith("sqlite"):
+        raise UserError(
+            f"hydra/sweeper/workers={engine.engine} with hydra.sweeper.storage={redact(storage)}: SQLite is for one "
+            "machine; workers on several share postgresql://<user>@<host>/<database> (docs/scale.md has the commands)"
+        )
+
+
+def start_workers(
+    engine: Engine, count: int, folder: Path, hide: Callable[[str], str], *, on_gpus: bool, per_gpu: int
+) -> Workers:
+    """Start workers, on GPUs or not, that run this very command until nothing is left to do.
+
+    Args:
+        engine: where.
+        count: how many.
+        folder: of the sweep.
+        hide: takes secrets out of a word of the command, which engines write down.
+        on_gpus: whether each is to have a GPU.
+        per_gpu: how many local ones may share one.
+
+    Raises UserError if that is impossible.
+    """
+    if isinstance(engine, LocalSettings):
+        return LocalWorkers(folder, shares(count, per_gpu=per_gpu) if on_gpus else [{}] * count)
+    folder.mkdir(parents=True, exist_ok=True)
+    command = worker_command(hide)
+    if isinstance(engine, SlurmSettings):
+        return SlurmWorkers(engine, count, folder, command, worker_environment(follows=False), int(on_gpus))
+    environment = {**os.environ, **worker_environment(follows=True)}
+    environment.pop("HYDRA_FULL_ERROR", None)  # as we have set it, so that Hydra raises
+    return RayWorkers(engine, count, folder, command, environment, int(on_gpus))
