@@ -61,7 +61,7 @@ def test_more_workers_than_gpus_are_refused_unless_they_are_to_share(
     workers: int, each: int, per_gpu: int, told: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "0,1")
-    with pytest.raises(UserError, match="hydra.sweeper") as refused:
+    with pytest.raises(UserError, match=r"hydra\.sweeper") as refused:
         shares(workers, each=each, per_gpu=per_gpu)
     assert told in str(refused.value)
 

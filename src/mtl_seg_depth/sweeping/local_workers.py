@@ -45,6 +45,11 @@ class LocalWorkers:
             for own, log in zip(gpus, self._logs, strict=True)
         ]
 
+    @property
+    def said(self) -> str:
+        """What a person has to know to find them."""
+        return ""
+
     def poll(self) -> list[int | None]:
         """Their exit codes; None for one that runs."""
         return [process.poll() for process in self._processes]

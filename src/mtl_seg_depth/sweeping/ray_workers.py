@@ -119,6 +119,11 @@ class RayWorkers:
         self._alive: set[int] = set()
         self._asked: dict[int, Any] = {}
 
+    @property
+    def said(self) -> str:
+        """What a person has to know to find them."""
+        return f"Asked Ray for {len(self._actors)} workers. Ctrl-C lets them save and stop."
+
     def poll(self) -> list[int | None]:
         """Their exit codes; None for one that runs, or waits for its resources."""
         for number, actor in enumerate(self._actors):

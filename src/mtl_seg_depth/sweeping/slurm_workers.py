@@ -1,5 +1,7 @@
 """Workers that are the jobs of one SLURM array, through submitit."""
 
+import contextlib
+import io
 import os
 import shlex
 import shutil
@@ -23,10 +25,13 @@ ASK_EVERY_S = 5.0
 
 # A worker that was asked to stop has saved by now. If nobody has cancelled the job meanwhile it is queued again: it was
 # at the end of its time, or had to make room. What has been asked to stop for good has had Requeue=0 set.
+# The number that a job of an array has by itself may be the array's, and then means all of them.
 REQUEUE = """\
 code=$?
+job=${SLURM_ARRAY_JOB_ID:+${SLURM_ARRAY_JOB_ID}_$SLURM_ARRAY_TASK_ID}
+job=${job:-$SLURM_JOB_ID}
 case $code in 75|143)
-  if [ "$(squeue -h -j $SLURM_JOB_ID -o %T)" = RUNNING ]; then scontrol requeue $SLURM_JOB_ID && exit 0; fi;;
+  if [ "$(squeue -h -j $job -o %T)" = RUNNING ]; then scontrol requeue $job && exit 0; fi;;
 esac
 exit $code"""
 
@@ -95,6 +100,12 @@ class SlurmWorkers:
             states = dict.fromkeys(range(count))
             write_text(self._note, self.job)
         self._codes: dict[int, int | None] = states
+
+    @property
+    def said(self) -> str:
+        """What a person has to know to find them."""
+        verb = "Watching the workers of before" if self.attached else "Queued the workers"
+        return f"{verb}: SLURM's job {self.job}. Ctrl-C lets them save and stop; a closed terminal leaves them alone."
 
     def poll(self) -> list[int | None]:
         """Their exit codes; None for one that runs, waits, or is to be queued again."""
@@ -174,7 +185,10 @@ class SlurmWorkers:
             },
         )
         try:
-            jobs = executor.map_array(become, [command] * count) if count > 1 else [executor.submit(become, command)]
+            with contextlib.redirect_stderr(io.StringIO()):  # submitit repeats there what is in the error
+                jobs = (
+                    executor.map_array(become, [command] * count) if count > 1 else [executor.submit(become, command)]
+                )
         except submitit.core.utils.FailedJobError as error:
             reason = str(error).strip().splitlines()[-1]
             raise UserError(f"hydra/sweeper/workers=slurm: {reason}") from error

@@ -146,11 +146,14 @@ def _run(
     described = _publish(planned, queue, _ending(describe(planned, queue.newest())))
     again = commands(planned, queue.newest(), best_rows(described))
     show_end(described, planned.folder, again, console)
-    dead = [] if stopped else list(deaths(ends, planned.folder))
-    if planned.rows is not None and not {row.state for row in described.rows} & {"waiting", "running"}:
-        stopped, dead = False, []  # others have done what the ones that ended early left
+    is_over = planned.rows is not None and not {row.state for row in described.rows} & {"waiting", "running"}
+    dead = list(deaths(ends, planned.folder))
     for line in dead:
-        console.print(Text.assemble(("A worker died:", "red"), f" {line}. The same command goes on."), soft_wrap=True)
+        console.print(Text.assemble(("A worker died:", "red"), f" {line}"), soft_wrap=True)
+    if is_over:
+        stopped, dead = False, []  # others have done what the ones that ended early left
+    if dead and not stopped:
+        console.print("The same command goes on.", style="yellow")
     if ends.detached:
         console.print("The workers go on; the same command watches them again.", style="yellow")
         return AGAIN

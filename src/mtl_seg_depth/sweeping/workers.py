@@ -48,6 +48,10 @@ class Workers(Protocol):
     outlives: ClassVar[bool]
     """Whether they go on when the command that started them is gone."""
 
+    @property
+    def said(self) -> str:
+        """What a person has to know to find them; "" if nothing."""
+
     def poll(self) -> list[int | None]:
         """Their exit codes; None for one that runs, or is to run."""
 
@@ -98,6 +102,8 @@ def watch(workers: Workers, describe: Callable[[], SweepRecord], console: Consol
         else:
             workers.hear(number)
 
+    if workers.said:
+        console.print(workers.said, soft_wrap=True, highlight=False)
     try:
         with caught(hear), Live(console=console, auto_refresh=False, transient=True) as live:
             while not detached and any(code is None for code in workers.poll()):
