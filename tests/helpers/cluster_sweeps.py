@@ -13,7 +13,7 @@ from helpers.composing import HELPERS, ROOT
 
 GRID = ("-m", "loss=l2,l1,berhu", "model=joint", "dilation=os32", "model.aspp=false", "model.skip=false")
 ENDLESS = ("schedule.max_steps=400000", "schedule.epochs=100000", "optimizer=sgd")
-PATIENCE_S = 180
+PATIENCE_S = 480
 """How long anything may take on a machine that is busy."""
 
 

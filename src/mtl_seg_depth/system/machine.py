@@ -9,6 +9,9 @@ KEEP_BYTES = (1 << 31) - 1
 M_TRIM_THRESHOLD, M_MMAP_THRESHOLD = -1, -3
 """Of glibc's malloc.h."""
 
+SPINS = 10_000
+"""TODO"""
+
 
 def usable_cores() -> int:
     """How many of the processor's cores this process may use: by its affinity, and by the quota of its control group,
@@ -48,6 +51,15 @@ def _limit(group: Path) -> float:
     except OSError:
         return math.inf
     return math.inf if quota in ("max", "-1") else int(quota) / int(period)
+
+
+def settle_threads() -> None:
+    """Let OpenMP's threads share the cores with whoever else is there. To be called before torch, and its OpenMP, are
+    loaded; what the environment says already stands."""
+    if "OMP_WAIT_POLICY" not in os.environ:
+        os.environ.setdefault("GOMP_SPINCOUNT", str(SPINS))
+    if usable_cores() < (os.cpu_count() or 1):  # OpenMP knows the affinity, and no quota
+        os.environ.setdefault("OMP_NUM_THREADS", str(usable_cores()))
 
 
 def settle_memory() -> None:
