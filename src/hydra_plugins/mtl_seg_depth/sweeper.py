@@ -148,6 +148,8 @@ class SweeperConf:
     """Where those processes are: `local`, `slurm` or `ray`; docs/scale.md."""
     workers_per_gpu: int = 1
     """How many local ones may share a GPU."""
+    gpus_per_trial: int = 1
+    """Of more than one, a trial's training takes so many processes, each with a GPU of its own."""
     max_attempts: int = 3
     """How often a trial that failed is tried, over all runs of the command."""
     heartbeat_seconds: int = 60

@@ -27,8 +27,17 @@ class LocalSettings(BaseModel):
 Engine = LocalSettings | SlurmSettings | RaySettings
 
 
-def check_engine(engine: Engine, storage: str, launcher: str) -> None:
-    """Raise UserError if workers on several machines could not share the study, or two things would start them."""
+def check_engine(engine: Engine, storage: str, launcher: str, each: int) -> None:
+    """Raise UserError if workers on several machines could not share the study, or two things would start them.
+
+    Args:
+        engine: where workers are to be.
+        storage: the address of the database of the studies.
+        launcher: the class of Hydra's.
+        each: the processes of a trial.
+    """
+    if each > 1 and launcher != "BasicLauncher":
+        raise UserError(f"hydra.sweeper.gpus_per_trial={each} starts processes itself: leave hydra/launcher out")
     if isinstance(engine, LocalSettings):
         return
     if launcher != "BasicLauncher":
@@ -41,7 +50,7 @@ def check_engine(engine: Engine, storage: str, launcher: str) -> None:
 
 
 def start_workers(
-    engine: Engine, count: int, folder: Path, hide: Callable[[str], str], *, on_gpus: bool, per_gpu: int
+    engine: Engine, count: int, folder: Path, hide: Callable[[str], str], *, on_gpus: bool, per_gpu: int, each: int
 ) -> Workers:
     """Start workers, on GPUs or not, that run this very command until nothing is left to do.
 
@@ -52,15 +61,16 @@ def start_workers(
         hide: takes secrets out of a word of the command, which engines write down.
         on_gpus: whether each is to have a GPU.
         per_gpu: how many local ones may share one.
+        each: how many each of them takes.
 
     Raises UserError if that is impossible.
     """
     if isinstance(engine, LocalSettings):
-        return LocalWorkers(folder, shares(count, per_gpu=per_gpu) if on_gpus else [{}] * count)
+        return LocalWorkers(folder, shares(count, each=each, per_gpu=per_gpu) if on_gpus else [{}] * count)
     folder.mkdir(parents=True, exist_ok=True)
-    command = worker_command(hide)
+    command, gpus = worker_command(hide), each if on_gpus else 0
     if isinstance(engine, SlurmSettings):
-        return SlurmWorkers(engine, count, folder, command, worker_environment(follows=False), int(on_gpus))
+        return SlurmWorkers(engine, count, folder, command, worker_environment(follows=False), gpus)
     environment = {**os.environ, **worker_environment(follows=True)}
     environment.pop("HYDRA_FULL_ERROR", None)  # as we have set it, so that Hydra raises
-    return RayWorkers(engine, count, folder, command, environment, int(on_gpus))
+    return RayWorkers(engine, count, folder, command, environment, gpus)

@@ -42,6 +42,7 @@ class SweeperSettings(BaseModel):
     n_jobs: PositiveInt
     workers: Annotated[Engine, Field(discriminator="engine")]
     workers_per_gpu: PositiveInt
+    gpus_per_trial: PositiveInt
     max_attempts: PositiveInt
     heartbeat_seconds: PositiveInt
     storage: str

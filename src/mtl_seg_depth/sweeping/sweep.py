@@ -3,7 +3,7 @@
 import gc
 import itertools
 import traceback
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -43,7 +43,8 @@ from mtl_seg_depth.sweeping.plan import (
     varied,
     with_references,
 )
-from mtl_seg_depth.sweeping.queue import Claim, EndState, Queue
+from mtl_seg_depth.sweeping.processes import Outcome, Part, leave, own_part, train_in
+from mtl_seg_depth.sweeping.queue import Claim, Queue
 from mtl_seg_depth.sweeping.settings import SweeperSettings, read
 from mtl_seg_depth.sweeping.shown import WITHOUT_SCORE, show_end, show_plan
 from mtl_seg_depth.sweeping.space import ALONE, Space, Values
@@ -59,7 +60,7 @@ from mtl_seg_depth.tracking import mirror_sweep
 
 RANDOM = "optuna.samplers.RandomSampler"
 
-Launch = Callable[[list[Claim]], Sequence[JobReturn]]
+Launch = Callable[[list[Claim]], list[Outcome]]
 """Has claimed trials run, and returns how they ended."""
 
 Ending = Literal["finished", "failed", "interrupted"]
@@ -80,6 +81,10 @@ def sweep(
     is_worker = become_worker()
     console = Console(markup=False)
     settings = read(raw)
+    if (part := own_part()) is not None:
+        with database_errors_told(settings.storage):
+            _train_part(part, config, context, task_function)
+        return
     planned, check = _plan(settings, config, context, arguments)
     for row in planned.rows or ():
         if row.problem:
@@ -98,11 +103,18 @@ def sweep(
 
         kind = type(launcher).__name__
         if not is_worker:
-            check_engine(settings.workers, settings.storage, kind)
+            check_engine(settings.workers, settings.storage, kind, settings.gpus_per_trial)
 
-        def launch(claims: list[Claim]) -> Sequence[JobReturn]:
+        def launch(claims: list[Claim]) -> list[Outcome]:
             overrides = [[hide(each) for each in planned.space.overrides(claim.values)] for claim in claims]
-            return launcher.launch(overrides, claims[0].job)
+            if settings.gpus_per_trial > 1:
+                (claim,), words = claims, overrides[0]
+                part = Part(
+                    study=planned.study, number=claim.number, job=claim.job, overrides=words, folder=planned.folder
+                )
+                return [train_in(settings.gpus_per_trial, part)]
+            jobs = launcher.launch(overrides, claims[0].job)
+            return [_outcome(job, claim.number, planned.folder) for job, claim in zip(jobs, claims, strict=True)]
 
         # Hydra's own launcher runs one job after another; the others run as many at once as they are given.
         in_turn = kind == "BasicLauncher"
@@ -116,6 +128,7 @@ def sweep(
                 hide,
                 on_gpus=planned.base.device in ("auto", "cuda") and not planned.space.varies("device"),
                 per_gpu=settings.workers_per_gpu,
+                each=settings.gpus_per_trial,
             )
         code = _run(planned, queue, launch, 1 if in_turn else settings.n_jobs, start, console)
     if code:
@@ -305,42 +318,57 @@ def _publish(planned: Sweep, queue: Queue, ending: Ending | None) -> SweepRecord
 
 def _work(planned: Sweep, queue: Queue, launch: Launch, batch: int, console: Console) -> None:
     """Take trials and run them, until none is left or a stop is asked for (KeyboardInterrupt)."""
-    lost = False
     while claims := queue.claim(batch):
         for claim in claims:
             console.rule(f"trial {claim.place}: {claim.label}", align="left")
         try:
-            returns = launch(claims)
+            outcomes = launch(claims)
         except BaseException:
             for claim in claims:
                 queue.release(claim)
             raise
-        for claim, job in zip(claims, returns, strict=True):
-            if isinstance(job._return_value, UpdateFinishedTrialError):
+        for claim, outcome in zip(claims, outcomes, strict=True):
+            if outcome.is_taken:
                 console.print("Another worker has taken it over, as this one was not heard of for so long.")
                 continue
-            state, values, reason = _outcome(job, claim, planned.folder)
-            queue.finish(claim, state, values, reason)
-            if reason is not None:
-                console.print(Text(with_reason(state, reason), "yellow"), soft_wrap=True)
-            lost |= any(isinstance(each, torch.AcceleratorError) for each in _with_causes(job._return_value))
+            queue.finish(claim, outcome.state, outcome.values, outcome.reason)
+            if outcome.reason is not None:
+                console.print(Text(with_reason(outcome.state, outcome.reason), "yellow"), soft_wrap=True)
         console.print(progress(_publish(planned, queue, None)), highlight=False, soft_wrap=True)
         if Interruption.in_this_process:
             raise KeyboardInterrupt
-        if lost:  # after such an error every call of the process fails on the GPU
+        if any(outcome.device_is_lost for outcome in outcomes):
             told = " other workers go on, and so does the same command."
             console.print(Text.assemble(("The GPU is lost to this process;", "red"), told))
             return
 
 
-def _outcome(job: JobReturn, claim: Claim, folder: Path) -> tuple[EndState, list[float] | None, str | None]:
+def _train_part(part: Part, config: DictConfig, context: HydraContext, task_function: TaskFunction) -> None:
+    """Train a trial that a worker has claimed, as one of its processes, and leave how it ended."""
+    config, _ = hand_over(config, part.study)
+    launcher = Plugins.instance().instantiate_launcher(
+        config=config, hydra_context=context, task_function=task_function
+    )
+    try:
+        (job,) = launcher.launch([part.overrides], part.job)
+    except KeyboardInterrupt:
+        raise SystemExit(AGAIN) from None
+    outcome = _outcome(job, part.number, part.folder)
+    leave(outcome)
+    if outcome.state == "failed":
+        raise SystemExit(FAILED)  # ends the others, which may wait for this one
+
+
+def _outcome(job: JobReturn, number: int, folder: Path) -> Outcome:
     """How a job ended: its state, its values, and the reason where it has none."""
     if job.status == JobStatus.COMPLETED:
         value = job.return_value
-        return "complete", value if isinstance(value, list) else [value], None
+        return Outcome(state="complete", values=value if isinstance(value, list) else [value])
     error = job._return_value
     if isinstance(error, Ended):
-        return error.state, None, str(error)
+        return Outcome(state=error.state, reason=str(error))
+    if isinstance(error, UpdateFinishedTrialError):
+        return Outcome(state="failed", is_taken=True)
     if isinstance(error, OutOfMemoryError) or is_shortage(error):
         # What the trial held on the device must not sink the next one.
         for each in _with_causes(error):
@@ -348,11 +376,14 @@ def _outcome(job: JobReturn, claim: Claim, folder: Path) -> tuple[EndState, list
         gc.collect()
         torch.cuda.empty_cache()
     if isinstance(error, UserError):
-        return "failed", None, str(error)
-    path = folder / "errors" / f"trial_{claim.number}.txt"
+        return Outcome(state="failed", reason=str(error))
+    path = folder / "errors" / f"trial_{number}.txt"
     path.parent.mkdir(exist_ok=True)
     path.write_text("".join(traceback.format_exception(error)))
-    return "failed", None, f"crashed: {type(error).__name__}: {error}; the trace is in {path}"
+    # After such an error every call of the process fails on the GPU.
+    is_lost = any(isinstance(each, torch.AcceleratorError) for each in _with_causes(error))
+    reason = f"crashed: {type(error).__name__}: {error}; the trace is in {path}"
+    return Outcome(state="failed", reason=reason, device_is_lost=is_lost)
 
 
 def _with_causes(error: object) -> Iterator[BaseException]:
