@@ -66,11 +66,14 @@ def start_workers(
     Raises UserError if that is impossible.
     """
     if isinstance(engine, LocalSettings):
-        return LocalWorkers(folder, shares(count, each=each, per_gpu=per_gpu) if on_gpus else [{}] * count)
+        gpus = shares(count, each=each, per_gpu=per_gpu) if on_gpus else [{}] * count
+        return LocalWorkers(folder, gpus, each)
     folder.mkdir(parents=True, exist_ok=True)
-    command, gpus = worker_command(hide), each if on_gpus else 0
+    command, wanted = worker_command(hide), each if on_gpus else 0
+    threads = {"OMP_NUM_THREADS": str(max(1, engine.cpus // each))}
     if isinstance(engine, SlurmSettings):
-        return SlurmWorkers(engine, count, folder, command, worker_environment(follows=False), gpus)
-    environment = {**os.environ, **worker_environment(follows=True)}
+        own = threads | {name: value for name, value in os.environ.items() if name in threads}
+        return SlurmWorkers(engine, count, folder, command, own | worker_environment(follows=False), wanted)
+    environment = {**threads, **os.environ, **worker_environment(follows=True)}
     environment.pop("HYDRA_FULL_ERROR", None)  # as we have set it, so that Hydra raises
-    return RayWorkers(engine, count, folder, command, environment, gpus)
+    return RayWorkers(engine, count, folder, command, environment, wanted)

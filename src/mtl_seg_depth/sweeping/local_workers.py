@@ -20,15 +20,16 @@ class LocalWorkers:
     Args:
         folder: of the sweep.
         gpus: what shows each of them its GPUs, in the environment; as many as there are to be workers.
+        processes: that each of them trains in.
     """
 
     outlives: ClassVar[bool] = False
 
-    def __init__(self, folder: Path, gpus: Sequence[dict[str, str]]) -> None:
+    def __init__(self, folder: Path, gpus: Sequence[dict[str, str]], processes: int = 1) -> None:
         self.folder = folder
         folder.mkdir(parents=True, exist_ok=True)
         # What the user has set stands, but for what we have set ourselves, so that Hydra raises.
-        threads = {"OMP_NUM_THREADS": str(max(1, usable_cores() // len(gpus)))}
+        threads = {"OMP_NUM_THREADS": str(max(1, usable_cores() // (len(gpus) * processes)))}
         environment = threads | dict(os.environ) | worker_environment(follows=True)
         environment.pop("HYDRA_FULL_ERROR", None)
         self._logs: list[IO[bytes]] = [(folder / f"worker_{number}.log").open("ab") for number, _ in enumerate(gpus)]

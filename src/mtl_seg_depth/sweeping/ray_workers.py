@@ -112,9 +112,10 @@ class RayWorkers:
         if settings.memory_gb is not None:
             options["memory"] = int(settings.memory_gb * 2**30)
         actor = ray.remote(Started).options(max_restarts=-1, max_task_retries=-1, **options)
-        own = {"OMP_NUM_THREADS": str(settings.cpus), **environment}
         logs = [str(folder / f"worker_{number}.log") for number in range(count)]
-        self._actors = [actor.remote(command, own, str(Path.cwd()), str(seen), log, wanted) for log in logs]
+        self._actors = [
+            actor.remote(command, dict(environment), str(Path.cwd()), str(seen), log, wanted) for log in logs
+        ]
         self._codes: list[int | None] = [None] * count
         self._alive: set[int] = set()
         self._asked: dict[int, Any] = {}

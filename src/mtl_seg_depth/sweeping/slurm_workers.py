@@ -168,7 +168,6 @@ class SlurmWorkers:
             setup=[
                 "trap : TERM",  # SLURM's own end of a job reaches this script too, which has to see what srun returns
                 "unset HYDRA_FULL_ERROR",  # as we have set it, so that Hydra raises
-                "export OMP_NUM_THREADS=${OMP_NUM_THREADS:-$SLURM_CPUS_PER_TASK}",
                 f"[ -e {shlex.quote(str(seen))} ] || "
                 f"{{ echo error: this worker, on $(hostname), {shlex.quote(unseen)}; exit {UNSEEN}; }}",
                 f"[ -e {shlex.quote(str(folder / 'stop'))} ] && exit 75",

@@ -119,7 +119,8 @@ def sweep(
         # Hydra's own launcher runs one job after another; the others run as many at once as they are given.
         in_turn = kind == "BasicLauncher"
         start = None
-        if not is_worker and in_turn and (settings.n_jobs > 1 or not isinstance(settings.workers, LocalSettings)):
+        several = settings.n_jobs * settings.gpus_per_trial > 1 or not isinstance(settings.workers, LocalSettings)
+        if several and in_turn and not is_worker:
             start = partial(
                 start_workers,
                 settings.workers,
@@ -346,16 +347,15 @@ def _work(planned: Sweep, queue: Queue, launch: Launch, batch: int, console: Con
 def _train_part(part: Part, config: DictConfig, context: HydraContext, task_function: TaskFunction) -> None:
     """Train a trial that a worker has claimed, as one of its processes, and leave how it ended."""
     config, _ = hand_over(config, part.study)
-    launcher = Plugins.instance().instantiate_launcher(
-        config=config, hydra_context=context, task_function=task_function
-    )
+    of_hydra = {"hydra_context": context, "task_function": task_function}
+    launcher = Plugins.instance().instantiate_launcher(config=config, **of_hydra)
     try:
         (job,) = launcher.launch([part.overrides], part.job)
     except KeyboardInterrupt:
         raise SystemExit(AGAIN) from None
     outcome = _outcome(job, part.number, part.folder)
     leave(outcome)
-    if outcome.state == "failed":
+    if outcome.state == "failed" and not isinstance(job._return_value, Ended):
         raise SystemExit(FAILED)  # ends the others, which may wait for this one
 
 
