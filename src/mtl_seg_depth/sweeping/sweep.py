@@ -347,8 +347,8 @@ def _work(planned: Sweep, queue: Queue, launch: Launch, batch: int, console: Con
 def _train_part(part: Part, config: DictConfig, context: HydraContext, task_function: TaskFunction) -> None:
     """Train a trial that a worker has claimed, as one of its processes, and leave how it ended."""
     config, _ = hand_over(config, part.study)
-    of_hydra = {"hydra_context": context, "task_function": task_function}
-    launcher = Plugins.instance().instantiate_launcher(config=config, **of_hydra)
+    plugins = Plugins.instance()
+    launcher = plugins.instantiate_launcher(config=config, hydra_context=context, task_function=task_function)
     try:
         (job,) = launcher.launch([part.overrides], part.job)
     except KeyboardInterrupt:
