@@ -2,6 +2,7 @@
 
 import os
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -97,8 +98,11 @@ class RayWorkers:
             raise UserError("hydra/sweeper/workers=ray needs Ray: pip install 'mtl_seg_depth[ray]'") from error
         self.folder, self._ray = folder, ray
         try:
+            host, colon, port = settings.address.rpartition(":")
+            if colon and port.isdigit():  # Ray itself would ask for minutes
+                socket.create_connection((host, int(port)), timeout=5).close()
             ray.init(address=settings.address, log_to_driver=False, logging_level="ERROR")
-        except (ConnectionError, ValueError, RuntimeError) as error:
+        except (OSError, ValueError, RuntimeError) as error:
             reason = str(error).strip().splitlines()[0]
             raise UserError(
                 f"hydra.sweeper.workers.address={settings.address}: {reason} (ray start --head begins a cluster)"
