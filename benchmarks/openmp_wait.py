@@ -113,6 +113,7 @@ def in_turns(trainers: dict[str, Trainer], rounds: int, steps: int) -> dict[str,
 
 def measure(arguments: argparse.Namespace) -> dict[str, Any]:
     size = 32 if arguments.smoke else arguments.size
+    assert OURS in SETTINGS
     names = ["as it comes", OURS] if arguments.smoke else [*SETTINGS]
     found: dict[str, Any] = {"size": size, "ours": OURS, "cores": usable_cores(), "others": arguments.others}
     with ExitStack() as stack:

@@ -19,14 +19,15 @@ Begin = Callable[..., "subprocess.Popen[str]"]
 
 
 @pytest.fixture
-def cluster() -> Iterator[Any]:
-    """Two nodes, the second with a GPU that is a name alone."""
+def cluster(monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
+    """Two nodes."""
     if importlib.util.find_spec("ray") is None:
         pytest.skip("Ray is not installed (make cluster installs it)")
+    monkeypatch.setenv("RAY_worker_niceness", "0")  # by itself it lets everything else on a machine go first
     from ray.cluster_utils import Cluster
 
-    nodes = Cluster(initialize_head=True, head_node_args={"num_cpus": 1, "num_gpus": 0, "include_dashboard": False})
-    nodes.second = nodes.add_node(num_cpus=1, num_gpus=2)
+    nodes = Cluster(initialize_head=True, head_node_args={"num_cpus": 1, "include_dashboard": False})
+    nodes.second = nodes.add_node(num_cpus=1)
     nodes.wait_for_nodes()
     yield nodes
     nodes.shutdown()
