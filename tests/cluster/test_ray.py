@@ -7,9 +7,10 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import psutil
 import pytest
 from helpers import sweeps_in
-from helpers.cluster_sweeps import ENDLESS, PATIENCE_S, everything, logs, said, start, training, until
+from helpers.cluster_sweeps import ENDLESS, PATIENCE_S, everything, logs, said, start, until
 
 from mtl_seg_depth.system.interruption import AGAIN
 
@@ -50,7 +51,7 @@ def test_a_worker_whose_node_is_lost_goes_on_on_another_and_a_stop_saves(
     cluster: Any, begin: Begin, folder: Path, observed: Callable[..., None]
 ) -> None:
     command = begin(folder, *ENDLESS, "checkpoint.every_minutes=0.01", "hydra.sweeper.heartbeat_seconds=2")
-    until(lambda: training(folder) == 2, folder, "two trainings")
+    until(lambda: len(list(folder.glob("outputs/*/last.pt"))) == 2, folder, "two checkpoints")
     cluster.remove_node(cluster.second, allow_graceful=False)
     cluster.add_node(num_cpus=1)
     until(lambda: any("Continuing loss=" in log for log in logs(folder)), folder, "a training that goes on")
@@ -59,6 +60,22 @@ def test_a_worker_whose_node_is_lost_goes_on_on_another_and_a_stop_saves(
     assert "Stopped; the same command goes on." in said(folder)
     assert set(sweeps_in.states(folder)) == {"waiting"}
     observed(PROMISE, nodes_lost=1, trained_twice=0)
+
+
+def test_workers_end_with_the_command_however_that_ends(
+    begin: Begin, folder: Path, observed: Callable[..., None]
+) -> None:
+    command = begin(folder, *ENDLESS, "checkpoint.every_minutes=0.01")
+    until(lambda: len(list(folder.glob("outputs/*/last.pt"))) == 2, folder, "two checkpoints")
+    command.kill()
+    command.wait()
+
+    def left() -> list[psutil.Process]:
+        told = f"paths.outputs={folder}/outputs"
+        return [each for each in psutil.process_iter(["cmdline"]) if told in (each.info["cmdline"] or ())]
+
+    until(lambda: not left(), folder, "the end of the workers")
+    observed("workers on a Ray cluster end with the command, however that ends", left_running=len(left()))
 
 
 def test_a_cluster_that_is_not_there_is_one_line(postgres: str, folder: Path) -> None:
