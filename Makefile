@@ -1,7 +1,8 @@
 PYTHON ?= python3
 BIN := .venv/bin
 INSTALLED := .venv/installed
-BENCHMARKS := step_time data_path whole_run method_cost processes peers metrics_cost startup scaling precision sweep_overhead pruning predict_large
+BENCHMARKS := step_time data_path whole_run method_cost processes peers metrics_cost startup scaling precision sweep_overhead pruning \
+	predict_large openmp_wait claims
 WHEELS_PYTHON ?= 3.11 3.12
 WHEELS := hydra-core hydra-optuna-sweeper omegaconf packaging pyyaml pydantic pydantic-core annotated-types typing-inspection \
 	typing-extensions filelock safetensors psutil pillow tqdm torchmetrics lightning-utilities hypothesis \
@@ -23,13 +24,15 @@ PRETRAINING := name=pretraining paths.outputs=outputs/pretraining data.seed=1 mo
 PYTEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n auto --dist loadfile --no-loadscope-reorder
 
 OBSERVATIONS := $(CURDIR)/.venv/observations.jsonl
-ATTACKS := tests/faults tests/training/test_training.py tests/training/test_together.py tests/runs/test_torchrun.py tests/records/test_checkpoint.py tests/records/test_record.py tests/data/test_packed.py tests/test_soak.py \
+CLUSTER := $(CURDIR)/.venv/cluster.jsonl
+ATTACKS := tests/faults tests/training/test_training.py tests/training/test_together.py tests/runs/test_torchrun.py \
+	tests/records/test_checkpoint.py tests/records/test_record.py tests/data/test_packed.py tests/test_soak.py \
 	tests/cli/test_mistakes.py tests/cli/test_names.py tests/test_any_config.py tests/data/test_damaged_pictures.py tests/test_nobody_let_in.py tests/test_honest_numbers.py \
 	tests/scoring/test_not_finite.py tests/system/test_stored.py tests/system/test_addresses.py tests/test_received.py tests/test_damaged_accounts.py tests/inference/test_export.py \
 	tests/sweeping/test_kills.py tests/sweeping/test_signals.py tests/sweeping/test_study_names.py tests/sweeping/test_sweep.py tests/sweeping/test_tables.py \
 	tests/sweeping/test_study_database.py tests/sweeping/test_launchers.py tests/test_benchmarks.py
 
-.PHONY: help train test trust check report report-quick report-page ui studies data prune figures bench bench-smoke wheels clean
+.PHONY: help train test trust cluster check report report-quick report-page ui studies data prune figures bench bench-smoke wheels clean
 
 help:  ## this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "make %-13s %s\n", $$1, $$2}'
@@ -43,7 +46,15 @@ test: $(INSTALLED) check  ## environment, lint, format, types, the whole test su
 trust: $(INSTALLED)  ## the long forms of the tests that attack it, 20 to 40 minutes; writes the table of docs/trust.md
 	rm -f $(OBSERVATIONS)
 	MTL_SEG_DEPTH_OBSERVATIONS=$(OBSERVATIONS) $(PYTEST) $(ATTACKS)
-	$(BIN)/python docs/make_trust_table.py $(OBSERVATIONS)
+	$(BIN)/python docs/make_trust_table.py $(OBSERVATIONS) trust
+
+cluster: $(INSTALLED)  ## install SLURM, Ray and PostgreSQL (as root, Debian) and run sweeps on them, about 5 minutes
+	command -v slurmctld && command -v munged && ls -d /usr/lib/postgresql/*/bin || \
+		{ apt-get update -qq && apt-get install -y -qq --no-install-recommends slurm-wlm munge postgresql; }
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[dev,ray]'
+	rm -f $(CLUSTER)
+	MTL_SEG_DEPTH_CLUSTER=1 MTL_SEG_DEPTH_OBSERVATIONS=$(CLUSTER) OMP_NUM_THREADS=1 $(BIN)/python -m pytest tests/cluster
+	$(BIN)/python docs/make_trust_table.py $(CLUSTER) cluster
 
 check: $(INSTALLED)  ## lint, format and types alone
 	$(BIN)/ruff check .

@@ -207,6 +207,58 @@ def processes(found: Results) -> str:
     return head + table(["setting", "ms a step", "x one process"], rows)
 
 
+def openmp_wait(found: Results) -> str:
+    """Steps a second by how threads wait, and against OpenMP's own way in the same rounds."""
+    there = [key for key in ("quiet", "busy") if key in found]
+    rows = [
+        [
+            f"{name} (ours)" if name == found["ours"] else name,
+            *(
+                text
+                for key in there
+                for text in (
+                    number(1 / found[key][name]["seconds"]["median"]),
+                    span(found[key][name]["of_the_first"], 1),
+                )
+            ),
+        ]
+        for name in found[there[0]]
+    ]
+    head = f"ResNet18 at {found['size']} x {found['size']}, batch of 4, {found['cores']} cores; busy: beside "
+    head += f"{found['others']} processes that compute without end. All settings took their turns in every round.\n\n"
+    return head + table(
+        ["threads wait by", *(f"{a}{b}" for b in there for a in ("steps/s, ", "time of a step against the first, "))],
+        rows,
+    )
+
+
+def claims(found: Results) -> str:
+    """Claims a second by database and number of workers."""
+    databases = found["databases"]
+    counts = next(iter(databases.values()))["workers"]
+    rows = [
+        [
+            count,
+            *(
+                text
+                for one in databases.values()
+                for text in (
+                    number(one["workers"][count]["claims_per_second"]),
+                    number(one["workers"][count]["slowest_claim_seconds"]),
+                )
+            ),
+        ]
+        for count in counts
+    ]
+    added = ", ".join(f"{number(one['seconds_to_add_the_rows'])} s on {name}" for name, one in databases.items())
+    head = (
+        f"A grid of {found['rows']} rows, which the first claim adds: {added}. Workers and database on one machine.\n\n"
+    )
+    return head + table(
+        ["workers", *(f"{a}{name}" for name in databases for a in ("claims/s, ", "slowest, s, "))], rows
+    )
+
+
 KEYS = ("seconds", "cpu_seconds", "peak_gib")
 
 
@@ -232,6 +284,8 @@ SECTIONS = {
     "pruning": ("A search cut short", pruning),
     "processes": ("Several processes", processes),
     "predict_large": ("Photos of 6 megapixels", predict_large),
+    "openmp_wait": ("Threads that wait for each other", openmp_wait),
+    "claims": ("Many workers on one sweep", claims),
     "gpu": ("Long runs on a GPU", gpu),
     "gpu_first_run": ("Whether everything works on a GPU", first_run),
 }

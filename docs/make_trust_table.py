@@ -1,4 +1,7 @@
-"""Write the table of docs/trust.md from what the tests observed: make_trust_table.py OBSERVATIONS.jsonl."""
+"""Write a table of docs/trust.md from what the tests observed: make_trust_table.py OBSERVATIONS.jsonl [trust|cluster].
+
+Each is written by the target of the Makefile that it is named by, and leaves the other alone.
+"""
 
 import json
 import sys
@@ -6,7 +9,7 @@ from collections import Counter, defaultdict
 from pathlib import Path
 
 PAGE = Path(__file__).with_name("trust.md")
-BEGIN, END = "<!-- table: written by make trust -->", "<!-- end of table -->"
+BEGIN, END = "<!-- table: written by make {} -->", "<!-- end of table -->"
 
 Number = float | int | str
 
@@ -36,10 +39,13 @@ def table(lines: list[str]) -> str:
 
 def main() -> None:
     """Replace what stands between the two marks."""
-    before, _, rest = PAGE.read_text().partition(BEGIN)
+    begin = BEGIN.format(sys.argv[2] if len(sys.argv) > 2 else "trust")
+    before, found, rest = PAGE.read_text().partition(begin)
+    if not found:
+        sys.exit(f"there is no {begin} in {PAGE}")
     _, _, after = rest.partition(END)
     lines = Path(sys.argv[1]).read_text().splitlines()
-    PAGE.write_text(f"{before}{BEGIN}\n\n{table(lines)}\n\n{END}{after}")
+    PAGE.write_text(f"{before}{begin}\n\n{table(lines)}\n\n{END}{after}")
 
 
 if __name__ == "__main__":

@@ -21,14 +21,14 @@ import psutil
 
 from helpers import small_resnets
 from helpers.sweep_killing import begin, is_over
-from mtl_seg_depth.sweeping import workers
+from mtl_seg_depth.sweeping import local_workers
 
 GONE_WITHIN_S = 120
 """What saving and stopping may take on a machine that is busy."""
 
 
 class Forked:
-    """What `workers` takes of `subprocess.Popen`, for a process that has imported everything."""
+    """What `local_workers` takes of `subprocess.Popen`, for a process that has imported everything."""
 
     pipes: list[int] = []  # noqa: RUF012
 
@@ -90,7 +90,7 @@ def main() -> None:
     os.environ["TRAININGS"] = str(trainings)
     said = os.open(folder / "said.log", os.O_WRONLY | os.O_CREAT | os.O_APPEND)
     ours = SimpleNamespace(Popen=Forked, PIPE=subprocess.PIPE, STDOUT=subprocess.STDOUT)
-    workers.subprocess = ours  # type: ignore[attr-defined]
+    local_workers.subprocess = ours  # type: ignore[attr-defined]
     dice = random.Random(11)
     sent = seed = left = 0
 

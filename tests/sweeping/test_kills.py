@@ -1,6 +1,5 @@
 """Sweeps that are killed, and shared: every row once, no finished trial trained twice, nothing left running."""
 
-import getpass
 import json
 import os
 import shutil
@@ -14,7 +13,7 @@ from typing import Any
 
 import optuna
 import pytest
-from helpers import sweeps_in
+from helpers import postgres_server, sweeps_in
 from helpers.composing import HELPERS
 from helpers.lengths import LONG, only_long
 from mlflow import MlflowClient
@@ -104,40 +103,18 @@ def test_two_workers_share_a_sweep(tmp_path: Path, observed: Callable[..., None]
 
 
 @pytest.fixture
-def postgres(tmp_path: Path) -> Iterator[str]:
+def postgres() -> Iterator[str]:
     """The address of a PostgreSQL server of this test's own, on a Unix socket."""
-    found = sorted(Path("/usr/lib/postgresql").glob("*/bin")) if shutil.which("pg_ctl") is None else [None]
-    if not found:
-        pytest.skip("PostgreSQL is not installed (Debian: apt-get install postgresql)")
-    binaries = found[-1] or Path(str(shutil.which("pg_ctl"))).resolve().parent
-    # It refuses to run as root: there its own user runs it, who must be able to reach the folder.
-    prefix = ["runuser", "-u", "postgres", "--"] if getpass.getuser() == "root" else []
-    data = Path("/tmp") / f"mtl_seg_depth_postgres_{os.getpid()}"
-    data.mkdir()
-    try:
-        if prefix:
-            shutil.chown(data, "postgres")
-
-        def run(*command: str) -> None:
-            subprocess.run([*prefix, *command], check=True, capture_output=True, cwd=data)
-
-        run(str(binaries / "initdb"), "-D", str(data / "db"), "-A", "trust", "-U", "suite")
-        server = [str(binaries / "pg_ctl"), "-D", str(data / "db"), "-w", "-l", str(data / "log")]
-        run(*server, "-o", f"-c listen_addresses='' -c unix_socket_directories={data}", "start")
-        try:
-            run(str(binaries / "createdb"), "-h", str(data), "-U", "suite", "studies")
-            yield f"postgresql+psycopg://suite@/studies?host={data}"
-        finally:
-            run(*server, "-m", "immediate", "stop")
-    finally:
-        shutil.rmtree(data)
+    if reason := postgres_server.missing():
+        pytest.skip(reason)
+    with postgres_server.running() as address:
+        yield address
 
 
 @only_long
 def test_two_workers_share_a_sweep_in_postgresql_and_survive_kills(
     postgres: str, tmp_path: Path, observed: Callable[..., None]
 ) -> None:
-    pytest.importorskip("psycopg", reason="PostgreSQL's driver is not installed (pip install psycopg[binary])")
     sweeps_in.prepare(tmp_path)
     seen = run_workers(tmp_path, 20 if LONG else 3, 2, f"hydra.sweeper.storage='{postgres}'")
     counted = assert_nothing_was_lost_or_done_twice(tmp_path, postgres, seen["sweeps"])

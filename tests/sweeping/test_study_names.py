@@ -13,7 +13,7 @@ from hydra.core.override_parser.types import Quote, QuotedString
 
 from mtl_seg_depth.sweeping.plan import name_before, study_name
 from mtl_seg_depth.sweeping.queue import noted
-from mtl_seg_depth.sweeping.sweep import LONGEST_NAME
+from mtl_seg_depth.sweeping.settings import LONGEST_NAME
 
 NAMED = "any string names a study, or is refused before anything is created"
 PARTS = [

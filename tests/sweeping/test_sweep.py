@@ -25,7 +25,7 @@ from optuna.trial import TrialState
 from mtl_seg_depth.runs.pace import Pace
 from mtl_seg_depth.sweeping import trial as sweeping_trial
 from mtl_seg_depth.sweeping.queue import noted
-from mtl_seg_depth.sweeping.sweep import FAILED
+from mtl_seg_depth.sweeping.workers import FAILED
 from mtl_seg_depth.system.errors import UserError
 from mtl_seg_depth.system.interruption import AGAIN
 from mtl_seg_depth.training.loop import Training

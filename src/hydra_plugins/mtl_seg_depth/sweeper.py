@@ -72,11 +72,57 @@ class HyperbandPruner:
 
 
 @dataclass
+class LocalWorkersConf:
+    """Processes of this machine."""
+
+    engine: str = "local"
+
+
+@dataclass
+class SlurmWorkersConf:
+    """Jobs of one SLURM array; what each of them asks for."""
+
+    engine: str = "slurm"
+    partition: str | None = None
+    account: str | None = None
+    qos: str | None = None
+    constraint: str | None = None
+    minutes: int = 720
+    """Its time limit, after which it saves, is queued again and goes on."""
+    cpus: int = 4
+    gpus: Any = None
+    """How many, or type and number (a100:1); null for gpus_per_trial, and none with device=cpu."""
+    memory_gb: float | None = None
+    """null for what the partition gives."""
+    notice_seconds: int = 120
+    """How long before its end it is asked to save."""
+    setup: list[str] = field(default_factory=list)
+    """Lines of shell before it starts: [module load cuda]."""
+    more: dict[str, Any] = field(default_factory=dict)
+    """Further options of sbatch: {reservation: ours, exclude: n7}."""
+
+
+@dataclass
+class RayWorkersConf:
+    """Actors of a Ray cluster that runs already; what each of them asks for."""
+
+    engine: str = "ray"
+    address: str = "auto"
+    """auto for the cluster that this machine is of, <host>:6379 for its head node."""
+    cpus: int = 1
+    gpus: float | None = None
+    """null for gpus_per_trial, and none with device=cpu; 0.5 lets two of them share one."""
+    memory_gb: float | None = None
+    resources: dict[str, float] = field(default_factory=dict)
+    """Further ones, by the names that the cluster has for them."""
+
+
+@dataclass
 class SweeperConf:
     """The settings of `hydra/sweeper=mtl`."""
 
     _target_: str = "hydra_plugins.mtl_seg_depth.sweeper.MtlSweeper"
-    defaults: list[Any] = field(default_factory=lambda: [{"sampler": "grid"}, {"pruner": "none"}])
+    defaults: list[Any] = field(default_factory=lambda: [{"sampler": "grid"}, {"pruner": "none"}, {"workers": "local"}])
 
     sampler: Any = MISSING
     """`grid` for every combination, in order; any of hydra-optuna-sweeper's for a search of `n_trials`."""
@@ -98,6 +144,12 @@ class SweeperConf:
     """Trials of a search; a grid has as many as it has combinations."""
     n_jobs: int = 1
     """Trials at once: worker processes, or jobs of the joblib and submitit launchers."""
+    workers: Any = MISSING
+    """Where those processes are: `local`, `slurm` or `ray`; docs/scale.md."""
+    workers_per_gpu: int = 1
+    """How many local ones may share a GPU."""
+    gpus_per_trial: int = 1
+    """Of more than one, a trial's training takes so many processes, each with a GPU of its own."""
     max_attempts: int = 3
     """How often a trial that failed is tried, over all runs of the command."""
     heartbeat_seconds: int = 60
@@ -118,3 +170,5 @@ for _name, _node in (
     ("hyperband", HyperbandPruner),
 ):
     store(group="hydra/sweeper/pruner", name=_name, node=_node, provider="mtl_seg_depth")
+for _name, _workers in (("local", LocalWorkersConf), ("slurm", SlurmWorkersConf), ("ray", RayWorkersConf)):
+    store(group="hydra/sweeper/workers", name=_name, node=_workers, provider="mtl_seg_depth")

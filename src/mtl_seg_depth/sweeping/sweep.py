@@ -3,10 +3,11 @@
 import gc
 import itertools
 import traceback
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Any, Literal
 
 import numpy as np
 import optuna
@@ -16,17 +17,16 @@ from hydra.core.plugins import Plugins
 from hydra.core.utils import JobReturn, JobStatus
 from hydra.types import HydraContext, TaskFunction
 from hydra.utils import instantiate
-from omegaconf import DictConfig, OmegaConf
+from omegaconf import DictConfig
 from optuna.distributions import BaseDistribution, CategoricalDistribution
 from optuna.exceptions import UpdateFinishedTrialError
-from pydantic import AfterValidator, BaseModel, ConfigDict, PositiveInt, ValidationError
 from rich.console import Console
 from rich.text import Text
 
 from mtl_seg_depth.cli.command import conf_of
-from mtl_seg_depth.records.results import Selection, SweepRecord
+from mtl_seg_depth.records.results import SweepRecord
 from mtl_seg_depth.runs.contents import SPLITS, Contents
-from mtl_seg_depth.scoring import headline
+from mtl_seg_depth.sweeping.engines import LocalSettings, check_engine, start_workers
 from mtl_seg_depth.sweeping.handover import hand_over
 from mtl_seg_depth.sweeping.plan import (
     Row,
@@ -43,68 +43,27 @@ from mtl_seg_depth.sweeping.plan import (
     varied,
     with_references,
 )
-from mtl_seg_depth.sweeping.queue import Claim, EndState, Queue
+from mtl_seg_depth.sweeping.processes import Outcome, Part, leave, own_part, train_in
+from mtl_seg_depth.sweeping.queue import Claim, Queue
+from mtl_seg_depth.sweeping.settings import SweeperSettings, read
 from mtl_seg_depth.sweeping.shown import WITHOUT_SCORE, show_end, show_plan
 from mtl_seg_depth.sweeping.space import ALONE, Space, Values
 from mtl_seg_depth.sweeping.standing import best_rows
 from mtl_seg_depth.sweeping.studies import Studies, database_errors_told
 from mtl_seg_depth.sweeping.summary import commands, describe, progress, publish, with_reason
 from mtl_seg_depth.sweeping.trial import Ended, objective_names
-from mtl_seg_depth.sweeping.workers import follow_if_worker, run_workers, was_stopped
+from mtl_seg_depth.sweeping.workers import FAILED, Ends, Workers, become_worker, deaths, was_stopped, watch
 from mtl_seg_depth.system.errors import OutOfMemoryError, UserError
 from mtl_seg_depth.system.interruption import AGAIN, Interruption, interruptible
 from mtl_seg_depth.system.memory import is_shortage
-from mtl_seg_depth.system.wording import explain
 from mtl_seg_depth.tracking import mirror_sweep
-
-FAILED = 1
-"""Exit code of a sweep with a trial that has no score: failed, diverged, or impossible."""
-
 
 RANDOM = "optuna.samplers.RandomSampler"
 
-LONGEST_NAME = 200
-"""Bytes of a study's name; file systems take 255, and a number may follow."""
-
-Launch = Callable[[list[Claim]], Sequence[JobReturn]]
+Launch = Callable[[list[Claim]], list[Outcome]]
 """Has claimed trials run, and returns how they ended."""
 
 Ending = Literal["finished", "failed", "interrupted"]
-
-
-def _names_a_folder(name: str) -> str:
-    """Refuse what is no name of one folder, or would be filled in by Hydra."""
-    if not name.isprintable() or len(name.encode()) > LONGEST_NAME or set(name) & set("/\\") or not name.strip(" ."):
-        raise ValueError(f"a study has the name of a folder: up to {LONGEST_NAME} bytes in one line, without / and \\")
-    if "${" in name:
-        raise ValueError("${ begins an interpolation; take another name")
-    return name
-
-
-class SweeperSettings(BaseModel):
-    """`hydra.sweeper`, checked; see `hydra_plugins.mtl_seg_depth.sweeper.SweeperConf`."""
-
-    model_config = ConfigDict(extra="forbid")
-
-    sampler: dict[str, Any]
-    pruner: dict[str, Any]
-    objective: str | list[str]
-    params: dict[str, Any]
-    linked: dict[str, dict[str, list[str]]]
-    references: Literal["single"] | None
-    baseline: str | None
-    selection: Selection
-    n_trials: PositiveInt
-    n_jobs: PositiveInt
-    max_attempts: PositiveInt
-    heartbeat_seconds: PositiveInt
-    storage: str
-    study_name: Annotated[str, AfterValidator(_names_a_folder)] | None
-
-    @property
-    def is_grid(self) -> bool:
-        """Whether every combination is to run; else a sampler chooses."""
-        return bool(self.sampler["_target_"].endswith(".GridSampler"))
 
 
 def sweep(
@@ -119,9 +78,13 @@ def sweep(
     Raises UserError for a mistake that concerns all trials, before anything starts. Leaves by SystemExit where a
     trial has no score (1), and where it was asked to stop (75).
     """
-    follow_if_worker()
+    is_worker = become_worker()
     console = Console(markup=False)
-    settings = _parse(raw)
+    settings = read(raw)
+    if (part := own_part()) is not None:
+        with database_errors_told(settings.storage):
+            _train_part(part, config, context, task_function)
+        return
     planned, check = _plan(settings, config, context, arguments)
     for row in planned.rows or ():
         if row.problem:
@@ -138,52 +101,81 @@ def sweep(
             config=config, hydra_context=context, task_function=task_function
         )
 
-        def launch(claims: list[Claim]) -> Sequence[JobReturn]:
+        kind = type(launcher).__name__
+        if not is_worker:
+            check_engine(settings.workers, settings.storage, kind, settings.gpus_per_trial)
+
+        def launch(claims: list[Claim]) -> list[Outcome]:
             overrides = [[hide(each) for each in planned.space.overrides(claim.values)] for claim in claims]
-            return launcher.launch(overrides, claims[0].job)
+            if settings.gpus_per_trial > 1:
+                (claim,), words = claims, overrides[0]
+                part = Part(
+                    study=planned.study, number=claim.number, job=claim.job, overrides=words, folder=planned.folder
+                )
+                return [train_in(settings.gpus_per_trial, part)]
+            jobs = launcher.launch(overrides, claims[0].job)
+            return [_outcome(job, claim.number, planned.folder) for job, claim in zip(jobs, claims, strict=True)]
 
         # Hydra's own launcher runs one job after another; the others run as many at once as they are given.
-        in_turn = type(launcher).__name__ == "BasicLauncher"
-        code = _run(settings, planned, queue, launch, in_turn, console)
+        in_turn = kind == "BasicLauncher"
+        start = None
+        several = settings.n_jobs * settings.gpus_per_trial > 1 or not isinstance(settings.workers, LocalSettings)
+        if several and in_turn and not is_worker:
+            start = partial(
+                start_workers,
+                settings.workers,
+                settings.n_jobs,
+                planned.folder,
+                hide,
+                on_gpus=planned.base.device in ("auto", "cuda") and not planned.space.varies("device"),
+                per_gpu=settings.workers_per_gpu,
+                each=settings.gpus_per_trial,
+            )
+        code = _run(planned, queue, launch, 1 if in_turn else settings.n_jobs, start, console)
     if code:
         raise SystemExit(code)
 
 
 def _run(
-    settings: SweeperSettings, planned: Sweep, queue: Queue, launch: Launch, in_turn: bool, console: Console
+    planned: Sweep,
+    queue: Queue,
+    launch: Launch,
+    at_once: int,
+    start: Callable[[], Workers] | None,
+    console: Console,
 ) -> int:
-    """Run what is missing and show how it ended; the exit code."""
-    stopped = died = False
+    """Run what is missing, here or by workers to be started, and show how it ended; the exit code."""
+    stopped = False
+    ends = Ends([])
     try:
         with interruptible():
             _publish(planned, queue, None)
-            if settings.n_jobs > 1 and in_turn:
-                codes = run_workers(
-                    settings.n_jobs,
-                    planned.folder,
-                    lambda: describe(planned, queue.newest()),
-                    console,
-                    spread=planned.base.device in ("auto", "cuda") and not planned.space.varies("device"),
-                )
-                stopped = any(map(was_stopped, codes))
-                died = not stopped and not set(codes) <= {0, FAILED}
+            if start is None:
+                _work(planned, queue, launch, at_once, console)
             else:
-                _work(planned, queue, launch, 1 if in_turn else settings.n_jobs, console)
+                ends = watch(start(), lambda: describe(planned, queue.newest()), console)
+                stopped = ends.detached or any(map(was_stopped, ends.codes))
     except KeyboardInterrupt:
         stopped = True
     described = _publish(planned, queue, _ending(describe(planned, queue.newest())))
     again = commands(planned, queue.newest(), best_rows(described))
     show_end(described, planned.folder, again, console)
-    if planned.rows is not None and not {row.state for row in described.rows} & {"waiting", "running"}:
-        stopped = died = False  # others have done what the ones that ended early left
-    if died:
-        told = f" {planned.folder}/worker_*.log say why. The same command goes on."
-        console.print(Text.assemble(("A worker died;", "red"), told), soft_wrap=True)
+    is_over = planned.rows is not None and not {row.state for row in described.rows} & {"waiting", "running"}
+    dead = list(deaths(ends, planned.folder))
+    for line in dead:
+        console.print(Text.assemble(("A worker died:", "red"), f" {line}"), soft_wrap=True)
+    if is_over:
+        stopped, dead = False, []  # others have done what the ones that ended early left
+    if dead and not stopped:
+        console.print("The same command goes on.", style="yellow")
+    if ends.detached:
+        console.print("The workers go on; the same command watches them again.", style="yellow")
+        return AGAIN
     if stopped:
         console.print("Stopped; the same command goes on.", style="yellow")
         return AGAIN
     without_score = any(row.state in WITHOUT_SCORE for row in described.rows)
-    return FAILED if died or without_score else 0
+    return FAILED if dead or without_score else 0
 
 
 def _plan(
@@ -289,21 +281,6 @@ def _own_name(studies: Studies, planned: Sweep, console: Console) -> str:
     return name
 
 
-def _parse(raw: dict[str, Any]) -> SweeperSettings:
-    plain = {key: OmegaConf.to_container(v, resolve=True) if OmegaConf.is_config(v) else v for key, v in raw.items()}
-    plain |= {key: plain[key] or {} for key in ("params", "linked")}
-    try:
-        settings = SweeperSettings.model_validate(plain)
-    except ValidationError as error:
-        raise UserError("\n".join(explain(error, "hydra.sweeper.", SweeperSettings.model_fields))) from None
-    names = objective_names(settings.objective)
-    if unknown := [name for name in names if name not in headline.objectives()]:
-        raise UserError(f"hydra.sweeper.objective={unknown[0]}: there are {', '.join(headline.objectives())}")
-    if len(names) > 1 and not settings.pruner["_target_"].endswith(".NopPruner"):
-        raise UserError("hydra/sweeper/pruner: trials with several objectives cannot be pruned; take none")
-    return settings
-
-
 def _sampler(node: dict[str, Any], trials: int) -> optuna.samplers.BaseSampler:
     """What makes up the next trial after so many: with a seed, a function of the seed and what is in the study.
 
@@ -342,42 +319,56 @@ def _publish(planned: Sweep, queue: Queue, ending: Ending | None) -> SweepRecord
 
 def _work(planned: Sweep, queue: Queue, launch: Launch, batch: int, console: Console) -> None:
     """Take trials and run them, until none is left or a stop is asked for (KeyboardInterrupt)."""
-    lost = False
     while claims := queue.claim(batch):
         for claim in claims:
             console.rule(f"trial {claim.place}: {claim.label}", align="left")
         try:
-            returns = launch(claims)
+            outcomes = launch(claims)
         except BaseException:
             for claim in claims:
                 queue.release(claim)
             raise
-        for claim, job in zip(claims, returns, strict=True):
-            if isinstance(job._return_value, UpdateFinishedTrialError):
+        for claim, outcome in zip(claims, outcomes, strict=True):
+            if outcome.is_taken:
                 console.print("Another worker has taken it over, as this one was not heard of for so long.")
                 continue
-            state, values, reason = _outcome(job, claim, planned.folder)
-            queue.finish(claim, state, values, reason)
-            if reason is not None:
-                console.print(Text(with_reason(state, reason), "yellow"), soft_wrap=True)
-            lost |= any(isinstance(each, torch.AcceleratorError) for each in _with_causes(job._return_value))
+            queue.finish(claim, outcome.state, outcome.values, outcome.reason)
+            if outcome.reason is not None:
+                console.print(Text(with_reason(outcome.state, outcome.reason), "yellow"), soft_wrap=True)
         console.print(progress(_publish(planned, queue, None)), highlight=False, soft_wrap=True)
         if Interruption.in_this_process:
             raise KeyboardInterrupt
-        if lost:  # after such an error every call of the process fails on the GPU
+        if any(outcome.device_is_lost for outcome in outcomes):
             told = " other workers go on, and so does the same command."
             console.print(Text.assemble(("The GPU is lost to this process;", "red"), told))
             return
 
 
-def _outcome(job: JobReturn, claim: Claim, folder: Path) -> tuple[EndState, list[float] | None, str | None]:
+def _train_part(part: Part, config: DictConfig, context: HydraContext, task_function: TaskFunction) -> None:
+    """Train a trial that a worker has claimed, as one of its processes, and leave how it ended."""
+    config, _ = hand_over(config, part.study)
+    plugins = Plugins.instance()
+    launcher = plugins.instantiate_launcher(config=config, hydra_context=context, task_function=task_function)
+    try:
+        (job,) = launcher.launch([part.overrides], part.job)
+    except KeyboardInterrupt:
+        raise SystemExit(AGAIN) from None
+    outcome = _outcome(job, part.number, part.folder)
+    leave(outcome)
+    if outcome.state == "failed" and not isinstance(job._return_value, Ended):
+        raise SystemExit(FAILED)  # ends the others, which may wait for this one
+
+
+def _outcome(job: JobReturn, number: int, folder: Path) -> Outcome:
     """How a job ended: its state, its values, and the reason where it has none."""
     if job.status == JobStatus.COMPLETED:
         value = job.return_value
-        return "complete", value if isinstance(value, list) else [value], None
+        return Outcome(state="complete", values=value if isinstance(value, list) else [value])
     error = job._return_value
     if isinstance(error, Ended):
-        return error.state, None, str(error)
+        return Outcome(state=error.state, reason=str(error))
+    if isinstance(error, UpdateFinishedTrialError):
+        return Outcome(state="failed", is_taken=True)
     if isinstance(error, OutOfMemoryError) or is_shortage(error):
         # What the trial held on the device must not sink the next one.
         for each in _with_causes(error):
@@ -385,11 +376,14 @@ def _outcome(job: JobReturn, claim: Claim, folder: Path) -> tuple[EndState, list
         gc.collect()
         torch.cuda.empty_cache()
     if isinstance(error, UserError):
-        return "failed", None, str(error)
-    path = folder / "errors" / f"trial_{claim.number}.txt"
+        return Outcome(state="failed", reason=str(error))
+    path = folder / "errors" / f"trial_{number}.txt"
     path.parent.mkdir(exist_ok=True)
     path.write_text("".join(traceback.format_exception(error)))
-    return "failed", None, f"crashed: {type(error).__name__}: {error}; the trace is in {path}"
+    # After such an error every call of the process fails on the GPU.
+    is_lost = any(isinstance(each, torch.AcceleratorError) for each in _with_causes(error))
+    reason = f"crashed: {type(error).__name__}: {error}; the trace is in {path}"
+    return Outcome(state="failed", reason=reason, device_is_lost=is_lost)
 
 
 def _with_causes(error: object) -> Iterator[BaseException]:

@@ -24,6 +24,7 @@ from mtl_seg_depth.runs.run import Origin, SweepContext, run
 from mtl_seg_depth.scoring import headline
 from mtl_seg_depth.scoring.scores import Scores
 from mtl_seg_depth.sweeping.plan import sweep_folder
+from mtl_seg_depth.sweeping.processes import rank
 from mtl_seg_depth.sweeping.queue import EndState, newest, note, noted, own_identity, place
 from mtl_seg_depth.sweeping.space import ALONE
 from mtl_seg_depth.sweeping.studies import Studies
@@ -51,6 +52,8 @@ def run_trial(settings: Settings, console: Console, origin: Origin) -> float | l
 
     Raises Ended for a trial that was pruned or diverged, or has no such score, and whatever `run` raises.
     """
+    if rank() > 0:
+        return _take_part(settings, console, origin)
     hydra = HydraConfig.get()
     names = objective_names(hydra.sweeper.objective)
     studies = Studies(hydra.sweeper.storage, hydra.sweeper.heartbeat_seconds)
@@ -115,6 +118,15 @@ def run_trial(settings: Settings, console: Console, origin: Origin) -> float | l
             raise Ended("failed", f"it has no score to compare by: hydra.sweeper.objective={name} is not a number")
         values[index] = headline.worst(name)  # of a task that the network does not have; Optuna compares no nan
     return values[0] if len(values) == 1 else values
+
+
+def _take_part(settings: Settings, console: Console, origin: Origin) -> float:
+    """Train as one of a trial's other processes: the first one decides, and keeps the study informed."""
+    for seed in settings.seeds or (settings.seed,):
+        result = run(settings.model_copy(update={"seed": seed, "seeds": None}), console, origin)
+        if result.status != "finished":
+            raise Ended("pruned", "as the first process says")
+    return 0.0
 
 
 def _note(studies: Studies, trial: optuna.trial.Trial, runs: Sequence[SweepRun]) -> None:

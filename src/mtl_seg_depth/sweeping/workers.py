@@ -1,15 +1,14 @@
-"""Several trials at once on one machine: worker processes that run the same command, and a live view of them."""
+"""The workers of a sweep: processes that run the same command, wherever they are, and a live view of what they do."""
 
 import os
 import signal
-import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from pathlib import Path
-from typing import IO
+from typing import ClassVar, Protocol
 
-import torch
 from rich.console import Console, Group, RenderableType
 from rich.live import Live
 from rich.progress_bar import ProgressBar
@@ -22,79 +21,123 @@ from mtl_seg_depth.scoring.headline import picked
 from mtl_seg_depth.sweeping.standing import mean_scores, ranked
 from mtl_seg_depth.sweeping.summary import progress, time_of
 from mtl_seg_depth.system.interruption import AGAIN, caught, follow_parent
-from mtl_seg_depth.system.machine import usable_cores
 from mtl_seg_depth.system.stored import find
 from mtl_seg_depth.tasks import HEADLINES
 
 MOST_OVER = 10
 """Trials that are over in the live view."""
 
+FAILED = 1
+"""Exit code of a sweep with a trial that has no score: failed, diverged, or impossible."""
+
+UNSEEN = 66
+"""Exit code of a worker that does not see the sweep's folder (EX_NOINPUT of sysexits.h)."""
+
+NO_LOG = -53
+"""What SLURM makes of one whose log it could not open, for the same reason."""
+
 _LOOK_EVERY_S = 1.0
-_WORKER = "MTL_SEG_DEPTH_WORKER"  # in the environment of one
+_WORKER = "MTL_SEG_DEPTH_WORKER"  # in the environment of one: whether it follows its parent
 
 
-def run_workers(
-    count: int, folder: Path, describe: Callable[[], SweepRecord], console: Console, *, spread: bool
-) -> list[int]:
-    """Run this very command in `count` processes until nothing is left to do; returns their exit codes.
+class Workers(Protocol):
+    """Workers that were started, by one of the engines."""
 
-    Each has its share of the processor's cores and, to `spread` them, one of the GPUs there are; it writes what it says
-    into <folder>/worker_<n>.log. What asks this process to stop lets them save and stop, a second time at once; so does
-    its death, which they see at the other end of their standard input.
+    folder: Path
+    """Where each writes what it says, into worker_<n>.log."""
+    outlives: ClassVar[bool]
+    """Whether they go on when the command that started them is gone."""
+
+    @property
+    def said(self) -> str:
+        """What a person has to know to find them; "" if nothing."""
+
+    def poll(self) -> list[int | None]:
+        """Their exit codes; None for one that runs, or is to run."""
+
+    def hear(self, number: int) -> None:
+        """What asked this process to stop: the first time they save and stop, the second time they stop at once."""
+
+    def close(self) -> list[int]:
+        """Wait for them; their exit codes."""
+
+
+@dataclass(frozen=True)
+class Ends:
+    """How a sweep's workers ended."""
+
+    codes: list[int]
+    detached: bool = False
+    """Whether they go on without us."""
+
+
+def worker_command(hide: Callable[[str], str] = str) -> list[str]:
+    """This very command, for a worker; `hide` takes secrets out of its words."""
+    return [sys.executable, *map(hide, sys.orig_argv[1:]), "hydra.sweeper.n_jobs=1"]
+
+
+def worker_environment(*, follows: bool) -> dict[str, str]:
+    """What tells a process that it is a worker, and whether it `follows` whoever holds its standard input."""
+    return {_WORKER: "follows" if follows else "alone"}
+
+
+def become_worker() -> bool:
+    """Whether this process is a worker; if so, it saves and stops once the process that it follows is gone."""
+    kind = os.environ.pop(_WORKER, None)
+    if kind == "follows":
+        follow_parent(lambda: os.read(0, 1), lambda: os.kill(os.getpid(), signal.SIGTERM))
+    return kind is not None
+
+
+def watch(workers: Workers, describe: Callable[[], SweepRecord], console: Console) -> Ends:
+    """Show what workers do until all of them are over; what asks this process to stop is passed on to them.
+
+    A closed terminal stops those that live as long as this process, and leaves the others alone.
     """
-    folder.mkdir(parents=True, exist_ok=True)
-    threads = str(max(1, usable_cores() // count))
-    environment = {"OMP_NUM_THREADS": threads, **os.environ, _WORKER: "1"}  # what the user has set stands,
-    environment.pop("HYDRA_FULL_ERROR", None)  # but for what we have set ourselves, so that Hydra raises
-    command = [sys.executable, *sys.orig_argv[1:], "hydra.sweeper.n_jobs=1"]
-    logs: list[IO[bytes]] = [(folder / f"worker_{number}.log").open("ab") for number in range(count)]
-    # In a group of their own: a Ctrl-C on the terminal reaches them through us, and only once.
-    processes = [
-        subprocess.Popen(
-            command,
-            env=environment | (gpu_of(number) if spread else {}),
-            stdin=subprocess.PIPE,
-            stdout=log,
-            stderr=subprocess.STDOUT,
-            start_new_session=True,
-        )
-        for number, log in enumerate(logs)
-    ]
+    detached: list[int] = []
 
-    def pass_on(number: int) -> None:
-        for process in processes:
-            process.send_signal(number)
+    def hear(number: int) -> None:
+        if workers.outlives and number == signal.SIGHUP:
+            detached.append(number)
+        else:
+            workers.hear(number)
 
+    if workers.said:
+        console.print(workers.said, soft_wrap=True, highlight=False)
     try:
-        with caught(pass_on), Live(console=console, auto_refresh=False, transient=True) as live:
-            while any(process.poll() is None for process in processes):
+        with caught(hear), Live(console=console, auto_refresh=False, transient=True) as live:
+            while not detached and any(code is None for code in workers.poll()):
                 if console.is_terminal:
-                    live.update(view(describe(), folder.parents[1]), refresh=True)
+                    live.update(view(describe(), workers.folder.parents[1]), refresh=True)
                 time.sleep(_LOOK_EVERY_S)
     finally:
-        for process, log in zip(processes, logs, strict=True):
-            assert process.stdin is not None
-            process.stdin.close()
-            log.close()
-        codes = [process.wait() for process in processes]
-    return codes
+        codes = [] if detached else workers.close()
+    return Ends(codes, bool(detached))
 
 
-def gpu_of(worker: int) -> dict[str, str]:
-    """What shows a worker one GPU of those that this process sees; nothing if there are not several."""
-    ids = os.environ.get("CUDA_VISIBLE_DEVICES", ",".join(map(str, range(torch.cuda.device_count())))).split(",")
-    return {"CUDA_VISIBLE_DEVICES": ids[worker % len(ids)]} if len(ids) > 1 else {}
+def deaths(ends: Ends, folder: Path) -> Iterator[str]:
+    """A line for every worker that ended as none should."""
+    for number, code in enumerate(ends.codes):
+        log = folder / f"worker_{number}.log"
+        if code in (UNSEEN, NO_LOG):
+            yield f"worker {number} does not see {folder}: workers and outputs need a file system that all nodes share"
+        elif code in (-signal.SIGKILL, 128 + signal.SIGKILL):
+            yield f"worker {number} was killed (SIGKILL), as systems do for want of memory; how far it came: {log}"
+        elif code < 0 and not was_stopped(code):
+            yield f"worker {number} was ended by {_name(-code)}; {log} may say why"
+        elif code not in (0, FAILED) and not was_stopped(code):
+            yield f"worker {number} ended with exit code {code}; {log} says why"
 
 
-def follow_if_worker() -> None:
-    """In a worker: save and stop once the process that started it is gone."""
-    if os.environ.pop(_WORKER, None):
-        follow_parent(lambda: os.read(0, 1), lambda: os.kill(os.getpid(), signal.SIGTERM))
+def _name(number: int) -> str:
+    known = {each.value: each.name for each in signal.Signals}
+    return known.get(number, f"signal {number}")
 
 
 def was_stopped(code: int) -> bool:
     """Whether a worker ended because it was asked to."""
-    return code in (AGAIN, 130, -signal.SIGINT, -signal.SIGTERM, -signal.SIGHUP)
+    asked = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+    return code == AGAIN or -code in asked or code - 128 in asked  # as Python says it, and as shells do
 
 
 def view(described: SweepRecord, outputs: Path) -> Group:
