@@ -107,12 +107,13 @@ def _comment(text: str, end: yaml.Mark) -> tuple[str, ...]:
 
 
 def _group_rows(group: Entry, loader: ConfigLoader) -> Iterator[tuple[str, tuple[str, ...]]]:
-    """A group and, if its options lie in folders, a row for each of them."""
+    """A group and, if options lie in folders, a row for those."""
     options = ", ".join(loader.get_group_options(group.name))
     *first, last = group.comment or ("",)
     yield f"{group.name}={group.default}", (*first, f"{last}: {options}")
-    for folder in loader.list_groups(group.name):
-        yield f"{group.name}={folder}/", (", ".join(loader.get_group_options(f"{group.name}/{folder}")),)
+    if folders := loader.list_groups(group.name):
+        every = (f"{folder}/ {' '.join(loader.get_group_options(f'{group.name}/{folder}'))}" for folder in folders)
+        yield f"{group.name}=<folder>/<row>", ("; ".join(every),)
 
 
 def _lines(name: str, comment: tuple[str, ...], names_width: int) -> Iterator[str]:

@@ -121,7 +121,7 @@ def run(
     with together(device) as processes:
         # What `precision=auto` means may differ between their machines.
         settings = settings.model_copy(update={"precision": processes.from_first(settings.precision)})
-        console = console if processes.is_first else Console(quiet=True)
+        console = console if processes.is_first else Console(markup=False, quiet=True)
         return _run(settings, asked, device, console, origin, sweep, processes)
 
 
