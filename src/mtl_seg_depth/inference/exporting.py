@@ -22,6 +22,7 @@ import torch
 from torch import Tensor
 from torch.export import Dim
 from torch.fx.experimental import _config as shapes
+from torch.fx.experimental.symbolic_shapes import GuardOnDataDependentSymNode
 
 from mtl_seg_depth.config import Paths, Section
 from mtl_seg_depth.inference.deployed import Agreement, Deployed, as_text, compare, describe
@@ -224,6 +225,15 @@ def _of_the_disk(error: BaseException, path: Path) -> str | None:
     return f"{path}: the disk is full" if shutil.disk_usage(folder).free < SMALLEST_EXPORT else None
 
 
+def _hangs_on_size(error: BaseException | None) -> bool:
+    """Whether tracing failed, at the bottom, because a network asks what size it was given."""
+    while error is not None:
+        if isinstance(error, GuardOnDataDependentSymNode):
+            return True
+        error = error.__cause__ or error.__context__
+    return False
+
+
 def _is_our_onnx(path: Path) -> bool:
     import onnx
 
@@ -282,6 +292,13 @@ def _tracing() -> Iterator[None]:
         with sizes_may_be_1, warnings.catch_warnings():
             warnings.simplefilter("ignore")
             yield
+    except Exception as error:
+        if not _hangs_on_size(error):
+            raise
+        raise UserError(
+            "this network does something else for every image size, such as windows that it fills up, and a program "
+            "for images of any size cannot be made of it: Swin's and MobileViT's are such encoders"
+        ) from error
     finally:
         for logger, level in zip(chatty, levels, strict=True):
             logger.setLevel(level)

@@ -37,6 +37,7 @@ from mtl_seg_depth.training.loop import Plan
 from mtl_seg_depth.training.parameter_groups import parameter_groups
 from mtl_seg_depth.training.sharing import InParts
 from mtl_seg_depth.training.step import Step
+from mtl_seg_depth.weighting.gradients import GradientWeighting, shares_nothing
 from mtl_seg_depth.weighting.weighting import Weighting
 
 log = logging.getLogger(__name__)
@@ -163,6 +164,12 @@ def assemble(settings: Settings, device: torch.device, *, dry: bool = False) -> 
     )
     if not dry:
         weighting.to(device)
+    frozen = any(not parameter.requires_grad for parameter in network.parameters())
+    if frozen and not dry and isinstance(weighting, GradientWeighting) and len(tasks) > 1 and shares_nothing(network):
+        raise UserError(
+            f"task_weights: {type(weighting).__name__} combines the gradients of what tasks share, and with "
+            "encoder.freeze=true nothing that is trained is shared by two tasks; take task_weights=equal or model=joint"
+        )
     # Decay would pull what a weighting learns towards its own zero, which no paper means.
     learned = [{"params": own, "weight_decay": 0.0}] if (own := list(weighting.parameters())) else []
 

@@ -3,7 +3,7 @@
 from collections.abc import Callable, Iterable
 from typing import Any
 
-from torch import Tensor, nn, optim
+from torch import Tensor, optim
 
 from mtl_seg_depth.models.cross_stitch import CrossStitch
 from mtl_seg_depth.models.encoder import Encoder
@@ -67,9 +67,3 @@ def set_rate(optimizer: optim.Optimizer, learning_rate: float | Tensor) -> None:
 def smallest_scale(optimizer: optim.Optimizer) -> float | None:
     """The smallest share of the learning rate that a group has; None if all have all of it."""
     return min((group["lr_scale"] for group in optimizer.param_groups if "lr_scale" in group), default=None)
-
-
-def frozen(module: nn.Module) -> bool:
-    """Whether a module has parameters, and none of them is trained."""
-    parameters = list(module.parameters())
-    return bool(parameters) and not any(parameter.requires_grad for parameter in parameters)

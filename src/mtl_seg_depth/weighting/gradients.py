@@ -129,6 +129,21 @@ class GradientWeighting(Weighting):
         return {**super().logged(), **{name: self.cosines[pair] for name, pair in zip(names, pairs, strict=True)}}
 
 
+def shares_nothing(network: nn.Module) -> bool:
+    """Whether no trained parameter of a network is reached by two tasks, as one look at a small image shows."""
+    parameters = [parameter for parameter in network.parameters() if parameter.requires_grad]
+    training = network.training
+    network.eval()  # for running statistics, and so that one image is enough
+    predictions = network(torch.zeros(1, 3, 32, 32, device=parameters[0].device))
+    network.train(training)
+    reached = torch.zeros(len(parameters))
+    for raw in predictions.values():
+        whole = torch.stack([prediction.sum() for prediction in raw]).sum()
+        gradients = torch.autograd.grad(whole, parameters, retain_graph=True, allow_unused=True)
+        reached += torch.tensor([gradient is not None for gradient in gradients])
+    return bool(reached.max() < 2)
+
+
 def gram_matrix(shared: Sequence[Sequence[Tensor | None]]) -> Tensor:
     """Inner products [k, k] in float64 of k lists of tensors as of k long vectors, None standing for zeros.
 
