@@ -2,7 +2,8 @@
 
 Simulated workers, a process each, that train nothing: a claim is whole, as `sweeping/queue.py` makes it, with its lock,
 its look for orphans and missing rows, and the end of the trial that came before. All of them are on this machine, and
-so is the database. The first of them adds the rows, before the clock starts.
+so is the database. The first of them adds the rows, before the clock starts. What every worker writes after each trial,
+the sweep's record, is measured by itself: they take turns at that too.
 """
 
 import argparse
@@ -16,12 +17,15 @@ from pathlib import Path
 from typing import Any
 
 import optuna
-from common import ROOT, main
+from common import ROOT, main, settings_of
 from optuna.distributions import IntDistribution
 from sqlalchemy import create_engine, text
 
+from mtl_seg_depth.sweeping.plan import Sweep
 from mtl_seg_depth.sweeping.queue import Queue
+from mtl_seg_depth.sweeping.space import Space
 from mtl_seg_depth.sweeping.studies import Studies
+from mtl_seg_depth.sweeping.summary import publish
 
 sys.path.insert(0, str(ROOT / "tests"))
 
@@ -34,8 +38,8 @@ def queue_of(url: str, rows: int, outputs: str) -> Queue:
     studies = Studies(url, heartbeat_seconds=60)
     with studies.locked():
         study = optuna.create_study(study_name=NAME, storage=studies.storage, load_if_exists=True)
-    combinations = {number: {"number": number} for number in range(rows)}
-    return Queue(studies, study, {"number": IntDistribution(0, rows - 1)}, combinations, rows, 3, Path(outputs))
+    combinations = {number: {"seed": number} for number in range(rows)}
+    return Queue(studies, study, {"seed": IntDistribution(0, rows - 1)}, combinations, rows, 3, Path(outputs))
 
 
 def work(url: str, rows: int, outputs: str, ready: Any, begin: Any, seconds: float, done: Any) -> None:
@@ -86,6 +90,17 @@ def connections_of(url: str) -> int:
         )
 
 
+def publishing(url: str, rows: int, outputs: str) -> tuple[float, int]:
+    """Seconds to write the record of a sweep anew, and of how many complete rows."""
+    queue = queue_of(url, rows, outputs)
+    base = settings_of("tracking=folder", f"paths.outputs={outputs}")
+    planned = Sweep(NAME, {}, None, Space(queue.distributions, {}, ()), None, base, ["multitask"], trials=rows)
+    publish(planned, queue.newest())
+    began = time.perf_counter()
+    described = publish(planned, queue.newest())
+    return time.perf_counter() - began, sum(row.state == "complete" for row in described.rows)
+
+
 @contextmanager
 def databases(folder: str) -> Iterator[dict[str, str]]:
     sqlite = f"sqlite:///{folder}/studies.db"
@@ -121,6 +136,9 @@ def measure(arguments: argparse.Namespace) -> dict[str, Any]:
                 with multiprocessing.get_context("fork").Pool(1) as pool:
                     one["seconds_to_add_the_rows"] = pool.apply(fill, (url, rows, folder))
                 one["workers"][count] = rate(url, count, rows, folder, seconds)
+            with multiprocessing.get_context("fork").Pool(1) as pool:
+                seconds_to_publish, complete = pool.apply(publishing, (url, rows, folder))
+            one |= {"seconds_to_publish": seconds_to_publish, "complete": complete}
             arguments.write(found)
     return found
 

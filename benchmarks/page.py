@@ -251,9 +251,15 @@ def claims(found: Results) -> str:
         for count in counts
     ]
     added = ", ".join(f"{number(one['seconds_to_add_the_rows'])} s on {name}" for name, one in databases.items())
-    head = (
-        f"A grid of {found['rows']} rows, which the first claim adds: {added}. Workers and database on one machine.\n\n"
+    head = f"A grid of {found['rows']} rows, which the first claim adds: {added}. Workers and database on one machine. "
+    head += "".join(
+        f"With {one['complete']} rows complete, writing the sweep's record takes {number(one['seconds_to_publish'])} s "
+        f"from {name}. "
+        for name, one in databases.items()
     )
+    name, last = list(databases.items())[-1]
+    most = ", ".join(f"{one['connections']} of {count}" for count, one in last["workers"].items())
+    head += f"Connections to {name}, by workers: {most}.\n\n"
     return head + table(
         ["workers", *(f"{a}{name}" for name in databases for a in ("claims/s, ", "slowest, s, "))], rows
     )
