@@ -54,7 +54,7 @@ def test_a_sweep_on_slurm_with_sqlite_is_one_line(tmp_path: Path, capfd: pytest.
 def test_a_sweep_under_torchrun_is_refused(
     words: tuple[str, ...], monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ) -> None:
-    for name, value in {"RANK": "1", "WORLD_SIZE": "4", "LOCAL_RANK": "1"}.items():
+    for name, value in {"RANK": "0", "WORLD_SIZE": "4", "LOCAL_RANK": "0"}.items():
         monkeypatch.setenv(name, value)
     assert sweeps_in.sweep(*words) == 2
     assert "hydra.sweeper.gpus_per_trial=4" in capfd.readouterr().err
