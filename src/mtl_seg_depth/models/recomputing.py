@@ -9,7 +9,7 @@ import torch
 from torch import nn
 from torch.utils.checkpoint import checkpoint
 
-from mtl_seg_depth.models.running_statistics import running_statistics_untouched
+from mtl_seg_depth.models.running_statistics import running_statistics_repeated
 
 
 def recompute(blocks: Iterable[nn.Module]) -> None:
@@ -36,7 +36,7 @@ def _recomputing(kind: Any) -> type[nn.Module]:
             *inputs,
             use_reentrant=False,
             preserve_rng_state=is_random(self),
-            context_fn=lambda: (nullcontext(), running_statistics_untouched(self)),
+            context_fn=lambda: (nullcontext(), running_statistics_repeated(self)),
         )
 
     return type(kind.__name__, (kind,), {"forward": forward, "__doc__": kind.__doc__, "is_recomputed": True})
