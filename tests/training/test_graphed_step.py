@@ -29,6 +29,7 @@ from mtl_seg_depth.models.joint import Joint
 from mtl_seg_depth.models.mtan import MTAN
 from mtl_seg_depth.models.resnet import ResNetEncoder
 from mtl_seg_depth.models.single import Single
+from mtl_seg_depth.models.timm_encoder import TimmEncoder
 from mtl_seg_depth.nodes import build
 from mtl_seg_depth.runs.assembly import assemble
 from mtl_seg_depth.system.errors import UserError
@@ -129,6 +130,23 @@ def test_every_optimiser_starts_as_if_there_had_been_no_warm_up(optimizer: str) 
         eager(batch(number), RATE)
         graphed(batch(number), RATE)
     assert_same_state(eager, graphed)
+
+
+@pytest.mark.parametrize("optimizer", OPTIMIZERS)
+def test_groups_with_a_share_of_the_rate_are_captured_with_it(optimizer: str) -> None:
+    eager, graphed = pair("equal", optimizer, Rerun())
+    plain, _ = pair("equal", optimizer)
+    for step in (eager, graphed.step):
+        step.optimizer.param_groups[0]["lr_scale"] = 0.1
+    for number in range(3):
+        rate = RATE / 2**number
+        eager(batch(number), rate)
+        graphed(batch(number), rate)
+        plain(batch(number), 0.1 * rate)
+    assert_same_state(eager, graphed)
+    assert eager.optimizer.param_groups[0]["lr"] == 0.1 * rate
+    for ours, other in zip(eager.network.parameters(), plain.network.parameters(), strict=True):
+        torch.testing.assert_close(ours, other)
 
 
 @pytest.mark.parametrize("optimizer", OPTIMIZERS)
@@ -354,6 +372,21 @@ class TestNothingWaitsForTheDevice:
         with FakeTensorMode():
             network = ARCHITECTURES[architecture](ResNetEncoder("resnet18"))
             fake_step(network, f"task_weights={weighting}", clip_norm=1.0)
+
+    @pytest.mark.parametrize(
+        "encoder",
+        [
+            lambda: TimmEncoder("test_vit", drop_path=0.2),
+            lambda: TimmEncoder("test_efficientnet", drop_path=0.2),
+            lambda: TimmEncoder("test_convnext", freeze=True),
+            lambda: ResNetEncoder("resnet18", recompute=True),
+        ],
+        ids=["vit", "efficientnet", "frozen", "recomputed"],
+    )
+    def test_with_encoders_of_timm_s_and_every_way_to_train_them(self, encoder: Any) -> None:
+        with FakeTensorMode():
+            network = Joint(encoder(), OUTPUTS, skip="all")
+            fake_step(network, "semseg_loss=hard_pixels", "loss=gradient_matching")
 
     @pytest.mark.parametrize("architecture", ARCHITECTURES)
     @pytest.mark.parametrize("weighting", ["famo"])
