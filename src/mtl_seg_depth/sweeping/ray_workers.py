@@ -146,11 +146,11 @@ class RayWorkers:
                     self._codes[number] = -signal.SIGKILL
         return list(self._codes)
 
-    def hear(self, number: int) -> None:
-        """Pass a signal on to those that run, and give up the others."""
+    def hear(self, number: int) -> None:  # noqa: ARG002
+        """Let those that run save and stop, the second time at once, and give up the others."""
         for place, actor in enumerate(self._actors):
             if place in self._alive:
-                actor.hear.remote(number)
+                actor.hear.remote(signal.SIGTERM)  # Ray's processes, and theirs, have SIGINT blocked
             else:
                 self._ray.kill(actor)
                 self._codes[place] = -signal.SIGTERM
