@@ -15,9 +15,10 @@ from typing import Any
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "src"))
 
-from mtl_seg_depth.system.machine import settle_memory
+from mtl_seg_depth.system.machine import settle_memory, settle_threads
 
 settle_memory()
+settle_threads()
 
 import hydra
 import torch

@@ -1,6 +1,8 @@
 """Memory is kept: in a process of its own, since it cannot be undone. Cores are counted as the system limits them."""
 
+import ast
 import math
+import os
 import subprocess
 import sys
 from collections.abc import Mapping
@@ -8,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from mtl_seg_depth.system.machine import quota
+from mtl_seg_depth.system.machine import SPINS, quota, usable_cores
 
 FAULTS = """
 import resource, sys
@@ -88,3 +90,29 @@ print(usable_cores())
 def test_cores_are_what_the_affinity_leaves() -> None:
     done = subprocess.run([sys.executable, "-c", ONE_CORE], capture_output=True, text=True, check=True)
     assert int(done.stdout) == 1
+
+
+SPINNING = """
+import os
+from mtl_seg_depth.system import machine
+machine.os.cpu_count = lambda: machine.usable_cores() + 1
+machine.settle_threads()
+print({name: os.environ.get(name) for name in ("GOMP_SPINCOUNT", "OMP_NUM_THREADS")})
+"""
+
+
+@pytest.mark.parametrize(
+    ("chosen", "spins", "threads"),
+    [
+        ({}, str(SPINS), str(usable_cores())),
+        ({"GOMP_SPINCOUNT": "7", "OMP_NUM_THREADS": "3"}, "7", "3"),
+        ({"OMP_WAIT_POLICY": "ACTIVE"}, None, str(usable_cores())),
+    ],
+)
+def test_threads_wait_and_are_as_many_as_the_environment_says(
+    chosen: Mapping[str, str], spins: str | None, threads: str
+) -> None:
+    names = ("GOMP_SPINCOUNT", "OMP_NUM_THREADS", "OMP_WAIT_POLICY")
+    environment = {name: value for name, value in os.environ.items() if name not in names} | dict(chosen)
+    done = subprocess.run([sys.executable, "-c", SPINNING], capture_output=True, text=True, check=True, env=environment)
+    assert ast.literal_eval(done.stdout) == {"GOMP_SPINCOUNT": spins, "OMP_NUM_THREADS": threads}

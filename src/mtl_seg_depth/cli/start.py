@@ -24,7 +24,7 @@ from mtl_seg_depth.system import installation, torchrun
 from mtl_seg_depth.system.addresses import redact
 from mtl_seg_depth.system.errors import UserError
 from mtl_seg_depth.system.installation import ROOT_VARIABLE
-from mtl_seg_depth.system.machine import settle_memory
+from mtl_seg_depth.system.machine import settle_memory, settle_threads
 
 USER_ERROR = 2
 """Exit code of a mistake in a command, a config or a file."""
@@ -71,6 +71,7 @@ def start(main: Main, *, config: str, root: Path | None) -> None:
     if answered(sys.argv[1:], options):
         sys.exit()
     settle_memory()
+    settle_threads()
     show_traces = bool(os.environ.get("HYDRA_FULL_ERROR"))
     os.environ["HYDRA_FULL_ERROR"] = "1"  # makes Hydra raise instead of printing: the messages are ours
     codes: list[int] = []

@@ -115,7 +115,7 @@ class RayWorkers:
         options: dict[str, Any] = {"num_cpus": settings.cpus, "num_gpus": wanted, "resources": settings.resources}
         if settings.memory_gb is not None:
             options["memory"] = int(settings.memory_gb * 2**30)
-        actor = ray.remote(Started).options(max_restarts=-1, max_task_retries=-1, **options)
+        actor = ray.remote(Started).options(max_restarts=-1, **options)
         logs = [str(folder / f"worker_{number}.log") for number in range(count)]
         self._actors = [
             actor.remote(command, dict(environment), str(Path.cwd()), str(seen), log, wanted) for log in logs
@@ -140,15 +140,17 @@ class RayWorkers:
                 try:
                     self._codes[number] = self._ray.get(self._asked.pop(number))
                     self._alive.add(number)
+                except self._ray.exceptions.ActorUnavailableError:
+                    continue  # its node is lost, or the way to it: it is started again, and asked again
                 except self._ray.exceptions.RayActorError:
                     self._codes[number] = -signal.SIGKILL
         return list(self._codes)
 
-    def hear(self, number: int) -> None:
-        """Pass a signal on to those that run, and give up the others."""
+    def hear(self, number: int) -> None:  # noqa: ARG002
+        """Let those that run save and stop, the second time at once, and give up the others."""
         for place, actor in enumerate(self._actors):
             if place in self._alive:
-                actor.hear.remote(number)
+                actor.hear.remote(signal.SIGTERM)  # Ray's processes, and theirs, have SIGINT blocked
             else:
                 self._ray.kill(actor)
                 self._codes[place] = -signal.SIGTERM

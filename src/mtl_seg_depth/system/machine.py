@@ -10,7 +10,8 @@ M_TRIM_THRESHOLD, M_MMAP_THRESHOLD = -1, -3
 """Of glibc's malloc.h."""
 
 SPINS = 10_000
-"""TODO"""
+"""How often a thread of OpenMP asks for more work before it sleeps; its own 300 000 take a core for milliseconds from
+the very threads that it waits for, if others compute on the machine. `benchmarks/openmp_wait.py` compares."""
 
 
 def usable_cores() -> int:
