@@ -35,7 +35,7 @@ ENVIRONMENT = {"PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['P
 """As after `source .venv/bin/activate`."""
 DEFAULT = "5ce40a"
 """The run of `make train`."""
-SMALL = "data.train=64 data.width=128 data.height=64 data.crop_size=[64,128] schedule.epochs=4"
+SMALL = "data.train=32 data.width=128 data.height=64 data.crop_size=[64,128] schedule.epochs=4"
 COLOURS = {
     **{"default": "#d8dee9", "black": "#2e3440", "red": "#ff6b6b", "green": "#8fd694", "brown": "#f2cc60"},
     **{"blue": "#7aa2f7", "magenta": "#d19af0", "cyan": "#7fd5e6", "white": "#eceff4"},
@@ -127,12 +127,12 @@ def answers(browser: Browser, name: str, lines: Sequence[str]) -> None:
 
 def train(browser: Browser) -> None:
     """The first training: its live line, its end, its curves and what the network sees."""
-    line = "python train.py"
+    line = f"python train.py model=branched loss=berhu {SMALL}"
     recorded = shell(line)
-    live = [at for at, _ in recorded.written if any("images/s" in row and "left" in row for row in recorded.text(at))]
+    live = [at for at, rows in recorded.screens() if any("images/s" in row and "left" in row for row in rows)]
     if live:
-        terminal(browser, "live", (line, screen(recorded, live[len(live) // 3])))
-    terminal(browser, "trained", (line, screen(shell(line) if live else recorded)))
+        terminal(browser, "live", (line, screen(recorded, live[2 * len(live) // 3])))
+    answers(browser, "trained", ["python train.py"])
     folder = next((ROOT / "outputs").glob(f"*-{DEFAULT}*"))
     keep("curves", folder / "artifacts" / "curves.png", 1000)
     keep("panel", max((folder / "artifacts" / "panels").glob("*.png")))
@@ -143,7 +143,7 @@ def sweep(browser: Browser) -> None:
     line = f"python train.py -m model=joint,branched,distilled seeds=[0,1] {SMALL} hydra.sweeper.n_jobs=2"
     answers(browser, "sweep", [line])
     keep("sweep_plot", newest("sweeps/*/artifacts/plot.png"))
-    line = f"python train.py sweeps=search_lr hydra.sweeper.n_trials=8 {SMALL} data.train=32"
+    line = f"python train.py sweeps=search_lr hydra.sweeper.n_trials=8 {SMALL}"
     answers(browser, "search", [line])
     for name in ("parallel", "importance"):
         keep(name, newest(f"sweeps/*/artifacts/{name}.png"), 1000)

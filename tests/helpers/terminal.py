@@ -7,7 +7,7 @@ import struct
 import subprocess
 import termios
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -36,6 +36,14 @@ class Recorded:
                 stream.feed(text)
         seen = [*screen.history.top, *(screen.buffer[line] for line in range(LINES))]
         return [[row[column] for column in range(screen.columns)] for row in seen]
+
+    def screens(self) -> Iterator[tuple[float, list[str]]]:
+        """What the screen showed after each thing that was written, and when."""
+        screen = pyte.Screen(self.columns, LINES)
+        stream = pyte.Stream(screen)
+        for seconds, text in self.written:
+            stream.feed(text)
+            yield seconds, [line.rstrip() for line in screen.display]
 
     def text(self, before_s: float = float("inf"), columns: int | None = None) -> list[str]:
         """The same as text, without the blanks at its ends."""

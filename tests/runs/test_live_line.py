@@ -51,9 +51,9 @@ def test_on_80_columns_no_line_of_a_training_wraps_and_what_is_to_be_copied_stay
     assert "  best" in told[0]
 
     # What was to be seen at any time: the bar in one line, losses and the best score below it.
-    seen = ["\n".join(terminal.text(seconds)) for seconds, _ in terminal.written]
+    seen = ["\n".join(lines) for _, lines in terminal.screens()]
     bars = [re.search(r"^epoch +\d/3 [╸━╺]+ step (\d+)/24  \d+ images/s .+ left$", shown, re.M) for shown in seen]
     assert {int(bar[1]) for bar in bars if bar} >= {8, 16}
     below = r"left\nloss semseg \d\.\d+ depth \d\.\d+  best (margin -)?\d+\.\d+ at step \d+$"
-    assert any(re.search(below, shown) for shown in seen)
+    assert any(re.search(below, shown, re.M) for shown in seen)
     assert not any("images/s" in line and "left" in line for line in ended)
