@@ -12,6 +12,7 @@ import socket
 import subprocess
 import sys
 import tempfile
+import textwrap
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -63,11 +64,14 @@ def screen(recorded: Recorded, before_s: float = float("inf")) -> str:
 
 def terminal(browser: Browser, name: str, *typed: tuple[str, str]) -> None:
     """A picture of a terminal with commands and what they answered."""
-    text = "\n\n".join(f'<b style="color:#8fd694">$</b> <b>{html.escape(line)}</b>\n{shown}' for line, shown in typed)
+    wrapped = [
+        (html.escape(" \\\n    ".join(textwrap.wrap(line, 74, break_on_hyphens=False))), seen) for line, seen in typed
+    ]
+    text = "\n\n".join(f'<b style="color:#8fd694">$</b> <b>{line}</b>\n{seen}' for line, seen in wrapped)
     page = WORK / "terminal.html"
     page.write_text(
         '<meta charset="utf-8"><body style="margin:0;background:#20242c"><pre style="margin:0;padding:16px 20px;'
-        "display:inline-block;color:#d8dee9;width:80ch;white-space:pre-wrap;"
+        "display:inline-block;color:#d8dee9;width:80ch;"
         f'font:14px/1.35 DejaVu Sans Mono, monospace">{text}</pre>'
     )
     browser.resize(1000, 400)
@@ -126,7 +130,7 @@ def answers(browser: Browser, name: str, lines: Sequence[str]) -> None:
 
 
 def train(browser: Browser) -> None:
-    """The first training: its live line, its end, its curves and what the network sees."""
+    """The first training: its live line, its end, and its curves."""
     line = f"python train.py model=branched loss=berhu {SMALL}"
     recorded = shell(line)
     live = [at for at, rows in recorded.screens() if any("images/s" in row and "left" in row for row in rows)]
@@ -135,7 +139,6 @@ def train(browser: Browser) -> None:
     answers(browser, "trained", ["python train.py"])
     folder = next((ROOT / "outputs").glob(f"*-{DEFAULT}*"))
     keep("curves", folder / "artifacts" / "curves.png", 1000)
-    keep("panel", max((folder / "artifacts" / "panels").glob("*.png")))
 
 
 def sweep(browser: Browser) -> None:
