@@ -205,7 +205,7 @@ def photos(browser: Browser) -> None:
     if not street.exists():
         Image.fromarray(render_scene(1, "test", 3, 1536, 2048).rgb).save(street)
     answers(browser, "predict", [f"python predict.py run={DEFAULT} input=outputs/tour/street.png output=outputs/tour"])
-    keep("sheet", WORK / "street_sheet.png")
+    keep("sheet", WORK / "street_sheet.png", 960)
 
 
 def demo(browser: Browser) -> None:
