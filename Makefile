@@ -88,6 +88,7 @@ prune: $(INSTALLED)  ## what checkpoints of runs that are over take; ARGS=dry_ru
 figures: $(INSTALLED)  ## make the pictures of the docs anew
 	$(BIN)/python docs/figures/make_street_contact_sheet.py
 	$(BIN)/python docs/figures/make_predictions.py
+	$(BIN)/python docs/figures/make_drive.py
 
 bench: $(INSTALLED)  ## every benchmark in full, and the page of their results
 	for question in $(BENCHMARKS); do $(BIN)/python benchmarks/$$question.py > /dev/null || exit 1; done

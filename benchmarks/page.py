@@ -192,7 +192,15 @@ def predict_large(found: Results) -> str:
         f"{found['images']} streets, drawn at {small}, the size of the training, and at {large}; start-up and all that "
     )
     head += f"is written included; at nice {found['nice']}.\n\n" if found["nice"] else "is written included.\n\n"
-    return head + table(["network sees", "mean IoU, %", "s/image", "s of computing/image", "GiB"], rows)
+    text = head + table(["network sees", "mean IoU, %", "s/image", "s of computing/image", "GiB"], rows)
+    whole = found["default_over_full_size"]["full size in one piece"]
+    kept = found["score_kept"]["default"]
+    text += f"\nBy default {number(whole['seconds'])} of the time and {number(whole['peak_gib'])} of the memory of "
+    return (
+        text
+        + "full size in one piece"
+        + (f", and {kept:.2f} x the mean IoU at the size of the training.\n" if kept else ".\n")
+    )
 
 
 def processes(found: Results) -> str:
@@ -347,6 +355,8 @@ def write(results: Path, page: Path) -> None:
             where = report["machine"]
             text += f"\n### {title}\n\n`python benchmarks/{question}.py`, {where['date']}, torch {where['torch']}, "
             text += f"{where['threads']} threads, bf16 in hardware: {where['bf16']}"
+            if report["load_before"] > 1:
+                text += f", load average before it {report['load_before']:.1f}"
             text += "; a smoke run: its numbers mean nothing.\n\n" if report["smoke"] else ".\n\n"
             text += render(report["results"])
             if question in PLOTS:

@@ -1,10 +1,12 @@
 """What does a photo of today's size take, and what is seen in it? `predict.py` by default against full size.
 
-The same streets are drawn twice, at the size of the training and in 6 megapixels, and predicted by whole commands.
+The same streets are drawn twice, at the size of the training and in 6 megapixels, and predicted by whole commands: at
+full size in tiles, as `max_side=null` does, and in one piece too, as networks are run when nobody takes care.
 `--run` names a trained network's best.pt; without it one is trained first.
 """
 
 import argparse
+import multiprocessing
 import os
 import subprocess
 import sys
@@ -22,19 +24,37 @@ from mtl_seg_depth.data.cityscapes_classes import CITYSCAPES
 from mtl_seg_depth.data.streets.render import render_scene
 from mtl_seg_depth.tasks.semseg.confusion_matrix import ConfusionMatrix
 
-WAYS = {"training size": ("small", "auto"), "default": ("large", "auto"), "full size": ("large", "null")}
-"""What is predicted, and at which max_side."""
+PREDICT = [str(ROOT / "predict.py")]
+ONE_PIECE = f"""
+import runpy, sys
+from mtl_seg_depth.inference import looking
+looking.TILE = 10**6
+sys.argv[0] = {PREDICT[0]!r}
+runpy.run_path(sys.argv[0], run_name="__main__")
+"""
+WAYS = {
+    "training size": ("small", "auto", PREDICT),
+    "default": ("large", "auto", PREDICT),
+    "full size in tiles": ("large", "null", PREDICT),
+    "full size in one piece": ("large", "null", ["-c", ONE_PIECE]),
+}
+"""What is predicted, at which max_side, and by what."""
 
 
-def draw(folder: Path, height: int, width: int, images: int) -> list[torch.Tensor]:
-    """Scenes of the test split as PNGs; their labels."""
+def draw(folder: Path, height: int, width: int, images: int) -> list[np.ndarray]:
+    """Scenes of the test split as PNGs; their labels.
+
+    In a process of its own: a child's largest memory is counted from that of its parent.
+    """
     folder.mkdir()
-    labels = []
-    for index in range(images):
-        scene = render_scene(0, "test", index, height, width)
-        Image.fromarray(scene.rgb).save(folder / f"{index:03}.png")
-        labels.append(torch.from_numpy(scene.semseg))
-    return labels
+    with multiprocessing.get_context("spawn").Pool(1, maxtasksperchild=1) as pool:
+        return pool.starmap(draw_one, [(folder, index, height, width) for index in range(images)], chunksize=1)
+
+
+def draw_one(folder: Path, index: int, height: int, width: int) -> np.ndarray:
+    scene = render_scene(0, "test", index, height, width)
+    Image.fromarray(scene.rgb).save(folder / f"{index:03}.png")
+    return scene.semseg
 
 
 def command(*arguments: str) -> dict[str, float]:
@@ -74,16 +94,15 @@ def measure(arguments: argparse.Namespace) -> dict[str, Any]:
         )
         labels = {"small": draw(folder / "small", *size, images), "large": draw(folder / "large", *large, images)}
         found: dict[str, Any] = {}
-        for way, (drawn, max_side) in WAYS.items():
+        for way, (drawn, max_side, words) in WAYS.items():
             output = folder / way.replace(" ", "_")
             asked = [f"run={best}", f"input={folder / drawn}", f"output={output}", f"max_side={max_side}"]
-            found[way] = command(str(ROOT / "predict.py"), *asked, f"device={device}")
+            found[way] = command(*words, *asked, f"device={device}")
             matrix = ConfusionMatrix(CITYSCAPES, torch.device("cpu"))
             for index, truth in enumerate(labels[drawn]):
                 predicted = np.array(Image.open(output / f"{index:03}_labels.png"))
-                matrix.update(torch.from_numpy(predicted).long(), truth.long())
+                matrix.update(torch.from_numpy(predicted).long(), torch.from_numpy(truth).long())
             found[way]["mean_iou"] = matrix.compute().headline
-    default, full = found["default"], found["full size"]
     reached = found["training size"]["mean_iou"]
     return {
         "images": images,
@@ -91,8 +110,11 @@ def measure(arguments: argparse.Namespace) -> dict[str, Any]:
         "large_size": large,
         "nice": os.nice(0),
         "ways": found,
-        "score_kept": {way: found[way]["mean_iou"] / reached if reached else None for way in ("default", "full size")},
-        "share_of_full_size": {name: default[name] / full[name] for name in ("seconds", "cpu_seconds", "peak_gib")},
+        "score_kept": {way: one["mean_iou"] / reached if reached else None for way, one in found.items()},
+        "default_over_full_size": {
+            way: {name: found["default"][name] / found[way][name] for name in ("seconds", "cpu_seconds", "peak_gib")}
+            for way in ("full size in tiles", "full size in one piece")
+        },
     }
 
 

@@ -130,10 +130,10 @@ def test_depth_is_positive_and_missing_in_the_sky_alone(scenes: list[Scene]) -> 
         assert np.nanmax(scene.depth) < np.inf
 
 
-@pytest.mark.parametrize("index", range(4))
-def test_road_depth_is_that_of_the_ground_plane(index: int) -> None:
+@pytest.mark.parametrize(("index", "driven"), [(0, 0.0), (1, 0.0), (2, 0.0), (3, 0.0), (1, 7.5)])
+def test_road_depth_is_that_of_the_ground_plane(index: int, driven: float) -> None:
     height, width = 48, 80
-    scene = render_scene(5, "train", index, height, width)
+    scene = render_scene(5, "train", index, height, width, ahead=driven)
     camera = scene.camera
     down, across = np.mgrid[:height, :width] + 0.5
     focal = camera.focal * width
@@ -294,3 +294,22 @@ def test_workers_start_without_torch() -> None:
 def test_an_absurd_number_of_scenes_is_refused_before_they_are_listed(tmp_path: Path) -> None:
     with pytest.raises(UserError, match="Too little space for the street scenes"):
         write_streets(tmp_path / "streets", counts={"train": 10**11}, height=64, width=128, seed=0)
+
+
+def test_a_camera_that_drives_sees_the_same_things_where_they_stand() -> None:
+    height, width = 96, 192
+    start, later = (render_scene(0, "val", 43, height, width, ahead=ahead) for ahead in (0.0, 6.0))
+    np.testing.assert_array_equal(start.rgb, render_scene(0, "val", 43, height, width).rgb)
+    moved = later.camera.position - start.camera.position
+    assert 5.9 < moved[2] <= 6.0
+    assert abs(float(later.camera.axes[2] @ start.camera.axes[2])) < 0.9998, "this street bends"
+    rays = [side[1::2] for side in start.camera.grid(height, width)]
+    rays = np.stack([*np.meshgrid(*rays), np.ones((height, width))], axis=-1)
+    points = start.camera.position + start.depth[..., None] * (rays @ start.camera.axes)
+    seen = (points - later.camera.position) @ later.camera.axes.T
+    focal = later.camera.focal * width
+    across, down = ((focal * seen[..., side] / seen[..., 2] + half) for side, half in ((0, width / 2), (1, height / 2)))
+    inside = (seen[..., 2] > 1) & (across > 0) & (across < width) & (down > 0) & (down < height)
+    found = later.depth[down[inside].astype(int), across[inside].astype(int)]
+    assert inside.sum() > 3000
+    assert np.mean(np.abs(found / seen[..., 2][inside] - 1) < 0.05) > 0.85  # the rest are edges, and what hides others

@@ -228,7 +228,7 @@ def test_in_a_browser_metres_under_the_cursor_are_the_networks_and_two_runs_stan
         browser.choose_file("#file", tmp_path / "broken.png")
         notice = "!document.querySelector('#notice').hidden && document.querySelector('#notice').innerText"
         assert browser.wait_for(notice) == "This file is no image that can be read"
-        for size in (390, 1280):
+        for size in (390, 768, 1280):
             browser.resize(size, 844)
             assert browser.value("document.documentElement.scrollWidth") <= size
         assert {address.split("/")[2] for address in browser.requested if address.startswith("http")} == {

@@ -39,3 +39,17 @@ def test_the_depths_scale_goes_from_the_nearest_to_the_farthest():
     scale = np.asarray(legend({"depth": depth}, 600))[7, :560]
     ends = depth.paint(np.array([[4.0, 300.0]], np.float32))[0]
     np.testing.assert_array_equal(scale[[0, -1]], ends)
+
+
+def test_a_large_image_has_the_sheet_of_the_same_image_in_the_size_of_its_panels():
+    """And so the borders in it are one pixel wide; in the image's own size they were lost."""
+    labels = np.zeros((1440, 2560), np.uint8)
+    labels[:, 1280:] = 1
+    depth = np.full(labels.shape, 10, np.float32)
+    image = np.full((*labels.shape, 3), 200, np.uint8)
+    large = prediction_sheet(image, {"semseg": labels, "depth": depth}, tasks(), "a street")
+    whole = {"semseg": labels[::4, ::4], "depth": depth[::4, ::4]}
+    small = prediction_sheet(image[::4, ::4], whole, tasks(), "a street")
+    np.testing.assert_array_equal(np.asarray(large), np.asarray(small))
+    overlaid = np.asarray(large)[100, 660 : 660 + 640]
+    assert (overlaid.sum(axis=1) < 0.8 * overlaid[0].sum()).sum() == 1

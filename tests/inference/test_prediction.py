@@ -257,9 +257,9 @@ def test_the_scale_and_the_run_and_one_file_to_look_at_are_said_in_lines_that_ca
     assert done.returncode == 0, done.stderr
     lines = done.stdout.splitlines()
     assert lines[0] == "Looking at 72 x 47, as in training (max_side=72; null: full size)"
-    assert lines[1].startswith("1 images predicted, ")
+    assert lines[1].startswith("1 image predicted, ")
     assert "first (" in lines[2]
-    assert "mIoU" in lines[2]
+    assert "mIoU" in lines[3]
     assert Path(lines[-1].strip()).is_file()
     assert not [line for line in lines if "beyond" in line]
 
@@ -362,6 +362,6 @@ def test_from_the_command_line_damage_makes_the_exit_code_1(
     arguments += [f"output={tmp_path}/où (1)", "write=[sheet]"]
     done = command("predict.py", *arguments)
     assert done.returncode == 1, done.stderr
-    assert "1 images predicted" in done.stdout
+    assert "1 image predicted" in done.stdout
     assert f"failed: {photos}/broken.png: is no image that can be read" in done.stdout
     assert [path.name for path in (tmp_path / "où (1)").iterdir()] == ["b_sheet.png"]

@@ -4,12 +4,14 @@ import csv
 import math
 from pathlib import Path
 
+import pytest
 from helpers.composing import tiny
 from helpers.tiny_data import write_tiny_miniscapes
 from helpers.trained_runs import quiet
-from PIL import Image
+from PIL import Image, ImageDraw
 
 from mtl_seg_depth.drawing.curves import curves
+from mtl_seg_depth.drawing.legend import font
 from mtl_seg_depth.records.record import read_points
 from mtl_seg_depth.runs.run import run
 
@@ -46,3 +48,14 @@ def test_curves_stand_in_their_axes_whatever_is_in_the_record() -> None:
         assert image.width > 500
         drawn = bool(points) and points is not broken
         assert (reddish(image) > 0) == drawn
+
+
+def test_the_font_has_every_character_of_the_curves(monkeypatch: pytest.MonkeyPatch) -> None:
+    written: list[str] = []
+    monkeypatch.setattr(ImageDraw.ImageDraw, "text", lambda draw, place, text, *_, **__: written.append(text))
+    names = ("train/loss/depth", "train/learning_rate", "val/multitask", "val/semseg", "val/depth")
+    curves({name: [(step, 1.0 + step) for step in STEPS] for name in names}, best_step=50)
+    assert any("higher is better" in text for text in written)
+    assert any("lower is better" in text for text in written)
+    missing = bytes(font(15).getmask("\uffff"))
+    assert [letter for letter in set("".join(written)) - {" "} if bytes(font(15).getmask(letter)) == missing] == []

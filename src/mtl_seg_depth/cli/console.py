@@ -9,7 +9,7 @@ from pathlib import Path
 from rich import box
 from rich.columns import Columns
 from rich.console import Console, Group
-from rich.table import Table
+from rich.table import Column, Table
 from rich.text import Text
 
 from mtl_seg_depth.data.spec import in_words
@@ -32,12 +32,14 @@ def show_result(console: Console, result: RunResult, compare: str | None) -> Non
         show_classes(console, best, "val/iou/")
     cost = result.cost
     told = in_words(result.spec)
-    facts = {
+    about = {
         **({"data": f"{result.spec.get('name', 'unknown')}: {told}"} if told else {}),
         "time": f"{duration(cost.seconds)}, {cost.data_share:.1%} of it waiting for data",
         "speed": f"{cost.images_per_second:.1f} images/s, validation included",
         "memory": cost.memory,
         "parameters": f"{cost.parameters:,}".replace(",", " "),
+    }
+    facts = {
         "best weights": _near(result.best_weights) if result.best_weights else "none",
         "run folder": f"{_near(result.folder)} ({RunFolder(result.folder).size / 1e6:.1f} MB)",
         "fingerprint": result.fingerprint,
@@ -45,7 +47,13 @@ def show_result(console: Console, result: RunResult, compare: str | None) -> Non
     if compare:
         facts["compare runs"] = compare
     facts |= _next_commands(result) if result.best_weights else {}
-    for name, value in facts.items():  # no table: a path or a command that is broken in two cannot be copied
+    if console.is_terminal:
+        table = Table.grid(Column(style="bold", width=12), Column(), padding=(0, 1))
+        for row in about.items():
+            table.add_row(*row)
+        console.print(table, highlight=False)
+        about = {}
+    for name, value in (about | facts).items():  # no table: a path or a command that is broken in two cannot be copied
         console.print(Text.assemble((f"{name:13}", "bold"), value), highlight=False, soft_wrap=True)
 
 

@@ -17,10 +17,11 @@ def predict(config: dict[str, Any]) -> int:
     console = Console(highlight=False, soft_wrap=True, markup=False)
     settings = parse_as(prediction.PredictionSettings, config)
     summary = prediction.predict(settings, console)
-    console.print(f"{summary.what} predicted, {summary.seconds:.2g} s each, by")
-    scores = in_words(summary.scores)
-    told = f"  {summary.run} ({summary.fingerprint}){f', validation {scores}' if scores else ''}"
-    console.print(told)
+    each = "" if summary.done + summary.frames == 1 else " each"
+    console.print(f"{summary.what} predicted, {summary.seconds:.2g} s{each}, by")
+    console.print(f"  {summary.run} ({summary.fingerprint})")
+    if scores := in_words(summary.scores):
+        console.print(f"  validation {scores}")
     if summary.first is not None:
         console.print(f"Look at\n  {summary.first}")  # alone on its line, to be copied in one piece
     if summary.beyond:

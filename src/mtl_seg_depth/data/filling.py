@@ -67,8 +67,8 @@ def fill(
                 _write_json(root / parameters, asked)
             places = _missing(root, asked, called)
             with mapped(len(places)) as run:
-                shown = f"{called[0].upper()}{called[1:]} to {root}"
-                for _ in track(run(make, places), total=len(places), description=shown):
+                print(f"Making {len(places)} {called} in {root}", flush=True)
+                for _ in track(run(make, places), total=len(places), description=called, transient=True):
                     pass
             _write_json(root / INDEX, asked)
 

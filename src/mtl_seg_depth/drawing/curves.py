@@ -8,6 +8,7 @@ from PIL import ImageDraw
 
 from mtl_seg_depth.drawing.legend import GAP, LINE, font
 from mtl_seg_depth.scoring.headline import shown
+from mtl_seg_depth.tasks.headline import Headline
 
 Curve = Sequence[tuple[int, float]]
 """Values by step, ascending."""
@@ -29,7 +30,7 @@ def curves(points: Mapping[str, Curve], best_step: int | None) -> Pillow.Image:
     """
     losses = {name.rpartition("/")[2]: curve for name, curve in points.items() if name.startswith("train/loss/")}
     panels = {"training loss": losses, "learning rate": {"": points.get("train/learning_rate", ())}}
-    panels |= {f"validation {each.heading}": {"": points.get(f"val/{each.key}", ())} for each in shown()}
+    panels |= {_title(each): {"": points.get(f"val/{each.key}", ())} for each in shown()}
     panels = {title: drawn for title, lines in panels.items() if (drawn := _finite(lines))}
     width, height = PANEL[0] + MARGIN[0] + 2 * GAP, PANEL[1] + MARGIN[1] + LINE + 2 * GAP
     rows = max(1, -(-len(panels) // COLUMNS))
@@ -39,6 +40,12 @@ def curves(points: Mapping[str, Curve], best_step: int | None) -> Pillow.Image:
         corner = (index % COLUMNS * width + GAP, index // COLUMNS * height + GAP)
         _draw(ImageDraw.Draw(canvas), corner, title, lines, max(1, last), best_step)
     return canvas
+
+
+def _title(score: Headline) -> str:
+    """In words: the font has no arrows."""
+    better = "higher" if score.higher_is_better else "lower"
+    return f"validation {score.title}{f', {score.unit}' if score.unit else ''} ({better} is better)"
 
 
 def _finite(lines: Mapping[str, Curve]) -> dict[str, Curve]:
@@ -81,9 +88,15 @@ def _draw(
             draw.line([place(*point) for point in curve], colour, 2)
         else:
             x, y = place(*curve[0])
-            draw.ellipse((x - 3, y - 3, x + 3, y + 3), colour)
+            _dot(draw, x, y, colour)
+        if best_step is not None and title.startswith("validation") and best_step in dict(curve):
+            _dot(draw, *place(best_step, dict(curve)[best_step]), colour)
         draw.text((right, top + index * LINE), name, colour, font(14), anchor="ra")
     draw.rectangle((left, top, right, bottom), outline="#808080")
+
+
+def _dot(draw: ImageDraw.ImageDraw, x: float, y: float, colour: str) -> None:
+    draw.ellipse((x - 4, y - 4, x + 4, y + 4), colour)
 
 
 def _ticks(low: float, high: float) -> list[float]:

@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from typing import Any
 
+import numpy as np
 from numpy.typing import NDArray
 from PIL import Image as Pillow
 from PIL import ImageDraw
@@ -29,19 +30,23 @@ def prediction_sheet(
         title: the image's name.
         note: what else is to be known, one line below the legend.
     """
+    height, width = image.shape[:2]
+    scale = min(2.0, (PANEL_AREA / (height * width)) ** 0.5)
+    size = (max(1, round(width * scale)), max(1, round(height * scale)))
+    # What gets smaller is made so first: painting takes less then, and borders are as wide as they are in small images.
+    if scale < 1:
+        image = np.asarray(Pillow.fromarray(image).resize(size, Pillow.Resampling.LANCZOS))
+    shown = {name: _nearest(values, size) if scale < 1 else values for name, values in prediction.items()}
     panels = {title: image}
     smooth = {title, "overlay"}
     for name, task in tasks.items():
-        painted = task.paint(prediction[name])
+        painted = task.paint(shown[name])
         if isinstance(task, Semseg):
-            panels["overlay"] = overlay(image, prediction[name], painted)
+            panels["overlay"] = overlay(image, shown[name], painted)
             panels["labels"] = painted
         else:
             panels[name] = painted
             smooth.add(name)
-    height, width = image.shape[:2]
-    scale = min(2.0, (PANEL_AREA / (height * width)) ** 0.5)
-    size = (max(1, round(width * scale)), max(1, round(height * scale)))
     columns = 2 if len(panels) == 4 and width > height else len(panels)
     rows = -(-len(panels) // columns)
     total = max(columns * (size[0] + GAP) + GAP, 480)
@@ -60,6 +65,14 @@ def prediction_sheet(
     if note:
         draw.text((GAP, canvas.height - LINE - GAP + 4), note, "black", font(13))
     return canvas
+
+
+def _nearest(values: NDArray[Any], size: tuple[int, int]) -> NDArray[Any]:
+    """Every so-manieth of values [H, W] in another width and height: there is nothing between two classes or depths."""
+    rows, columns = (
+        (2 * np.arange(new) + 1) * old // (2 * new) for new, old in zip(size[::-1], values.shape, strict=True)
+    )
+    return values[np.ix_(rows, columns)]
 
 
 def _shortened(draw: ImageDraw.ImageDraw, text: str, width: int) -> str:

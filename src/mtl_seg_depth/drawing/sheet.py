@@ -17,6 +17,9 @@ from mtl_seg_depth.tasks.task import Image, Task
 CELLS = "cells"
 """The text in a sheet's PNG file that says where its images are."""
 
+COMPRESSION = 3
+"""zlib's level for PNG: a tenth larger than Pillow's 6 at most, in a third of the time."""
+
 GAP, HEAD = 4, 20
 """Pixels between images, and above the first for the captions."""
 
@@ -80,7 +83,7 @@ def stacked(above: Pillow.Image, below: Pillow.Image, gap: int = 10) -> Pillow.I
 
 def save(image: Pillow.Image, path: Path) -> None:
     """Write an image, whole or not at all, in the format of the path's ending."""
-    more: dict[str, Any] = {}
+    more: dict[str, Any] = {"compress_level": COMPRESSION} if path.suffix == ".png" else {}
     if path.suffix == ".png" and CELLS in image.info:
         more["pnginfo"] = PngImagePlugin.PngInfo()
         more["pnginfo"].add_text(CELLS, image.info[CELLS])

@@ -78,7 +78,7 @@ class Summary:
     @property
     def what(self) -> str:
         """What was predicted, in words."""
-        parts = [f"{self.done} images"] if self.done or not self.frames else []
+        parts = [f"{self.done} image{'' if self.done == 1 else 's'}"] if self.done or not self.frames else []
         return " and ".join([*parts, *([f"{self.frames} frames"] if self.frames else [])])
 
 

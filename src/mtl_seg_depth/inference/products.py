@@ -21,7 +21,7 @@ from PIL import Image
 from PIL.PngImagePlugin import PngInfo
 
 from mtl_seg_depth.drawing.prediction_sheet import prediction_sheet
-from mtl_seg_depth.drawing.sheet import save
+from mtl_seg_depth.drawing.sheet import COMPRESSION, save
 from mtl_seg_depth.inference.looking import Seen
 from mtl_seg_depth.inference.points import write_points
 from mtl_seg_depth.system import atomic
@@ -73,7 +73,7 @@ def save_depth(depth: NDArray[np.float32], path: Path, form: DepthFormat) -> boo
         "Description", f"depth in 1/{scale} m; {LARGEST_VALUE} stands for {LARGEST_VALUE / scale:g} m or more"
     )
     with atomic.replacing(path) as temporary:
-        image.save(temporary, pnginfo=note)
+        image.save(temporary, pnginfo=note, compress_level=COMPRESSION)
     return bool((codes > LARGEST_VALUE).any())
 
 

@@ -285,7 +285,7 @@ def _label(axes: "Axes", named: Mapping[str, tuple[float, float]]) -> None:
         axes.annotate(
             short(text),
             (x, at),
-            xytext=(-6 if to_the_left else 6, 0),
+            xytext=(-6 if to_the_left else 6, 7),  # above the line of the front
             textcoords="offset points",
             ha="right" if to_the_left else "left",
             va="center",

@@ -1,9 +1,10 @@
 """Who watches a training: a line in the terminal, and images of what the network sees."""
 
 import math
+from collections.abc import Iterable
 from typing import Self
 
-from rich.console import Console
+from rich.console import Console, RenderableType
 from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.text import Text
 
@@ -17,18 +18,32 @@ from mtl_seg_depth.scoring.predictor import Predictor
 from mtl_seg_depth.scoring.scores import Scores
 
 
+class _TwoLines(Progress):
+    """A bar, and text below it."""
+
+    below = ""
+
+    def get_renderables(self) -> Iterable[RenderableType]:
+        yield from super().get_renderables()
+        if self.below:
+            yield Text(self.below, no_wrap=True, overflow="ellipsis")
+
+
 class LiveLine:
-    """Observer of a training: a live line on a terminal, one plain line a validation elsewhere."""
+    """Observer of a training: a live bar with the last losses and the best scores on a terminal, and everywhere a
+    line a validation that stays. On a terminal of 80 columns none of them wraps where there are two tasks.
+    """
 
     def __init__(self, console: Console, steps: int, steps_per_epoch: int, done: int, headline: str = "") -> None:
         self.console = console
         self.headline = headline
         self.steps_per_epoch = steps_per_epoch
         self.epochs = -(-steps // steps_per_epoch)
-        self.losses = ""
-        self.progress = Progress(
+        self.steps = steps
+        self.losses = self.best = ""
+        self.progress = _TwoLines(
             TextColumn("{task.description}", style="bold", markup=False),
-            BarColumn(bar_width=24),
+            BarColumn(bar_width=20),
             TextColumn("{task.fields[status]}", markup=False),
             TimeRemainingColumn(compact=True),
             TextColumn("left", markup=False),
@@ -54,21 +69,31 @@ class LiveLine:
             self.task,
             completed=step,
             description=self._epoch(step - 1),
-            status=f"step {step}  loss {self.losses}  {images_per_second:.0f} images/s",
+            status=f"step {step}/{self.steps}  {images_per_second:.0f} images/s",
         )
+        self._show_below()
 
     def on_validation(self, step: int, scores: Scores, is_best: bool) -> None:
-        """Leave one line standing for every validation."""
-        parts = [self._epoch(step - 1).removeprefix(self.headline), f"loss {self.losses}", "validation"]
-        for each in shown(scores.measured):
-            parts.append(f"{each.short} {scores.headlines[each.key]:.2f}{f' {each.unit}' if each.unit else ''}")
+        """Leave one line standing for every validation; losses are not in it if they are to be seen below the bar."""
+        told = [
+            f"{each.short} {scores.headlines[each.key]:.2f}{f' {each.unit}' if each.unit else ''}"
+            for each in shown(scores.measured)
+        ]
         multitask, margin = scores.rank
         by_margin = multitask == 0.0 and math.isfinite(margin)
-        parts += [f"margin {margin:.2f}"] if by_margin else []
-        line = Text("  ".join(parts))
+        told += [f"margin {margin:.2f}"] if by_margin else []
+        epoch = self._epoch(step - 1).removeprefix(self.headline)
+        live = self.console.is_terminal
+        line = Text("  ".join([epoch, *([] if live else [f"loss {self.losses}", "validation"]), *told]))
         if is_best:
-            line.append(f"  best so far{' by margin' if by_margin else ''}", "green")
-        self.console.print(line, soft_wrap=True)
+            self.best = f"best {'margin ' if by_margin else ''}{margin if by_margin else multitask:.2f} at step {step}"
+            mark = f"  best so far{' by margin' if by_margin else ''}"
+            line.append("  best" if live and line.cell_len + len(mark) > self.console.width else mark, "green")
+        self._show_below()
+        self.console.print(line, soft_wrap=not live)
+
+    def _show_below(self) -> None:
+        self.progress.below = "  ".join(filter(None, [f"loss {self.losses}" if self.losses else "", self.best]))
 
     def _epoch(self, step: int) -> str:
         return f"{self.headline}epoch {step // self.steps_per_epoch + 1:>2}/{self.epochs}"

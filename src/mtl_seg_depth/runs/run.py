@@ -225,9 +225,11 @@ def _train(
         + (images if device.type == "cuda" else "")
         + (f", {processes.count} processes" if processes.count > 1 else "")
         + (f", from step {training.state.step}" if resumed else "")
-        + (f", tracked in {redact(settings.tracking.uri)}" if settings.tracking.uri else "")
     )
-    console.print(Text.assemble("Continuing " if resumed else "Training ", (name, "bold"), told), soft_wrap=True)
+    began = Text.assemble("Continuing " if resumed else "Training ", (name, "bold"), told)
+    console.print(began, soft_wrap=not console.is_terminal)
+    if settings.tracking.uri is not None:
+        console.print(f"tracked in {redact(settings.tracking.uri)}", highlight=False, soft_wrap=True)
     before = folder.card.tags.get("threads", "") if resumed and folder.card else ""
     threads = ", ".join(dict.fromkeys([*filter(None, before.split(", ")), str(torch.get_num_threads())]))
     if before and threads != before and device.type == "cpu":

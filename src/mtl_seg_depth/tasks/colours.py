@@ -13,5 +13,8 @@ def colour(share: NDArray[Any], colormap: str) -> NDArray[np.uint8]:
     """Shares in 0..1 through one of matplotlib's colour maps; nan in `NOTHING`."""
     from matplotlib import colormaps
 
-    coloured = colormaps[colormap](np.nan_to_num(share).clip(0, 1), bytes=True)[..., :3]
-    return np.where(np.isnan(share)[..., None], NOTHING, coloured)
+    table = colormaps[colormap](np.arange(256), bytes=True)[:, :3]
+    missing = np.isnan(share)
+    coloured: NDArray[np.uint8] = table[np.where(missing, 0, share * 256).clip(0, 255).astype(np.uint8)]
+    coloured[missing] = NOTHING
+    return coloured

@@ -1,6 +1,6 @@
 """Street scenes: one picture with its labels and depth from a seed."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 
 import numpy as np
@@ -57,20 +57,34 @@ class Scene:
     camera: Camera
 
 
-def render_scene(seed: int, split: str, index: int, height: int = 128, width: int = 256) -> Scene:
+def render_scene(
+    seed: int, split: str, index: int, height: int = 128, width: int = 256, *, ahead: float = 0.0
+) -> Scene:
     """The picture number `index` of a split, a pure function of its arguments.
 
-    The size only changes how finely the scene is sampled, not what is in it. Splits share no scene.
+    The size only changes how finely the scene is sampled, not what is in it. Splits share no scene. `ahead` is how
+    many metres the camera has driven along its lane, past everything else, which stands still; data sets have 0.
     """
     entropy = np.random.SeedSequence([seed, SPLITS.index(split), index])
     layout_seed, weather_seed, sensor_seed = entropy.spawn(3)
     layout = compose(np.random.default_rng(layout_seed), _wanted(seed, split, index))
     weather = draw_weather(np.random.default_rng(weather_seed))
+    if ahead:
+        layout = replace(layout, camera=_driven(layout, ahead))
     # Rays along a face divide by zero; they come out as infinities and nans, which count as misses.
     with np.errstate(divide="ignore", invalid="ignore"):
         light, semseg, depth = _sample(layout, weather, height, width)
     picture = _develop(light, np.random.default_rng(sensor_seed), height, width)
     return Scene(picture, semseg, depth, layout.camera)
+
+
+def _driven(layout: Layout, ahead: float) -> Camera:
+    """The camera after `ahead` metres along the street, at the same distance from its middle, turned as it bends."""
+    camera, street = layout.camera, layout.street
+    place = street.place(float(camera.position[0]), ahead)
+    cosine, sine = np.cos(place.heading), np.sin(place.heading)
+    turned = camera.axes @ np.array([[cosine, 0, -sine], [0, 1, 0], [sine, 0, cosine]], np.float32)
+    return replace(camera, position=np.array([place.x, camera.position[1], place.z], np.float32), axes=turned)
 
 
 def _wanted(seed: int, split: str, index: int) -> frozenset[str]:
