@@ -15,7 +15,7 @@ TABLES := sgd_lr adam_lr epochs_batch task_weights pretrained dilation aspp_skip
 tables = for table in $(TABLES); do \
 	$(BIN)/python train.py sweeps=$$table $(1) || [ $$? -eq 1 ] || exit 1; done
 
-QUICK := encoder.name=resnet18 data.train=128 validation.every_epochs=4 precision=auto hydra.sweeper.n_jobs=2
+QUICK := encoder.name=resnet18 data.train=128 validation.every_epochs=4 precision=auto hydra.sweeper.n_jobs=2 hydra.sweeper.workers_per_gpu=2
 # Stands in for ImageNet: segmentation of other scenes. The encoder of this training is what "pretrained" means there.
 PRETRAINING := name=pretraining paths.outputs=outputs/pretraining data.seed=1 model=single model.task=semseg \
 	dilation=os32 model.aspp=false model.skip=false validation.every_epochs=4

@@ -43,7 +43,6 @@ from mtl_seg_depth.sweeping.plan import (
     varied,
     with_references,
 )
-from mtl_seg_depth.sweeping.processes import Outcome, Part, leave, own_part, train_in
 from mtl_seg_depth.sweeping.queue import Claim, Queue
 from mtl_seg_depth.sweeping.settings import SweeperSettings, read
 from mtl_seg_depth.sweeping.shown import WITHOUT_SCORE, show_end, show_plan
@@ -52,6 +51,7 @@ from mtl_seg_depth.sweeping.standing import best_rows
 from mtl_seg_depth.sweeping.studies import Studies, database_errors_told
 from mtl_seg_depth.sweeping.summary import commands, describe, progress, publish, with_reason
 from mtl_seg_depth.sweeping.trial import Ended, objective_names
+from mtl_seg_depth.sweeping.trial_processes import Outcome, Part, leave, own_part, train_in
 from mtl_seg_depth.sweeping.workers import FAILED, Ends, Workers, become_worker, deaths, was_stopped, watch
 from mtl_seg_depth.system.errors import OutOfMemoryError, UserError
 from mtl_seg_depth.system.interruption import AGAIN, Interruption, interruptible

@@ -24,10 +24,10 @@ from mtl_seg_depth.runs.run import Origin, SweepContext, run
 from mtl_seg_depth.scoring import headline
 from mtl_seg_depth.scoring.scores import Scores
 from mtl_seg_depth.sweeping.plan import sweep_folder
-from mtl_seg_depth.sweeping.processes import rank
 from mtl_seg_depth.sweeping.queue import EndState, newest, note, noted, own_identity, place
 from mtl_seg_depth.sweeping.space import ALONE
 from mtl_seg_depth.sweeping.studies import Studies
+from mtl_seg_depth.sweeping.trial_processes import rank
 from mtl_seg_depth.system.wording import label
 from mtl_seg_depth.training.loop import Observer, Pruned
 

@@ -9,11 +9,11 @@ from pathlib import Path
 
 import pytest
 
-from mtl_seg_depth.sweeping.processes import Outcome, Part, train_in
+from mtl_seg_depth.sweeping.trial_processes import Outcome, Part, train_in
 
 PLAY = """
 import os, sys, time
-from mtl_seg_depth.sweeping.processes import Outcome, leave, own_part, rank
+from mtl_seg_depth.sweeping.trial_processes import Outcome, leave, own_part, rank
 part = own_part()
 with open(part.folder / f"began_{rank()}", "w") as file:
     file.write(f"{os.getpid()} {os.environ['WORLD_SIZE']} {part.overrides}")
