@@ -41,6 +41,9 @@ def test_two_equal_configs_are_one_run() -> None:
         "step=eager",
         "encoder.recompute=true",
         "encoder.freeze=false",
+        "semseg_loss=cross_entropy",
+        "augment.exposure=0",
+        "augment.jpeg=100",
         "optimizer.encoder_scale=1",
         "optimizer.layer_decay=1",
         "optimizer.decay_norms=true",
@@ -80,6 +83,8 @@ def test_places_display_and_bookkeeping_are_not_identity(override: str) -> None:
         "model.skip=all",
         "encoder.freeze=true",
         "semseg_loss=class_balanced",
+        "augment.exposure=1",
+        "augment.jpeg=50",
         "optimizer.encoder_scale=0.1",
         "optimizer.layer_decay=0.8",
         "optimizer.decay_norms=false",
@@ -92,7 +97,7 @@ def test_whatever_changes_the_result_is_identity(override: str) -> None:
 def test_every_leaf_of_the_config_is_either_identity_or_listed_as_not() -> None:
     """A new key must be put on one side: this is the reminder."""
     off_by_default = ["ema=0.9", "data.depth_rules={cap: 50}", "encoder.freeze=true"]
-    off_by_default += ["semseg_loss=hard_pixels"]
+    off_by_default += ["semseg_loss=hard_pixels", "augment=camera"]
     fine_tuning = ["optimizer.encoder_scale=0.1", "optimizer.layer_decay=0.8", "optimizer.decay_norms=false"]
     settings = parse(compose(*off_by_default, *fine_tuning))
     beside = {key for key, _ in flatten(settings.model_dump())} - {key for key, _ in flatten(identity(settings))}
