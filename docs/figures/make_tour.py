@@ -16,6 +16,7 @@ import textwrap
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -45,7 +46,8 @@ COLOURS = {
 
 def shell(line: str) -> Recorded:
     """A command as it is typed, in the folder of the checkout."""
-    return on_a_terminal(["bash", "-c", line], ROOT, environment=ENVIRONMENT)
+    heard = on_a_terminal(["bash", "-c", line], ROOT, environment=ENVIRONMENT)
+    return replace(heard, written=[(at, text.replace(str(ROOT), "~/mtl_seg_depth")) for at, text in heard.written])
 
 
 def screen(recorded: Recorded, before_s: float = float("inf")) -> str:
@@ -104,7 +106,12 @@ def serving(line: str, ready: Callable[[str], bool]) -> Iterator[list[str]]:
     """A command that serves pages, and what it printed until it was `ready`."""
     words = ["bash", "-c", f"exec {line}"]
     process = subprocess.Popen(
-        words, cwd=ROOT, env={**os.environ, **ENVIRONMENT}, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
+        words,
+        cwd=ROOT,
+        env={**os.environ, **ENVIRONMENT, "PYTHONUNBUFFERED": "1"},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
     )
     assert process.stdout is not None
     printed: list[str] = []
@@ -164,13 +171,13 @@ def mlflow(browser: Browser) -> None:
         scores, curves = (text.split()[-1] for text in printed if "http" in text)
         browser.resize(1500, 620)
         browser.open(scores)
-        browser.wait_for("document.body.innerText.includes('best/mIoU')")
+        browser.wait_for("document.body?.innerText.includes('best/mIoU')")
         time.sleep(4)
         photograph(browser, "mlflow_scores", 1500, 620)
         browser.resize(1500, 900)
         browser.open("about:blank")
         browser.open(curves)
-        browser.wait_for("document.body.innerText.includes('val/mIoU')")
+        browser.wait_for("document.body?.innerText.includes('val/mIoU')")
         time.sleep(12)
         photograph(browser, "mlflow_curves", 1500, 900)
 
@@ -179,12 +186,12 @@ def dashboard(browser: Browser) -> None:
     """The search in Optuna's dashboard."""
     port = free_port()
     line = f"optuna-dashboard sqlite:///outputs/studies.db --host 127.0.0.1 --port {port}"
-    with serving(line, lambda printed: "Hit Ctrl-C" in printed):
+    with serving(line, lambda printed: "Booting worker" in printed):
         browser.resize(1280, 800)
         browser.open(f"http://127.0.0.1:{port}/dashboard")
-        browser.wait_for("document.body.innerText.includes('search_lr')")
+        browser.wait_for("document.body?.innerText.includes('search_lr')")
         browser.value("[...document.querySelectorAll('a')].find(a => a.innerText.includes('search_lr')).click()")
-        browser.wait_for("document.body.innerText.includes('History')")
+        browser.wait_for("document.body?.innerText.includes('History')")
         time.sleep(6)
         photograph(browser, "dashboard", 1280, 800)
 
@@ -227,7 +234,7 @@ def use(browser: Browser) -> None:
     """What else is done with a trained network."""
     answers(browser, "evaluate", [f"python evaluate.py run={DEFAULT} split=test"])
     answers(browser, "export", [f"python export.py run={DEFAULT} format=mlflow"])
-    answers(browser, "runs", ["python runs.py sort=best"])
+    answers(browser, "runs", ["python runs.py sort=best most=8"])
 
 
 def mistakes(browser: Browser) -> None:

@@ -53,12 +53,13 @@ def show_evaluation(console: Console, result: Evaluation) -> None:
         f" ({result.fingerprint}), step {result.step}, on {result.pictures} images of {result.split}{tiles}; "
         f"views: {result.tta_name}; {result.precision}"
     )
-    console.print(Text.assemble((result.name, "bold"), told), soft_wrap=True)
+    in_one = not console.is_terminal  # what is no terminal has lines of any length
+    console.print(Text.assemble((result.name, "bold"), told), soft_wrap=in_one)
     if result.image_size and result.scored_size:
         stored, scored = (f"{width} x {height}" for height, width in (result.image_size, result.scored_size))
         part = "" if stored == scored else f", of which the upper left {scored} are scored"
         told = f"{result.spec.get('name', 'unknown')}: {in_words(_as_scored(result))}; images of {stored}{part}"
-        console.print(Text(told), soft_wrap=True)
+        console.print(Text(told), soft_wrap=in_one)
     if result.class_map is not None:
         console.print(_mapping(result.class_map), highlight=False)
     console.print(_headlines(scores, result.plain if result.tta_name != "none" else None))

@@ -114,9 +114,18 @@ def differences(runs: Sequence[Listed]) -> dict[Path, str]:
         for key in sorted(keys):
             if not any(key.startswith(f"{other}.") for other in keys):
                 value = params[key]
-                yield f"{key} {value.rpartition('.')[2].lower() if value.startswith(f'{PACKAGE}.') else value}"
+                ours = value.startswith(f"{PACKAGE}.")
+                yield f"{key} {value.rpartition('.')[2].lower() if ours else _rounded(value)}"
 
     return {run.folder: ", ".join(apart(run.card.params)) for run in runs}
+
+
+def _rounded(value: str) -> str:
+    """A number of many digits with three; anything else as it is."""
+    try:
+        return value if len(value) < 8 else f"{float(value):.3g}"
+    except ValueError:
+        return value
 
 
 def in_a_message(runs: Sequence[Listed], outputs: Path) -> str:
