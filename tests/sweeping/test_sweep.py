@@ -423,7 +423,7 @@ def test_a_search_records_the_trials_that_do_not_fit_together_and_trains_the_oth
     ("mistake", "message"),
     [
         ("model=joint,brancht", "model=brancht: there is no such option; did you mean branched?"),
-        ("loss=l1,l3", "loss=l3: there is no such option; There are berhu, huber, l1,"),
+        ("loss=l1,l3", "loss=l3: there is no such option; There are berhu, gradient_matching, huber, l1,"),
         ("loss='l1',\"l3\"", "loss=l3: there is no such option"),
         ("loss=choice(l1,berhuu)", "loss=berhuu: there is no such option; did you mean berhu?"),
         ("experiment=adam_lr/1e-4,adam_lr/1e-9", "experiment=adam_lr/1e-9: there is no such option"),
