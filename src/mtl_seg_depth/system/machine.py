@@ -10,8 +10,11 @@ M_TRIM_THRESHOLD, M_MMAP_THRESHOLD = -1, -3
 """Of glibc's malloc.h."""
 
 SPINS = 3_000
-"""How often a thread of OpenMP looks whether the others are done before it sleeps. The fewest that cost nothing on a quiet
-machine; on a busy one a step takes about half as long as with OpenMP's own 300 000 (benchmarks/openmp_wait.py)."""
+"""How often a thread of OpenMP looks whether the others are done before it sleeps.
+
+The fewest that cost nothing on a quiet machine; on a busy one a step takes about half as long as with OpenMP's own
+300 000 (benchmarks/openmp_wait.py).
+"""
 
 
 def usable_cores() -> int:
