@@ -71,7 +71,7 @@ def test_the_tables_are_aligned(conf: Path) -> None:
     assert text.splitlines()[:3] == [
         "Groups (group=option), each option a file that says what else it takes, such as lr.value=1e-3:",
         "  loss=l2              how far off a prediction is: l1, l2",
-        "  loss=old/            l3",
+        "  loss=<folder>/<row>  old/ l3",
     ]
     assert text.splitlines()[4:11] == [
         "Keys (key=value), with their defaults:",

@@ -214,6 +214,7 @@ def test_a_loss_that_is_not_finite_ends_a_training_and_a_broken_validation_is_ne
 
 class Batches:
     steps_per_epoch = 3
+    batch_size = 1
 
     def __getitem__(self, step: int) -> Any:
         return SimpleNamespace(ids=[step])
