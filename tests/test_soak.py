@@ -56,6 +56,7 @@ class OneConvolution(nn.Module):
 
 class Batches:
     steps_per_epoch = 100
+    batch_size = 2
 
     def __getitem__(self, step: int) -> Batch:
         image = torch.full((2, 3, 8, 8), step % 7 / 7)
