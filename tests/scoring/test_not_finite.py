@@ -153,7 +153,7 @@ class Losses:
     def __init__(self, losses: list[dict[str, float]], depths: list[float]) -> None:
         self.losses, self.depths = iter(losses), iter(depths)
         self.network = self.scored_network = nn.Linear(1, 1)
-        self.optimizer = self.weighting = SimpleNamespace(state_dict=dict, logged=dict)
+        self.optimizer = self.weighting = SimpleNamespace(state_dict=dict, logged=dict, param_groups=[])
         self.average = None
 
     def advance(self, *_: Any) -> dict[str, Tensor]:
