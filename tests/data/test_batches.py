@@ -8,12 +8,23 @@ from helpers.tiny_split import split_of, tiny_split
 from mtl_seg_depth.data.augmentation import Augmentation
 from mtl_seg_depth.data.batches import ScoringBatches, TrainingBatches
 from mtl_seg_depth.system.errors import UserError
+from mtl_seg_depth.system.processes import ALONE, Processes
 
 CPU = torch.device("cpu")
 FULL = {"flip": 0.5, "zoom": (0.9, 2.0), "tilt": 5, "brightness": 0.2, "contrast": 0.2, "saturation": 0.2}
 
 
-def training(split=None, *, batch_size=2, crop_size=(32, 40), seed=0, statistics=STATISTICS, **augmentation):
+def training(
+    split=None,
+    *,
+    batch_size=2,
+    crop_size=(32, 40),
+    seed=0,
+    statistics=STATISTICS,
+    processes=ALONE,
+    parts=1,
+    **augmentation,
+):
     return TrainingBatches(
         tiny_split() if split is None else split,
         Augmentation(**augmentation),
@@ -22,6 +33,8 @@ def training(split=None, *, batch_size=2, crop_size=(32, 40), seed=0, statistics
         tasks=tasks(statistics=statistics),
         seed=seed,
         device=CPU,
+        processes=processes,
+        parts=parts,
     )
 
 
@@ -44,6 +57,20 @@ class TestOrder:
         for step in (8, 0, 4, 5, 3):
             assert_equal(training(**augmentation)[step], in_order[step])
             assert_equal(forward[step], in_order[step])
+
+    @pytest.mark.parametrize("augmentation", [{}, FULL, {"noise": 0.1}], ids=["crop", "full", "camera"])
+    @pytest.mark.parametrize(("count", "parts"), [(2, 1), (3, 1), (1, 3), (3, 2)])
+    def test_processes_share_what_one_process_has(self, augmentation, count, parts):
+        """Part by part, and within each of them process by process."""
+        whole = training(batch_size=6, **augmentation)[2]
+        shares = [
+            training(batch_size=6, processes=Processes(rank, count), parts=parts, **augmentation)[2]
+            for rank in range(count)
+        ]
+        for index, tensor in enumerate(whole.tensors):
+            pieces = [share.tensors[index].chunk(parts) for share in shares]
+            again = torch.cat([piece for of_part in zip(*pieces, strict=True) for piece in of_part])
+            torch.testing.assert_close(again, tensor, rtol=0, atol=0, equal_nan=True)
 
     def test_an_epoch_uses_every_picture_at_most_once_and_drops_the_last_partial_batch(self):
         batches = training(batch_size=3)

@@ -23,7 +23,7 @@ def taken(rgb: Tensor, largest_blur: float = 0.0, seed: int = 0, **camera: float
     factors = dict.fromkeys(("zoom", "brightness", "contrast", "saturation"), torch.ones(len(rgb)))
     what = {name: torch.full((len(rgb),), value) for name, value in (PERFECT_CAMERA | camera).items()}
     views = Views.of(**still, **factors, **what)
-    return photographed(rgb, views, largest_blur, torch.Generator().manual_seed(seed))
+    return photographed(rgb, views, largest_blur, torch.randn(rgb.shape, generator=torch.Generator().manual_seed(seed)))
 
 
 def photograph() -> Tensor:

@@ -13,7 +13,8 @@ from mtl_seg_depth.sweeping.trial_processes import Outcome, Part, train_in
 
 PLAY = """
 import os, sys, time
-from mtl_seg_depth.sweeping.trial_processes import Outcome, leave, own_part, rank
+from mtl_seg_depth.sweeping.trial_processes import Outcome, leave, own_part
+from mtl_seg_depth.system.torchrun import rank
 part = own_part()
 with open(part.folder / f"began_{rank()}", "w") as file:
     file.write(f"{os.getpid()} {os.environ['WORLD_SIZE']} {part.overrides}")

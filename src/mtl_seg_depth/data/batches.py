@@ -161,9 +161,15 @@ class TrainingBatches:
         targets = {name: task.seen(batch.targets[name], view) for name, task in self.tasks.items()}
         rgb = jitter(batch.image, views) if augmentation.changes_colour else batch.image
         if augmentation.is_camera:
-            noise = torch.Generator(rgb.device).manual_seed(seed_of(self.seed, step, "noise"))
-            rgb = photographed(rgb, views, augmentation.blur, noise).contiguous(memory_format=torch.channels_last)
+            rgb = photographed(rgb, views, augmentation.blur, self._noise(step, rgb))
+            rgb = rgb.contiguous(memory_format=torch.channels_last)
         return Batch(rgb, targets, ids)
+
+    def _noise(self, step: int, rgb: Tensor) -> Tensor:
+        """This share of standard normal numbers for the whole batch of a step, in the shape of `rgb`."""
+        random = torch.Generator(rgb.device).manual_seed(seed_of(self.seed, step, "noise"))
+        whole = torch.randn((self.batch_size, *rgb.shape[1:]), generator=random, device=rgb.device, dtype=rgb.dtype)
+        return whole if len(self._share) == self.batch_size else whole[self._share]
 
     def _plan(self, epoch: int) -> tuple[NDArray[np.int64], Views]:
         """Row numbers and views of one epoch, in the order they are trained on; the last epoch asked for is kept."""

@@ -25,7 +25,7 @@ CHROMINANCE = (
 """Those for colour differences."""
 
 
-def photographed(rgb: Tensor, views: Views, largest_blur: float, generator: torch.Generator) -> Tensor:
+def photographed(rgb: Tensor, views: Views, largest_blur: float, noise: Tensor) -> Tensor:
     """Images [B, 3, H, W] in 0..1 as cameras that differ would have taken and stored them.
 
     In linear light: exposure in stops and the gains of red and blue; then a Gaussian blur, and noise whose variance
@@ -35,7 +35,7 @@ def photographed(rgb: Tensor, views: Views, largest_blur: float, generator: torc
         rgb: the images.
         views: B of them, with what each camera does; they cross to the images' device.
         largest_blur: standard deviation in pixels that no view's blur exceeds.
-        generator: on the images' device, of the noise.
+        noise: standard normal numbers of the images' shape.
     """
     views = views.to(rgb.device)
 
@@ -46,7 +46,6 @@ def photographed(rgb: Tensor, views: Views, largest_blur: float, generator: torc
     light = rgb.pow(GAMMA) * of_image(views.exposure).exp2() * gains.to(rgb)[:, :, None, None]
     if largest_blur > 0:
         light = blurred(light, views.blur.to(rgb), largest_blur)
-    noise = torch.randn(rgb.shape, generator=generator, device=rgb.device, dtype=rgb.dtype)
     light = (light + of_image(views.noise) * light.clamp(min=0).sqrt() * noise).clamp(0, 1)
     stored = light.pow(1 / GAMMA)
     return torch.where(of_image(views.quality) < 100, compressed(stored, views.quality.to(rgb)), stored)

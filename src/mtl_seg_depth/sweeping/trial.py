@@ -27,7 +27,7 @@ from mtl_seg_depth.sweeping.plan import sweep_folder
 from mtl_seg_depth.sweeping.queue import EndState, newest, note, noted, own_identity, place
 from mtl_seg_depth.sweeping.space import ALONE
 from mtl_seg_depth.sweeping.studies import Studies
-from mtl_seg_depth.sweeping.trial_processes import rank
+from mtl_seg_depth.system import torchrun
 from mtl_seg_depth.system.wording import label
 from mtl_seg_depth.training.loop import Observer, Pruned
 
@@ -52,7 +52,7 @@ def run_trial(settings: Settings, console: Console, origin: Origin) -> float | l
 
     Raises Ended for a trial that was pruned or diverged, or has no such score, and whatever `run` raises.
     """
-    if rank() > 0:
+    if torchrun.rank() > 0:
         return _take_part(settings, console, origin)
     hydra = HydraConfig.get()
     names = objective_names(hydra.sweeper.objective)

@@ -16,6 +16,7 @@ from pydantic import BaseModel
 
 from mtl_seg_depth.sweeping.queue import EndState
 from mtl_seg_depth.sweeping.workers import worker_command, worker_environment
+from mtl_seg_depth.system import torchrun
 from mtl_seg_depth.system.atomic import write_text
 from mtl_seg_depth.system.errors import UserError
 from mtl_seg_depth.system.interruption import caught
@@ -46,11 +47,6 @@ class Outcome(BaseModel):
     """Whether nothing more can be computed on its device by the process that trained it."""
 
 
-def rank() -> int:
-    """Which of a training's processes this is; 0 for the only one."""
-    return int(os.environ.get("RANK", 0))
-
-
 def own_part() -> Part | None:
     """What this process is to run of a trial, if it was started for one.
 
@@ -58,10 +54,10 @@ def own_part() -> Part | None:
     """
     if (path := os.environ.get(TRIAL)) is not None:
         return Part.model_validate_json(Path(path).read_text())
-    if "RANK" in os.environ and "WORLD_SIZE" in os.environ:
+    if torchrun.count() > 1:
         raise UserError(
             "torchrun is for one training; a sweep starts it by itself: leave torchrun out and say "
-            f"hydra.sweeper.gpus_per_trial={os.environ['WORLD_SIZE']}"
+            f"hydra.sweeper.gpus_per_trial={torchrun.count()}"
         )
     return None
 
@@ -69,8 +65,8 @@ def own_part() -> Part | None:
 def leave(outcome: Outcome) -> None:
     """Write down how this process's trial ended, for the worker that started it; the first one says so for all, and
     another if it could not go on."""
-    if rank() == 0 or outcome.state == "failed":
-        write_text(_outcome_of(Path(os.environ[TRIAL]), rank()), outcome.model_dump_json())
+    if torchrun.rank() == 0 or outcome.state == "failed":
+        write_text(_outcome_of(Path(os.environ[TRIAL]), torchrun.rank()), outcome.model_dump_json())
 
 
 def train_in(processes: int, part: Part) -> Outcome:

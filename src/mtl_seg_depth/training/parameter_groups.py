@@ -1,11 +1,10 @@
 """What an optimiser trains at which share of the learning rate, and what of it decays."""
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from typing import Any
 
 from torch import Tensor, optim
 
-from mtl_seg_depth.models.cross_stitch import CrossStitch
 from mtl_seg_depth.models.encoder import Encoder
 from mtl_seg_depth.models.network import Network
 
@@ -35,7 +34,7 @@ def parameter_groups(network: Network, encoder_scale: float, layer_decay: float,
     trained = [parameter for parameter in network.parameters() if parameter.requires_grad]
     scales: dict[Tensor, float] = {}
     undecayed: set[Tensor] = set()
-    for encoder in _encoders(network):
+    for encoder in (module for module in network.modules() if isinstance(module, Encoder)):
         layers = encoder.layerwise_parameters()
         for index, layer in enumerate(layers):
             scales |= dict.fromkeys(layer, encoder_scale * layer_decay ** (len(layers) - 1 - index))
@@ -50,11 +49,6 @@ def parameter_groups(network: Network, encoder_scale: float, layer_decay: float,
         | ({} if decays else {"weight_decay": 0.0})
         for (scale, decays), members in groups.items()
     ]
-
-
-def _encoders(network: Network) -> Iterable[Encoder]:
-    """Those of a network: one, or one for each task."""
-    return network.encoders.values() if isinstance(network, CrossStitch) else [network.encoder]  # type: ignore[return-value]
 
 
 def set_rate(optimizer: optim.Optimizer, learning_rate: float | Tensor) -> None:
