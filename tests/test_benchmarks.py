@@ -16,7 +16,17 @@ BENCHMARKS = ROOT / "benchmarks"
 HELPERS = {"common", "classic", "page", "sweeping"}
 RUN_BY_GPU = ("step_time", "data_path", "whole_run")
 QUESTIONS = sorted({path.stem for path in BENCHMARKS.glob("*.py")} - HELPERS - set(RUN_BY_GPU))
-HEAVY = ("claims", "gpu_first_run", "openmp_wait", "predict_large", "processes", "pruning", "startup", "sweep_overhead")
+HEAVY = (
+    "claims",
+    "gpu",
+    "gpu_first_run",
+    "openmp_wait",
+    "predict_large",
+    "processes",
+    "pruning",
+    "startup",
+    "sweep_overhead",
+)
 IN_LONG = () if LONG else HEAVY
 """Whole commands, one after the other."""
 

@@ -66,7 +66,7 @@ class Batches:
 def test_a_training_of_many_steps_holds_no_more_in_the_end_than_in_the_beginning(
     tmp_path: Path, extent: Callable[[int, int], int], observed: Callable[..., None]
 ) -> None:
-    steps, parts = extent(1000, 20_000), 10
+    steps, parts = extent(400, 20_000), 10
     network = OneConvolution()
     step = Step(
         network,  # type: ignore[arg-type]

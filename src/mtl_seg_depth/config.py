@@ -62,24 +62,28 @@ class Schedule(Section):
     """How long and in what portions: epochs over the training split in batches of `batch_size`.
 
     `max_steps` ends a training early, after so many optimiser steps; the learning rate still follows `epochs`.
-    `accumulate` is the number of parts that a batch, or each process's share of it, is computed in.
+    `minutes` takes the place of `epochs`: as many steps as fit into them, see `runs.budget`. `accumulate` is the number
+    of parts that a batch, or each process's share of it, is computed in.
     """
 
     epochs: PositiveInt
     batch_size: PositiveInt
     max_steps: PositiveInt | None
-    accumulate: PositiveInt = 1  # configs from before there was a choice have none
+    minutes: PositiveFloat | None = None  # configs from before there was a choice have none
+    accumulate: PositiveInt = 1  # likewise
 
 
 class Validation(Section):
     """When and how the validation split is scored; always after the last step as well.
 
-    `every_steps`, where given, takes the place of `every_epochs`. `absent_classes` says how mean IoU counts a class
+    `every_steps`, where given, takes the place of `every_epochs`, and `times`, so many evenly spread over the training,
+    that of both. `absent_classes` says how mean IoU counts a class
     in neither labels nor predictions: `exclude` is the Cityscapes benchmark's rule, `zero` the report template's.
     """
 
     every_epochs: PositiveInt
     every_steps: PositiveInt | None
+    times: PositiveInt | None = None  # configs from before there was a choice have none
     batch_size: PositiveInt
     absent_classes: Literal["exclude", "zero"]
 
@@ -195,7 +199,9 @@ LATER: dict[str, Any] = {
     "optimizer.encoder_scale": 1.0,
     "optimizer.layer_decay": 1.0,
     "schedule.accumulate": 1,
+    "schedule.minutes": None,
     "semseg_loss": CROSS_ENTROPY,
+    "validation.times": None,
 }
 """What there was none of once, and the value with which a training is as it was then: left out of the identity, so
 that runs from before are found."""
@@ -223,6 +229,8 @@ def identity(settings: Settings) -> dict[str, Any]:
     for key in NOT_IDENTITY:
         node, last = _parent(tree, key)
         node.pop(last, None)
+    if settings.schedule.minutes is not None:
+        del tree["schedule"]["epochs"]
     for key, before in LATER.items():
         node, last = _parent(tree, key)
         if last in node and (node[last] == before or not (node[last] or before)):

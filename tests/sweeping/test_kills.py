@@ -87,7 +87,7 @@ def assert_nothing_was_lost_or_done_twice(folder: Path, storage: str, sweeps: in
 
 def test_kills_lose_nothing_and_do_nothing_twice(tmp_path: Path, observed: Callable[..., None]) -> None:
     sweeps_in.prepare(tmp_path)
-    seen = run_workers(tmp_path, 60 if LONG else 10, workers=1)
+    seen = run_workers(tmp_path, 60 if LONG else 5, workers=1)
     counted = assert_nothing_was_lost_or_done_twice(tmp_path, f"sqlite:///{tmp_path}/studies.db", seen["sweeps"])
     observed(KILLED, **seen, **counted)
 

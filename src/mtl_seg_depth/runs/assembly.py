@@ -1,9 +1,10 @@
 """From settings to the parts of a training: everything is built and checked before an image is read."""
 
 import logging
+import math
 from collections.abc import Callable, Mapping
 from contextlib import nullcontext
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, get_args
 
@@ -110,6 +111,7 @@ class Parts:
     """Carries the step out: the step itself, or a captured form of it."""
     learning_rate: LearningRate
     plan: Plan
+    steps_per_epoch: int
     predictor: Predictor
     parameters: int
     """Trainable numbers in the network."""
@@ -118,7 +120,8 @@ class Parts:
 def assemble(settings: Settings, device: torch.device, *, dry: bool = False) -> Parts:
     """Build every part; the initial weights are a function of the seed.
 
-    With `dry`, the network has shapes and no numbers: enough to find mistakes, for less time and memory.
+    With `dry`, the network has shapes and no numbers: enough to find mistakes, for less time and memory. Plan and
+    learning rate are those of `schedule.epochs`; where `schedule.minutes` stands in for them, `lasting` has others.
 
     Raises UserError, with the key at fault, for whatever does not fit: an argument, a pair of choices, a batch larger
     than the data, a crop larger than the images.
@@ -130,7 +133,7 @@ def assemble(settings: Settings, device: torch.device, *, dry: bool = False) -> 
     check("task_weights", settings.task_weights, ["tasks", "steps_per_epoch", "noise_factors", "seed"])
     check("optimizer", settings.optimizer, ["parameters"])
     check("model", settings.model, ["encoder", "outputs"])
-    schedule, validation = settings.schedule, settings.validation
+    schedule = settings.schedule
     count, image_size = source.describe("train")
     check_sizes(count, image_size, schedule.batch_size, source.crop_size)
     check_shares(schedule.batch_size, torchrun.count(), schedule.accumulate)
@@ -141,7 +144,7 @@ def assemble(settings: Settings, device: torch.device, *, dry: bool = False) -> 
             f"{list(source.crop_size)}; take precision=fp32"
         )
     span = Span(schedule.epochs, count // schedule.batch_size)
-    learning_rate: LearningRate = build("lr", settings.lr, span=span)
+    learning_rate, plan = _course(settings, span)
 
     if not dry:
         torch.manual_seed(settings.seed)
@@ -195,14 +198,29 @@ def assemble(settings: Settings, device: torch.device, *, dry: bool = False) -> 
         step=step,
         advance=_carried_out(step, settings, device),
         learning_rate=learning_rate,
-        plan=Plan(
-            steps=min(span.steps, schedule.max_steps or span.steps),
-            validate_every=validation.every_steps or validation.every_epochs * span.steps_per_epoch,
-            log_every=settings.tracking.log_every,
-            save_every_seconds=60 * settings.checkpoint.every_minutes,
-        ),
+        plan=plan,
+        steps_per_epoch=span.steps_per_epoch,
         predictor=Predictor(step.scored_network, tasks, precision),
         parameters=sum(p.numel() for p in network.parameters() if p.requires_grad),
+    )
+
+
+def lasting(parts: Parts, settings: Settings, steps: int) -> Parts:
+    """The same with another length of the training, in optimiser steps; UserError for a rate that needs more."""
+    learning_rate, plan = _course(settings, Span(steps / parts.steps_per_epoch, parts.steps_per_epoch))
+    return replace(parts, learning_rate=learning_rate, plan=plan)
+
+
+def _course(settings: Settings, span: Span) -> tuple[LearningRate, Plan]:
+    """The rate of every step, and when things happen."""
+    validation = settings.validation
+    steps = min(span.steps, settings.schedule.max_steps or span.steps)
+    every = validation.every_steps or validation.every_epochs * span.steps_per_epoch
+    return build("lr", settings.lr, span=span), Plan(
+        steps=steps,
+        validate_every=math.ceil(steps / validation.times) if validation.times else every,
+        log_every=settings.tracking.log_every,
+        save_every_seconds=60 * settings.checkpoint.every_minutes,
     )
 
 

@@ -27,6 +27,8 @@ class Pace:
 
     def seconds(self, settings: Settings, steps: int) -> float | None:
         """For one training: by runs of the same network, or of any; None if none is finished."""
+        if settings.schedule.minutes is not None:
+            return 60 * settings.schedule.minutes
         pictures = steps * settings.schedule.batch_size
         for key in _kinds(as_texts(settings)):
             if known := self._seconds.get(key):

@@ -2,6 +2,7 @@
 
 import getpass
 import logging
+import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
@@ -28,11 +29,13 @@ from mtl_seg_depth.runs.assembly import (
     assemble,
     automatic_name,
     folder_name,
+    lasting,
     resolve,
     scoring_batches,
     settle_torch,
     training_batches,
 )
+from mtl_seg_depth.runs.budget import steps_within
 from mtl_seg_depth.runs.contents import SPLITS, Contents
 from mtl_seg_depth.runs.observers import LiveLine, Panels
 from mtl_seg_depth.scoring.baseline import Constant
@@ -41,6 +44,7 @@ from mtl_seg_depth.system import atomic, git, installation, memory, stored
 from mtl_seg_depth.system.addresses import redact, redacted
 from mtl_seg_depth.system.errors import UserError
 from mtl_seg_depth.system.processes import Processes, together
+from mtl_seg_depth.system.wording import duration
 from mtl_seg_depth.tasks.task import Task
 from mtl_seg_depth.tracking import Mirror, mirror_rest
 from mtl_seg_depth.training.keeper import Keeper, Reader, State
@@ -192,6 +196,8 @@ def _train(
         folder.require_space(parts.parameters * BYTES_PER_PARAMETER)
     key = fingerprint(settings)
     forget_all_but(data.values())
+    if settings.schedule.minutes is not None:
+        parts = lasting(parts, settings, _steps_within_minutes(settings, folder, splits, device, console, processes))
     val = scoring_batches(settings, parts, splits["val"], device)
     batches = training_batches(settings, parts, splits["train"], device, processes)
     for split in splits.values():
@@ -297,6 +303,25 @@ def _train(
             for path in folder.leftovers():  # where it is killed before, prune.py takes them away
                 path.unlink()
     return processes.from_first(result.model_copy(update={"folder": folder.path}))
+
+
+def _steps_within_minutes(
+    settings: Settings,
+    folder: RunFolder,
+    splits: Mapping[str, PackedSplit],
+    device: torch.device,
+    console: Console,
+    processes: Processes,
+) -> int:
+    """How long `schedule.minutes` is: as many steps as it was begun with, wherever it goes on."""
+    minutes = settings.schedule.minutes
+    assert minutes is not None
+    card = folder.card if processes.is_first else None
+    begun = processes.from_first(card.params.get("steps", "") if card else "")
+    if re.fullmatch(r"[1-9]\d{0,8}", begun, re.ASCII):
+        return int(begun)
+    console.print(f"Measuring how many steps fit into {duration(60 * minutes)}.", highlight=False)
+    return steps_within(minutes, settings, splits, device, processes)
 
 
 def _warn_of_nothing(split: PackedSplit, tasks: Iterable[Task]) -> None:

@@ -8,13 +8,13 @@ from dataclasses import dataclass
 class Span:
     """How long a training is, in optimiser steps."""
 
-    epochs: int
+    epochs: float
     steps_per_epoch: int
 
     @property
     def steps(self) -> int:
         """All steps of the training."""
-        return self.epochs * self.steps_per_epoch
+        return round(self.epochs * self.steps_per_epoch)
 
 
 class LearningRate:

@@ -1,7 +1,7 @@
 """Street scenes: one picture with its labels and depth from a seed."""
 
 from dataclasses import dataclass, replace
-from typing import Final
+from typing import Final, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,11 +14,13 @@ from mtl_seg_depth.data.streets.ground import LABEL_OF_ZONE, paint_ground
 from mtl_seg_depth.data.streets.layout import RARE, Layout, compose
 from mtl_seg_depth.data.streets.materials import Paint, Painter
 from mtl_seg_depth.data.streets.shapes import Material, Solids
-from mtl_seg_depth.data.streets.sky import Weather, draw_weather
+from mtl_seg_depth.data.streets.sky import Weather, changed, draw_weather
 from mtl_seg_depth.data.streets.street import KERB_HEIGHT, Street, Zone
 from mtl_seg_depth.data.streets.surface import surface
 
 SPLITS: Final = ("train", "val", "test")
+
+Conditions = Literal["fair", "any"]
 
 _SKY: Final = CITYSCAPES.names.index("sky")
 _GROUND: Final = -2
@@ -58,23 +60,38 @@ class Scene:
 
 
 def render_scene(
-    seed: int, split: str, index: int, height: int = 128, width: int = 256, *, ahead: float = 0.0
+    seed: int,
+    split: str,
+    index: int,
+    height: int = 128,
+    width: int = 256,
+    *,
+    ahead: float = 0.0,
+    conditions: Conditions = "fair",
 ) -> Scene:
     """The picture number `index` of a split, a pure function of its arguments.
 
     The size only changes how finely the scene is sampled, not what is in it. Splits share no scene. `ahead` is how
     many metres the camera has driven along its lane, past everything else, which stands still; data sets have 0.
+    With `conditions="any"` the same streets are seen at any hour, in fog too, and by cameras of other heights, angles,
+    lenses, exposures and noise.
     """
     entropy = np.random.SeedSequence([seed, SPLITS.index(split), index])
     layout_seed, weather_seed, sensor_seed = entropy.spawn(3)
     layout = compose(np.random.default_rng(layout_seed), _wanted(seed, split, index))
     weather = draw_weather(np.random.default_rng(weather_seed))
+    spread = 1.0
+    if conditions == "any":
+        rng = np.random.default_rng(entropy.spawn(1)[0])
+        weather = changed(weather, rng)
+        layout = replace(layout, camera=_mounted(layout.camera, rng))
+        spread = 3.0
     if ahead:
         layout = replace(layout, camera=_driven(layout, ahead))
     # Rays along a face divide by zero; they come out as infinities and nans, which count as misses.
     with np.errstate(divide="ignore", invalid="ignore"):
         light, semseg, depth = _sample(layout, weather, height, width)
-    picture = _develop(light, np.random.default_rng(sensor_seed), height, width)
+    picture = _develop(light, np.random.default_rng(sensor_seed), height, width, spread)
     return Scene(picture, semseg, depth, layout.camera)
 
 
@@ -85,6 +102,17 @@ def _driven(layout: Layout, ahead: float) -> Camera:
     cosine, sine = np.cos(place.heading), np.sin(place.heading)
     turned = camera.axes @ np.array([[cosine, 0, -sine], [0, 1, 0], [sine, 0, cosine]], np.float32)
     return replace(camera, position=np.array([place.x, camera.position[1], place.z], np.float32), axes=turned)
+
+
+def _mounted(camera: Camera, rng: np.random.Generator) -> Camera:
+    """Another camera on another car at the same place: from 1.1 to 2.2 m, looking up or down by 5 degrees, with a lens
+    of half to one and a half times the focal length."""
+    pitch, roll = rng.normal(0, 0.035), rng.normal(0, 0.025)
+    turn = np.array([[1, 0, 0], [0, np.cos(pitch), -np.sin(pitch)], [0, np.sin(pitch), np.cos(pitch)]])
+    lean = np.array([[np.cos(roll), np.sin(roll), 0], [-np.sin(roll), np.cos(roll), 0], [0, 0, 1]])
+    axes = np.einsum("ij,jk,kl->il", lean, turn, camera.axes).astype(np.float32)
+    position = np.array([camera.position[0], rng.uniform(1.1, 2.2), camera.position[2]], np.float32)
+    return replace(camera, position=position, axes=axes, focal=camera.focal * float(np.exp(rng.uniform(-0.7, 0.4))))
 
 
 def _wanted(seed: int, split: str, index: int) -> frozenset[str]:
@@ -177,14 +205,17 @@ def _meet_ground(
     return zone
 
 
-def _develop(light: Floats, rng: np.random.Generator, height: int, width: int) -> NDArray[np.uint8]:
-    """The 8-bit picture: antialiasing, exposure, white balance, vignetting, sensor noise and tone curve."""
+def _develop(light: Floats, rng: np.random.Generator, height: int, width: int, spread: float) -> NDArray[np.uint8]:
+    """The 8-bit picture: antialiasing, exposure, white balance, vignetting, sensor noise and tone curve.
+
+    `spread` is how many times as much exposure, balance and noise differ from picture to picture.
+    """
     # A tent over the three samples around each pixel centre, in both directions.
     rows = 0.25 * light[:, :-1:2] + 0.5 * light[:, 1::2] + 0.25 * light[:, 2::2]
     picture = 0.25 * rows[..., :-1:2] + 0.5 * rows[..., 1::2] + 0.25 * rows[..., 2::2]
     middle = np.exp(np.log(picture.mean(axis=0) + 1e-3).mean())
-    exposure = 0.25 / middle * np.exp(rng.normal(0, 0.18))
-    balance = np.exp(rng.normal(0, 0.04, 3)).astype(np.float32)
+    exposure = 0.25 / middle * np.exp(rng.normal(0, 0.18 * spread))
+    balance = np.exp(rng.normal(0, 0.04 * spread, 3)).astype(np.float32)
     down, across = np.mgrid[-1 : 1 : height * 1j, -1 : 1 : width * 1j].astype(np.float32)
     vignette = 1 - rng.uniform(0.05, 0.22) * (down**2 + across**2) / 2
     picture = picture * (np.float32(exposure) * balance)[:, None, None] * vignette.astype(np.float32)
@@ -192,5 +223,5 @@ def _develop(light: Floats, rng: np.random.Generator, height: int, width: int) -
     picture = np.clip(picture, 0, 1.1) ** np.float32(1 / 2.2)
     # A gentle S-curve, as cameras apply.
     picture += np.float32(0.07) * np.sin(np.float32(2 * np.pi) * (np.minimum(picture, 1) - 0.5))
-    picture += rng.standard_normal(picture.shape, np.float32) * np.float32(rng.uniform(0.003, 0.011))
+    picture += rng.standard_normal(picture.shape, np.float32) * np.float32(rng.uniform(0.003, 0.011 * spread))
     return np.ascontiguousarray(np.clip(picture * 255 + 0.5, 0, 255).astype(np.uint8).transpose(1, 2, 0))

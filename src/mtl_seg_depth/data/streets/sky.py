@@ -1,6 +1,6 @@
 """Weather: the sky, the sun, haze, and how they light surfaces."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -108,3 +108,37 @@ def draw_weather(rng: np.random.Generator) -> Weather:
         drift=float(rng.uniform(0, 500)),
         sight=float(np.exp(rng.uniform(np.log(220), np.log(1200)))),
     )
+
+
+def changed(weather: Weather, rng: np.random.Generator) -> Weather:
+    """The same sky at an hour and in a weather that cameras like less: low sun, twilight, rain clouds, fog."""
+    hour = rng.choice(["as it is", "low sun", "twilight", "dark"], p=(0.3, 0.35, 0.2, 0.15))
+    if hour == "low sun":
+        azimuth = np.arctan2(weather.towards[0], weather.towards[2])
+        elevation = rng.uniform(0.12, 0.42)
+        warm = np.float32(1 - (elevation - 0.12) / 0.4)
+        towards = np.array(
+            [np.cos(elevation) * np.sin(azimuth), np.sin(elevation), np.cos(elevation) * np.cos(azimuth)], np.float32
+        )
+        weather = replace(
+            weather,
+            towards=towards,
+            slope=(float(towards[0] / towards[1]), float(towards[2] / towards[1])),
+            sun=np.array([1.0, 0.86 - 0.22 * warm, 0.70 - 0.40 * warm], np.float32) * np.float32(rng.uniform(1.5, 4.0)),
+            zenith=weather.zenith * np.float32(0.7),
+            horizon=weather.horizon * np.array([1.0, 1 - 0.20 * warm, 1 - 0.42 * warm], np.float32),
+        )
+    elif hour == "twilight":
+        dim = np.float32(rng.uniform(0.08, 0.3))
+        weather = replace(
+            weather,
+            sun=np.zeros(3, np.float32),
+            zenith=dim * rgb(0.36, 0.46, 0.80),
+            horizon=dim * rgb(0.95, 0.74, 0.66) * np.float32(rng.uniform(1.0, 1.8)),
+        )
+    elif hour == "dark":
+        grey = rgb(0.60, 0.64, 0.70) * np.float32(rng.uniform(0.3, 0.9))
+        weather = replace(weather, sun=np.zeros(3, np.float32), zenith=grey, horizon=grey * np.float32(1.2), cloud=1.0)
+    if rng.random() < 0.3:
+        weather = replace(weather, sight=float(np.exp(rng.uniform(np.log(35), np.log(220)))))
+    return weather

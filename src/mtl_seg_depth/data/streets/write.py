@@ -12,7 +12,7 @@ from typing import Any, Final
 
 from mtl_seg_depth.data.filling import Place, fill, write_image
 from mtl_seg_depth.data.miniscapes import DEPTH_CODEC
-from mtl_seg_depth.data.streets.render import SPLITS, render_scene
+from mtl_seg_depth.data.streets.render import SPLITS, Conditions, render_scene
 from mtl_seg_depth.system.errors import UserError
 from mtl_seg_depth.system.interruption import follow_parent
 from mtl_seg_depth.system.machine import usable_cores
@@ -25,13 +25,21 @@ GENERATOR_VERSION: Final = 1
 
 
 def write_streets(
-    root: Path, *, counts: Mapping[str, int], height: int, width: int, seed: int, workers: int | None = None
+    root: Path,
+    *,
+    counts: Mapping[str, int],
+    height: int,
+    width: int,
+    seed: int,
+    workers: int | None = None,
+    conditions: Conditions = "fair",
 ) -> None:
     """Fills `root` with `counts` street scenes per split: `<split>/{rgb/<i>.jpg, semseg/<i>.png, depth/<i>.png}`.
 
     A complete folder is left as it is and an unfinished one is continued, so the call can be repeated at any time;
     two processes that call it at once do not get in each other's way. Pictures depend on `seed` and their place
-    only, not on the number of `workers` (default: one per CPU that this process may use).
+    only, not on the number of `workers` (default: one per CPU that this process may use), and on the `conditions`
+    that `render_scene` knows.
 
     Raises `UserError` if the folder holds something else, cannot be written to, or lacks the space.
     """
@@ -45,14 +53,15 @@ def write_streets(
         "counts": {split: counts.get(split, 0) for split in SPLITS},
         "height": height,
         "width": width,
+        **({} if conditions == "fair" else {"conditions": conditions}),
     }
-    write = partial(_write_scene, root, seed, height, width)
+    write = partial(_write_scene, root, seed, height, width, conditions)
     mapped = partial(_mapped, workers or min(MOST_PROCESSES, usable_cores()))
     fill(root, asked, write, called="street scenes", mapped=mapped)
 
 
-def _write_scene(root: Path, seed: int, height: int, width: int, place: Place) -> None:
-    scene = render_scene(seed, *place, height, width)
+def _write_scene(root: Path, seed: int, height: int, width: int, conditions: Conditions, place: Place) -> None:
+    scene = render_scene(seed, *place, height, width, conditions=conditions)
     write_image(root, place, {"rgb": scene.rgb, "semseg": scene.semseg, "depth": DEPTH_CODEC.encode(scene.depth)})
 
 
