@@ -48,7 +48,7 @@ trust: $(INSTALLED)  ## the long forms of the tests that attack it, 20 to 40 min
 	MTL_SEG_DEPTH_OBSERVATIONS=$(OBSERVATIONS) $(PYTEST) $(ATTACKS)
 	$(BIN)/python docs/make_trust_table.py $(OBSERVATIONS) trust
 
-cluster: $(INSTALLED)  ## install SLURM, Ray and PostgreSQL (as root, Debian) and run sweeps on them, about 5 minutes
+cluster: $(INSTALLED)  ## install SLURM, Ray and PostgreSQL (as root, Debian) and run sweeps on them, about 10 minutes
 	command -v slurmctld && command -v munged && ls -d /usr/lib/postgresql/*/bin || \
 		{ apt-get update -qq && apt-get install -y -qq --no-install-recommends slurm-wlm munge postgresql; }
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[dev,ray]'

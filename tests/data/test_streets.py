@@ -11,6 +11,7 @@ import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import get_args
 
 import numpy as np
 import pytest
@@ -20,6 +21,7 @@ from PIL import Image
 
 from mtl_seg_depth.data import filling
 from mtl_seg_depth.data.streets import SPLITS, Scene, render_scene, write, write_streets
+from mtl_seg_depth.data.streets.render import Conditions
 from mtl_seg_depth.system.errors import UserError
 from mtl_seg_depth.tasks.depth.codec import DepthCodec
 
@@ -131,9 +133,10 @@ def test_depth_is_positive_and_missing_in_the_sky_alone(scenes: list[Scene]) -> 
 
 
 @pytest.mark.parametrize(("index", "driven"), [(0, 0.0), (1, 0.0), (2, 0.0), (3, 0.0), (1, 7.5)])
-def test_road_depth_is_that_of_the_ground_plane(index: int, driven: float) -> None:
+@pytest.mark.parametrize("conditions", get_args(Conditions))
+def test_road_depth_is_that_of_the_ground_plane(index: int, driven: float, conditions: Conditions) -> None:
     height, width = 48, 80
-    scene = render_scene(5, "train", index, height, width, ahead=driven)
+    scene = render_scene(5, "train", index, height, width, ahead=driven, conditions=conditions)
     camera = scene.camera
     down, across = np.mgrid[:height, :width] + 0.5
     focal = camera.focal * width
@@ -144,6 +147,30 @@ def test_road_depth_is_that_of_the_ground_plane(index: int, driven: float) -> No
     road = scene.semseg == ROAD
     assert road.sum() > 300
     np.testing.assert_allclose(scene.depth[road], expected[road], rtol=2e-3)
+
+
+def test_any_conditions_are_other_light_and_other_cameras_for_the_same_streets(scenes: list[Scene]) -> None:
+    every = [render_scene(0, "val", i, 64, 128, conditions="any") for i in range(len(scenes))]
+    again = render_scene(0, "val", 3, 64, 128, conditions="any")
+    assert np.array_equal(every[3].rgb, again.rgb) and np.array_equal(every[3].semseg, again.semseg)
+
+    def spread(of: Callable[[Scene], float]) -> float:
+        fair, any_of_them = ([of(scene) for scene in drawn] for drawn in (scenes, every))
+        return float(np.ptp(any_of_them) / np.ptp(fair))
+
+    for wider in (
+        lambda scene: scene.rgb.mean(),
+        lambda scene: scene.rgb[..., 0].mean() / scene.rgb[..., 2].mean(),
+        lambda scene: scene.camera.focal,
+        lambda scene: scene.camera.position[1],
+        lambda scene: scene.camera.axes[2, 1],
+    ):
+        assert spread(wider) > 1.5
+    for scene in every:
+        assert np.array_equal(np.isnan(scene.depth), scene.semseg == SKY)
+        np.testing.assert_allclose(scene.camera.axes @ scene.camera.axes.T, np.eye(3), atol=1e-6)
+    held = [np.unique(np.stack([s.semseg for s in drawn])).tolist() for drawn in (scenes, every)]
+    assert held == [list(range(NUM_CLASSES))] * 2
 
 
 def test_another_size_shows_the_same_scene() -> None:
@@ -229,7 +256,7 @@ def test_two_at_once_render_each_picture_once(tmp_path: Path, monkeypatch: pytes
     assert len(rendered) == len(set(rendered)) == sum(COUNTS.values())
 
 
-@pytest.mark.parametrize("change", [{"seed": 4}, {"height": 16}, {"counts": {"train": 6}}])
+@pytest.mark.parametrize("change", [{"seed": 4}, {"height": 16}, {"counts": {"train": 6}}, {"conditions": "any"}])
 @pytest.mark.parametrize("finished", [True, False])
 def test_other_scenes_are_not_mixed_in(tmp_path: Path, change: dict[str, object], finished: bool) -> None:
     write_small(tmp_path, counts={"train": 1})
