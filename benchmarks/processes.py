@@ -103,6 +103,7 @@ def round_of(name: str, threads: int, case: argparse.Namespace, steps: int) -> d
     ]
     for child in children:
         child.start()
+    sending.close()  # so that the end of a child that fails is the end of the pipe
     found: dict[str, Any] = receiving.recv()
     for child in children:
         child.join()

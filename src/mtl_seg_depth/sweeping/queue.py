@@ -90,14 +90,17 @@ class Queue:
     def claim(self, count: int = 1) -> list[Claim]:
         """Up to `count` trials to work on, with consecutive job numbers; none where nothing is left to take."""
         with self.studies.locked():
-            self._free_orphans()
+            trials = self._trials()
+            changed = self._free_orphans(trials)
             if not self._retried:  # once for every run of the command
-                self._retry_failed()
+                changed = self._retry_failed(trials) or changed
                 self._retried = True
-            self._add_missing_rows()
+            if self._add_missing_rows(self._trials() if changed else trials) or changed:
+                trials = self._trials()
             claims: list[Claim] = []
-            while len(claims) < count and (claim := self._next()):
+            while len(claims) < count and (claim := self._next(trials)):
                 claims.append(claim)
+                trials = self._trials() if len(claims) < count else trials
             return claims
 
     def finish(self, claim: Claim, state: EndState, values: Sequence[float] | None, reason: str | None) -> None:
@@ -116,11 +119,11 @@ class Queue:
         """The newest attempt at every row, in the order of the rows."""
         return newest(self._trials())
 
-    def _next(self) -> Claim | None:
-        waiting = any(trial.state == TrialState.WAITING for trial in self._trials())
-        if not waiting and (self.rows is not None or len(self.newest()) >= self.n_trials):
+    def _next(self, trials: list[FrozenTrial]) -> Claim | None:
+        """The next one, of a study that has these trials: to read all of them is what takes time in a large one."""
+        waiting = any(trial.state == TrialState.WAITING for trial in trials)
+        if not waiting and (self.rows is not None or len(newest(trials)) >= self.n_trials):
             return None
-        trials = self._trials()
         if self.sampler:
             self.study.sampler = self.sampler(len(trials))
         # A grid's trials have their values; one that trains a task by itself has only that.
@@ -131,38 +134,53 @@ class Queue:
         if problem := self.problem(trial.params):
             self._set(trial.number, final=True)
             self._end(trial.number, "failed", None, problem)
-            return self._next()
+            return self._next(self._trials())
         self._set(trial.number, job=job, owner=own_identity())
         self.studies.storage.record_heartbeat(trial._trial_id)
-        return Claim(trial.number, job, trial.params, place(self._trials(), trial.number, self.n_trials))
+        others = [known for known in trials if known.number != trial.number]
+        known = sorted([*others, self._trial(trial.number)], key=lambda each: each.number)
+        return Claim(trial.number, job, trial.params, place(known, trial.number, self.n_trials))
 
-    def _add_missing_rows(self) -> None:
-        newest = {noted(trial)["row"]: trial for trial in self.newest()}
+    def _add_missing_rows(self, trials: list[FrozenTrial]) -> bool:
+        """Add the rows of a grid that are not there, or do not stand any more; whether there were such."""
+        known = {noted(trial)["row"]: trial for trial in newest(trials)}
+        added = False
         for row, values in (self.rows or {}).items():
-            if row not in newest:
+            if row not in known:
                 self._add(values, row=row, attempt=1)
-            elif newest[row].state.is_finished() and not self._stands(newest[row]):
-                self._add(values, row=row, attempt=noted(newest[row])["attempt"] + 1)
+            elif known[row].state.is_finished() and not self._stands(known[row]):
+                self._add(values, row=row, attempt=noted(known[row])["attempt"] + 1)
+            else:
+                continue
+            added = True
+        return added
 
     def _stands(self, trial: FrozenTrial) -> bool:
         """Whether how a trial ended still counts: its scores have their runs."""
         results = (self.outputs / run["folder"] / "result.json" for run in noted(trial).get("runs", []))
         return trial.state != TrialState.COMPLETE or all(path.exists() for path in results)
 
-    def _retry_failed(self) -> None:
-        for trial in self.newest():
+    def _retry_failed(self, trials: list[FrozenTrial]) -> bool:
+        """Add another attempt at every row that failed and may be tried again; whether there were such."""
+        added = False
+        for trial in newest(trials):
             known = noted(trial)
             is_final = known.get("final", False) or known["attempt"] >= self.max_attempts
             if trial.state == TrialState.FAIL and not is_final:
                 self._add(trial.params, row=known["row"], attempt=known["attempt"] + 1)
+                added = True
+        return added
 
-    def _free_orphans(self) -> None:
-        """Give back the trials whose worker is gone."""
+    def _free_orphans(self, trials: list[FrozenTrial]) -> bool:
+        """Give back the trials whose worker is gone; whether there were such."""
         silent = set(self.studies.storage._get_stale_trial_ids(self.study._study_id))
-        for trial in self._trials():
+        freed = False
+        for trial in trials:
             dead = trial._trial_id in silent or not is_alive(noted(trial).get("owner"))
             if trial.state == TrialState.RUNNING and dead:
                 self._to_waiting(trial.number)
+                freed = True
+        return freed
 
     def _add(self, values: Mapping[str, Any], **attributes: Any) -> None:
         self.study.add_trial(
@@ -191,7 +209,8 @@ class Queue:
         note(self.studies, self._trial(number)._trial_id, **attributes)
 
     def _trial(self, number: int) -> FrozenTrial:
-        return self._trials()[number]
+        storage = self.studies.storage
+        return storage.get_trial(storage.get_trial_id_from_study_id_trial_number(self.study._study_id, number))
 
     def _trials(self) -> list[FrozenTrial]:
         return self.study.get_trials(deepcopy=False)

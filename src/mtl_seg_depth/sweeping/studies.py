@@ -3,6 +3,7 @@
 import functools
 import inspect
 import logging
+import threading
 import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -34,11 +35,21 @@ warnings.filterwarnings("ignore", category=ExperimentalWarning)
 warnings.filterwarnings("ignore", message="Heartbeat of storage is supposed")
 
 
+_within = threading.local()
+"""Has `patiently` while a call of the storage is under way in this thread: what it calls itself needs no more care."""
+
+
 def _patient(method: Callable[..., Any]) -> Callable[..., Any]:
     @functools.wraps(method)
     def call(*arguments: Any, **options: Any) -> Any:
-        with uninterrupted():
+        if getattr(_within, "patiently", False):
             return method(*arguments, **options)
+        _within.patiently = True
+        try:
+            with uninterrupted():
+                return method(*arguments, **options)
+        finally:
+            _within.patiently = False
 
     return call
 
