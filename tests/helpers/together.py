@@ -37,11 +37,14 @@ CPU = torch.device("cpu")
 def uneven(batch: Batch, *, fine: bool) -> Batch:
     """Every third image of the split without anything that counts, and another one with little."""
     number = torch.tensor(batch.ids)
-    labels, depth = batch.targets["semseg"].clone(), batch.targets["depth"].clone()
-    for remainder, rows in ((0, slice(None)), (1, slice(4, None))):
-        labels[number % 3 == remainder, rows], depth[number % 3 == remainder, rows] = 255, torch.nan
-    image = batch.image.double() if fine else batch.image
-    return replace(batch, image=image, targets={"semseg": labels, "depth": depth.double() if fine else depth})
+    targets = {task: target.clone() for task, target in batch.targets.items()}
+    for target in targets.values():
+        nothing = torch.nan if target.is_floating_point() else 255
+        for remainder, rows in ((0, slice(None)), (1, slice(4, None))):
+            target[number % 3 == remainder, rows] = nothing
+    if fine:
+        targets = {task: target.double() if target.is_floating_point() else target for task, target in targets.items()}
+    return replace(batch, image=batch.image.double() if fine else batch.image, targets=targets)
 
 
 def train(folder: Path, overrides: list[str], steps: int, processes: Processes) -> dict[str, Any]:

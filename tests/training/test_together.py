@@ -83,7 +83,10 @@ def test_in_double_precision_they_agree_to_rounding(folder: Path, observed: Call
 
 
 def test_in_single_precision_losses_and_scores_agree(folder: Path) -> None:
-    together(folder, 30 if LONG else 6, ("loss=berhu", "task_weights=dwa", "optimizer=sgd"))
+    """With two pixels in the deepest maps: in single precision, BatchNorm over one value an image makes ten times as
+    much of a rounding with every few steps. In float64, above, that is no matter."""
+    case = ("data.crop_size=[32,64]", "loss=berhu", "task_weights=dwa", "optimizer=sgd")
+    together(folder, 30 if LONG else 6, case)
     alone, *others = (torch.load(folder / str(count) / "0.pt") for count in (1, 2, 3))
     for other in others:
         assert other["losses"] == [pytest.approx(losses, rel=1e-4) for losses in alone["losses"]]
