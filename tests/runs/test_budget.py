@@ -20,6 +20,7 @@ from mtl_seg_depth.records.results import RunResult
 from mtl_seg_depth.runs import budget
 from mtl_seg_depth.runs import run as runs
 from mtl_seg_depth.runs.assembly import Parts, assemble
+from mtl_seg_depth.runs.dry_run import dry_run
 from mtl_seg_depth.runs.pace import Pace
 from mtl_seg_depth.system.errors import UserError
 from mtl_seg_depth.system.interruption import Interrupted
@@ -116,6 +117,14 @@ def test_epochs_do_not_count_then_and_minutes_that_are_not_given_do_not_either(t
     )
     assert len({fingerprint(tiny(tmp_path, f"schedule.minutes={minutes}")) for minutes in ("null", 3, 4)}) == 3
     assert Pace(tmp_path).seconds(tiny(tmp_path, "schedule.minutes=3"), steps=1) == 180
+
+
+def test_a_dry_run_names_minutes_and_no_steps(folder: Path) -> None:
+    console = Console(file=io.StringIO(), width=300)
+    dry_run(tiny(folder, "schedule.minutes=3"), console)
+    told = console.file.getvalue()  # type: ignore[attr-defined]
+    assert "as many steps of 2 as fit into 3 min 00 s on cpu" in told
+    assert "about 3 min 00 s" in told
 
 
 def test_minutes_too_few_for_the_learning_rate_are_told(folder: Path, pace: Callable[[float, float], None]) -> None:

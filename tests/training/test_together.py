@@ -78,7 +78,7 @@ def test_in_double_precision_they_agree_to_rounding(folder: Path, observed: Call
         "1, 2 and 3 processes train the same network in float64: every weighting, loss and architecture",
         trainings=3 * len(cases),
         steps=steps,
-        largest_relative_difference=f"{largest:.0e}",
+        largest_relative_difference=float(f"{largest:.0e}"),
     )
 
 

@@ -88,8 +88,8 @@ def _scalars(key: str, options: Options, chosen: Mapping[str, str]) -> Iterator[
 
 
 def _runs(outputs: Path, value: str) -> Iterator[str]:
-    """What `run=` takes: the two orders, folders of runs with best weights, and what their fingerprints begin with."""
-    yield from ("latest", "best")
+    """What `run=` takes: three names, folders of runs with best weights, and what their fingerprints begin with."""
+    yield from ("latest", "best", "demo")
     for path in outputs.glob("*/best.pt"):
         yield path.parent.name
         if value:  # by what they begin with; all of them would say nothing

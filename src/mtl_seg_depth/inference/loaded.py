@@ -108,7 +108,7 @@ def load(
 
     Args:
         run: a run's name, its folder, its `best.pt`, the beginning (6 or more) of its fingerprint or MLflow id,
-            `latest` or `best`.
+            `latest`, `best`, or `demo` for the small network that the package ships.
         outputs: where runs are; None for outputs/ in the folder that MTL_SEG_DEPTH_ROOT names, or in the current one.
         device: auto, cpu, cuda or cuda:N.
         precision: auto, fp32 or bf16.

@@ -22,10 +22,13 @@ def dry_run(settings: Settings, console: Console) -> None:
     else:
         seconds = Pace(Path(settings.paths.outputs)).seconds(settings, parts.plan.steps)
         guess = "no finished run here tells how long" if seconds is None else f"about {duration(seconds)}"
+    batch, minutes = settings.schedule.batch_size, settings.schedule.minutes
+    length = f"{parts.plan.steps} steps of {batch}"
+    if minutes is not None:
+        length = f"as many steps of {batch} as fit into {duration(60 * minutes)}"
     console.print(
-        f"{automatic_name(settings)} ({fingerprint(settings)}): {parts.plan.steps} steps of "
-        f"{settings.schedule.batch_size} on {device}, {settings.precision}, {parts.parameters / 1e6:.2f} M parameters; "
-        + guess,
+        f"{automatic_name(settings)} ({fingerprint(settings)}): {length} on {device}, {settings.precision}, "
+        f"{parts.parameters / 1e6:.2f} M parameters; " + guess,
         highlight=False,
         soft_wrap=True,
     )

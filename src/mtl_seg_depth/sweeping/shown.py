@@ -52,7 +52,9 @@ def show_plan(sweep: Sweep, n_trials: int, console: Console) -> None:
                 counted.add(key)
         trained = f"{len(row.seeds) - len(missing)} of {len(row.seeds)}"
         time_left = "" if not missing else "?" if seconds is None else duration(seconds * len(missing))
-        table.add_row(row.label, str(row.steps), trained, time_left)
+        # Steps that fit into minutes are counted when a training begins.
+        steps = str(row.steps) if row.settings.schedule.minutes is None else ""
+        table.add_row(row.label, steps, trained, time_left)
     console.print(f"{sweep.study}: {len(sweep.rows)} trials", highlight=False)
     console.print(table)
     guess = "no finished run here tells how long" if unknown else f"about {duration(left)}, by the runs finished here"
