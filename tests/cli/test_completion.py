@@ -54,13 +54,14 @@ def test_run_offers_the_runs_there_are(tmp_path: Path) -> None:
     (tmp_path / "streets-joint-0123456789abcdef").mkdir()  # it has no weights to use
     place = f"python predict.py paths.outputs={tmp_path} input=x"
     assert offered(f"{place} run=") == [
-        *("run=best", "run=latest", "run=streets-joint-76d19bc2ee2521d4", "run=streets-joint-76d19bc2ee2521d4.2"),
+        *("run=best", "run=demo", "run=latest"),
+        *("run=streets-joint-76d19bc2ee2521d4", "run=streets-joint-76d19bc2ee2521d4.2"),
         "run=streets-single-c3f0f14471cf9253",
     ]
     assert offered(f"{place} run=la") == ["run=latest"]
     assert offered(f"{place} run=streets-s") == ["run=streets-single-c3f0f14471cf9253"]
     assert offered(f"{place} run=76d") == ["run=76d19b"]
-    assert offered(f"python predict.py paths.outputs={tmp_path}/nowhere run=") == ["run=best", "run=latest"]
+    assert offered(f"python predict.py paths.outputs={tmp_path}/nowhere run=") == ["run=best", "run=demo", "run=latest"]
 
 
 def test_places_offer_files_and_folders(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
