@@ -99,6 +99,7 @@ def test_every_leaf_of_the_config_is_either_identity_or_listed_as_not() -> None:
     """A new key must be put on one side: this is the reminder."""
     off_by_default = ["ema=0.9", "data.depth_rules={cap: 50}", "encoder.freeze=true"]
     off_by_default += ["semseg_loss=hard_pixels", "schedule.accumulate=2", "augment=camera"]
+    off_by_default += ["schedule.minutes=3", "validation.times=2"]
     fine_tuning = ["optimizer.encoder_scale=0.1", "optimizer.layer_decay=0.8", "optimizer.decay_norms=false"]
     settings = parse(compose(*off_by_default, *fine_tuning))
     beside = {key for key, _ in flatten(settings.model_dump())} - {key for key, _ in flatten(identity(settings))}
@@ -113,6 +114,7 @@ def test_every_leaf_of_the_config_is_either_identity_or_listed_as_not() -> None:
         "pretrained",
         "rerun",
         "resume",
+        "schedule",
         "score",
         "seeds",
         "step",
@@ -120,7 +122,8 @@ def test_every_leaf_of_the_config_is_either_identity_or_listed_as_not() -> None:
         "tta",
         "validation",
     ]
-    assert {key for key in beside if key.startswith(("data", "encoder", "validation"))} == {
+    assert {key for key in beside if key.startswith(("data", "encoder", "schedule", "validation"))} == {
+        "schedule.epochs",  # minutes stand in for them
         "data.cache",
         "data.root",
         "data.workers",
@@ -257,7 +260,7 @@ def test_every_option_of_every_group_composes_builds_and_takes_a_step(tiny_root:
     overrides = [override for override in TINY if override.split("=")[0] != choice.split("=")[0]]
     places = [f"data.root={tiny_root}/data", f"data.cache={tiny_root}/packed"]
     group, option = choice.split("=")
-    if choice == "data=streets":
+    if choice in ("data=streets", "data=streets_any"):
         places = [f"paths.datasets={tiny_root}/streets", *SMALL_STREETS]
     elif group == "data" and option in miniatures.MINIATURES:
         places = [f"data.root={tiny_root}/{option}", f"data.cache={tiny_root}/packed"]

@@ -56,7 +56,7 @@ def settings_of(preset: str, *overrides: str) -> Any:
 def test_there_is_one_preset_for_every_row_and_one_for_the_other_reading_of_squeeze_excitation() -> None:
     presets = {str(path.relative_to(CONF / "experiment").with_suffix("")) for path in CONF.glob("experiment/*/*.yaml")}
     assert len(ROWS) == 39
-    assert presets == {*ROWS, "squeeze_excitation/resnet50_se_heads"}
+    assert presets == {*ROWS, "squeeze_excitation/resnet50_se_heads", "recipe/demo"}
 
 
 @pytest.mark.parametrize("preset", ROWS)
