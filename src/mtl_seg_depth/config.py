@@ -77,8 +77,8 @@ class Validation(Section):
     """When and how the validation split is scored; always after the last step as well.
 
     `every_steps`, where given, takes the place of `every_epochs`, and `times`, so many evenly spread over the training,
-    that of both. `absent_classes` says how mean IoU counts a class
-    in neither labels nor predictions: `exclude` is the Cityscapes benchmark's rule, `zero` the report template's.
+    that of both. `absent_classes` says how mean IoU counts a class in neither labels nor predictions: `exclude` is the
+    Cityscapes benchmark's rule, `zero` the report template's.
     """
 
     every_epochs: PositiveInt

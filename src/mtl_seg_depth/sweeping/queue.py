@@ -137,8 +137,7 @@ class Queue:
             return self._next(self._trials())
         self._set(trial.number, job=job, owner=own_identity())
         self.studies.storage.record_heartbeat(trial._trial_id)
-        others = [known for known in trials if known.number != trial.number]
-        known = sorted([*others, self._trial(trial.number)], key=lambda each: each.number)
+        known = [*trials[: trial.number], self._trial(trial.number), *trials[trial.number + 1 :]]
         return Claim(trial.number, job, trial.params, place(known, trial.number, self.n_trials))
 
     def _add_missing_rows(self, trials: list[FrozenTrial]) -> bool:

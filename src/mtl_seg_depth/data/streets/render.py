@@ -14,7 +14,7 @@ from mtl_seg_depth.data.streets.ground import LABEL_OF_ZONE, paint_ground
 from mtl_seg_depth.data.streets.layout import RARE, Layout, compose
 from mtl_seg_depth.data.streets.materials import Paint, Painter
 from mtl_seg_depth.data.streets.shapes import Material, Solids
-from mtl_seg_depth.data.streets.sky import Weather, changed, draw_weather
+from mtl_seg_depth.data.streets.sky import Weather, at_any_hour, draw_weather
 from mtl_seg_depth.data.streets.street import KERB_HEIGHT, Street, Zone
 from mtl_seg_depth.data.streets.surface import surface
 
@@ -83,7 +83,7 @@ def render_scene(
     spread = 1.0
     if conditions == "any":
         rng = np.random.default_rng(entropy.spawn(1)[0])
-        weather = changed(weather, rng)
+        weather = at_any_hour(weather, rng)
         layout = replace(layout, camera=_mounted(layout.camera, rng))
         spread = 3.0
     if ahead:

@@ -17,18 +17,21 @@ _STREET = rgb(0.36, 0.35, 0.34)
 class Weather:
     """Light of one scene; colours are linear [3].
 
-    `towards` points at the sun; `slope` is how far (x, z) sunlight moves per metre of height. `sun` is black under
-    an overcast sky. Haze hides 1 - exp(-distance / `sight`).
+    `towards` points at the sun. `sun` is black under an overcast sky. Haze hides 1 - exp(-distance / `sight`).
     """
 
     towards: Floats
-    slope: tuple[float, float]
     sun: Floats
     zenith: Floats
     horizon: Floats
     cloud: float
     drift: float
     sight: float
+
+    @property
+    def slope(self) -> tuple[float, float]:
+        """How far (x, z) sunlight moves per metre of height."""
+        return float(self.towards[0] / self.towards[1]), float(self.towards[2] / self.towards[1])
 
     def sky(self, rays: Floats) -> Floats:
         """The sky's light [3, m] along rays [3, m]."""
@@ -82,6 +85,13 @@ class Weather:
         return hazy
 
 
+def _towards(azimuth: float, elevation: float) -> Floats:
+    """The direction of the sun, of length 1, from its angles in radians; float32 [3]."""
+    return np.array(
+        [np.cos(elevation) * np.sin(azimuth), np.sin(elevation), np.cos(elevation) * np.cos(azimuth)], np.float32
+    )
+
+
 def draw_weather(rng: np.random.Generator) -> Weather:
     """Sunny, broken or overcast, at a random hour."""
     azimuth = rng.uniform(0, 2 * np.pi)
@@ -92,15 +102,11 @@ def draw_weather(rng: np.random.Generator) -> Weather:
     sun = np.zeros(3, np.float32)
     if not overcast:
         sun = np.array([1.0, 0.94 - 0.10 * warm, 0.84 - 0.24 * warm], np.float32) * np.float32(rng.uniform(2.4, 4.0))
-    towards = np.array(
-        [np.cos(elevation) * np.sin(azimuth), np.sin(elevation), np.cos(elevation) * np.cos(azimuth)], np.float32
-    )
     blue, grey = rgb(0.42, 0.62, 0.90) * 1.3, rgb(0.78, 0.80, 0.83) * 1.4
     zenith = grey if overcast else blue + (grey - blue) * np.float32(0.5 * cloud)
     horizon = grey * 1.15 if overcast else rgb(0.84, 0.88 - 0.04 * warm, 0.92 - 0.12 * warm) * 1.5
     return Weather(
-        towards=towards,
-        slope=(float(towards[0] / towards[1]), float(towards[2] / towards[1])),
+        towards=_towards(azimuth, elevation),
         sun=sun,
         zenith=zenith,
         horizon=horizon,
@@ -110,20 +116,16 @@ def draw_weather(rng: np.random.Generator) -> Weather:
     )
 
 
-def changed(weather: Weather, rng: np.random.Generator) -> Weather:
+def at_any_hour(weather: Weather, rng: np.random.Generator) -> Weather:
     """The same sky at an hour and in a weather that cameras like less: low sun, twilight, rain clouds, fog."""
     hour = rng.choice(["as it is", "low sun", "twilight", "dark"], p=(0.3, 0.35, 0.2, 0.15))
     if hour == "low sun":
         azimuth = np.arctan2(weather.towards[0], weather.towards[2])
         elevation = rng.uniform(0.12, 0.42)
         warm = np.float32(1 - (elevation - 0.12) / 0.4)
-        towards = np.array(
-            [np.cos(elevation) * np.sin(azimuth), np.sin(elevation), np.cos(elevation) * np.cos(azimuth)], np.float32
-        )
         weather = replace(
             weather,
-            towards=towards,
-            slope=(float(towards[0] / towards[1]), float(towards[2] / towards[1])),
+            towards=_towards(azimuth, elevation),
             sun=np.array([1.0, 0.86 - 0.22 * warm, 0.70 - 0.40 * warm], np.float32) * np.float32(rng.uniform(1.5, 4.0)),
             zenith=weather.zenith * np.float32(0.7),
             horizon=weather.horizon * np.array([1.0, 1 - 0.20 * warm, 1 - 0.42 * warm], np.float32),
