@@ -11,7 +11,7 @@ import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import get_args
+from typing import Any, get_args
 
 import numpy as np
 import pytest
@@ -244,9 +244,9 @@ def test_an_interrupted_write_leaves_nothing_half_done(tmp_path: Path, how: sign
 def test_two_at_once_render_each_picture_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     rendered = []
 
-    def counting(seed: int, split: str, index: int, height: int, width: int) -> Scene:
+    def counting(seed: int, split: str, index: int, height: int, width: int, **conditions: Any) -> Scene:
         rendered.append((split, index))
-        return render_scene(seed, split, index, height, width)
+        return render_scene(seed, split, index, height, width, **conditions)
 
     monkeypatch.setattr(write, "render_scene", counting)
     monkeypatch.setattr(filling, "track", lambda items, **_: items)  # one progress bar per process
@@ -296,7 +296,7 @@ def test_too_little_space_is_said_before_the_work(tmp_path: Path, monkeypatch: p
 def test_a_full_disk_is_a_clear_message(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, where: object, failing: str
 ) -> None:
-    def full(*_: object) -> None:
+    def full(*_: object, **__: object) -> None:
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
     original: Callable[..., object] = getattr(where, failing)
