@@ -113,7 +113,8 @@ def test_a_training_and_the_command_that_it_prints_work_in_an_empty_folder(
     assert {path.name for path in tmp_path.iterdir()} == {"data", "packed", "outputs", "predictions", "photo.png"}
     asked = "mtl-predict tta=flip run="
     told = installed("mtl-predict", "-sc", "query=bash", cwd=tmp_path, COMP_LINE=asked, COMP_POINT=str(len(asked)))
-    assert told.split() == ["run=best", "run=latest", f"run={next((tmp_path / 'outputs').iterdir()).name}"]
+    ours = next((tmp_path / "outputs").iterdir()).name
+    assert told.split() == ["run=best", "run=demo", "run=latest", f"run={ours}"]
 
 
 def test_the_notebook_runs(installed: Installed, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
