@@ -195,6 +195,7 @@ LATER: dict[str, Any] = {
     "data.depth_rules": None,
     "ema": None,
     "encoder.freeze": False,
+    "model.width": 256,
     "optimizer.decay_norms": True,
     "optimizer.encoder_scale": 1.0,
     "optimizer.layer_decay": 1.0,

@@ -34,6 +34,7 @@ class Network(nn.Module):
         atrous_rates: of the pyramid's 3x3 convolutions, any number of them.
         aspp_se: squeeze-and-excitation after each pyramid.
         decoder_se: squeeze-and-excitation before the last 1x1 of each decoder.
+        width: the channels of bottlenecks and decoders, 256 in DeepLabv3+; less is faster. Raises ValueError below 1.
     """
 
     FINEST_STRIDE = 4
@@ -53,8 +54,11 @@ class Network(nn.Module):
         atrous_rates: Sequence[int] = (3, 6, 9),
         aspp_se: bool = False,
         decoder_se: bool = False,
+        width: int = 256,
     ) -> None:
         super().__init__()
+        if width < 1:
+            raise ValueError(f"width takes whole numbers from 1, not {width}")
         if aspp_se and not aspp:
             raise ValueError("aspp_se=true puts squeeze-and-excitation after the ASPP: it needs aspp=true")
         if not isinstance(skip, bool) and skip != "all":
@@ -66,6 +70,7 @@ class Network(nn.Module):
         self.atrous_rates = atrous_rates
         self.aspp_se = aspp_se
         self.decoder_se = decoder_se
+        self.width = width
         self.fine_index = next(
             (index for index, stride in enumerate(encoder.strides) if stride >= self.FINEST_STRIDE),
             len(encoder.strides) - 1,
@@ -111,11 +116,11 @@ class Network(nn.Module):
         return {task: [upsample(p, (height, width)) for p in coarse[task]] for task in self.outputs}
 
     def make_bottleneck(self) -> nn.Sequential:
-        """A new ASPP or projection, as configured, from the deepest features to 256 channels."""
+        """A new ASPP or projection, as configured, from the deepest features to `width` channels."""
         in_channels = self.encoder.out_channels[-1]
         if not self.aspp:
-            return nn.Sequential(Projection(in_channels))
-        pyramid = ASPP(in_channels, self.atrous_rates)
+            return nn.Sequential(Projection(in_channels, self.width))
+        pyramid = ASPP(in_channels, self.atrous_rates, self.width)
         return nn.Sequential(pyramid, *([SqueezeExcitation(pyramid.out_channels)] if self.aspp_se else []))
 
     def make_decoder(self, bottleneck: nn.Sequential, channels: int) -> Decoder | PyramidDecoder:
@@ -124,6 +129,6 @@ class Network(nn.Module):
         assert isinstance(in_channels, int)
         if self.skip == "all":
             of_skips = self.encoder.out_channels[self.fine_index : self.last_skip + 1]
-            return PyramidDecoder(in_channels, channels, of_skips, se=self.decoder_se)
+            return PyramidDecoder(in_channels, channels, of_skips, se=self.decoder_se, out_channels=self.width)
         skip_channels = self.encoder.out_channels[self.fine_index] if self.skip else None
-        return Decoder(in_channels, channels, skip_channels, se=self.decoder_se)
+        return Decoder(in_channels, channels, skip_channels, se=self.decoder_se, out_channels=self.width)
