@@ -1,12 +1,16 @@
 """What all architectures have in common: parameters, shapes, and what they refuse."""
 
+from functools import partial
+
 import pytest
 import torch
 from helpers.facts import OUTPUTS
 from torch import nn
 
+from mtl_seg_depth.models.aspp import ASPP, Projection
 from mtl_seg_depth.models.branched import Branched
 from mtl_seg_depth.models.cross_stitch import CrossStitch
+from mtl_seg_depth.models.decoder import Decoder
 from mtl_seg_depth.models.distilled import Distilled
 from mtl_seg_depth.models.encoder import Encoder
 from mtl_seg_depth.models.joint import Joint
@@ -17,16 +21,16 @@ from mtl_seg_depth.models.single import Single
 OS16 = (False, False, True)
 HEADS_SE = {"aspp_se": True, "decoder_se": True}
 ARCHITECTURES = {
-    "baseline": lambda encoder, outputs: Joint(encoder, outputs, aspp=False, skip=False),
+    "baseline": partial(Joint, aspp=False, skip=False),
     "joint": Joint,
     "branched": Branched,
     "distilled, one gate": Distilled,
-    "distilled, two gates": lambda encoder, outputs: Distilled(encoder, outputs, gate="per_task"),
+    "distilled, two gates": partial(Distilled, gate="per_task"),
     "mtan": MTAN,
     "cross-stitch": CrossStitch,
-    "semseg alone": lambda encoder, outputs: Single(encoder, outputs, task="semseg"),
-    "depth alone": lambda encoder, outputs: Single(encoder, outputs, task="depth"),
-    "squeeze-and-excitation": lambda encoder, outputs: Branched(encoder, outputs, **HEADS_SE),
+    "semseg alone": partial(Single, task="semseg"),
+    "depth alone": partial(Single, task="depth"),
+    "squeeze-and-excitation": partial(Branched, **HEADS_SE),
 }
 every_architecture = pytest.mark.parametrize("build", ARCHITECTURES.values(), ids=ARCHITECTURES)
 
@@ -66,6 +70,17 @@ def test_every_switch_of_squeeze_excitation_adds_its_own_blocks():
     assert count(on_meta(Branched, decoder_se=True)) - plain == 2 * 8_464
     in_encoder = sum(2 * (2 * c * (c // 16) + c // 16 + c) for c in (64, 128, 256, 512))
     assert count(on_meta(Branched, se=True)) - plain == in_encoder
+
+
+@every_architecture
+def test_a_width_is_that_of_bottlenecks_and_decoders(build):
+    narrow = on_meta(build, width=8)
+    assert count(narrow) < count(on_meta(build))
+    made = [module for name, module in narrow.named_modules() if name and not name.startswith("encoder")]
+    assert {module.out_channels for module in made if isinstance(module, (ASPP, Projection, Decoder))} == {8}
+    assert narrow(torch.empty(2, 3, 64, 96, device="meta"))
+    with pytest.raises(ValueError, match="width takes whole numbers from 1, not 0"):
+        on_meta(build, width=0)
 
 
 @every_architecture

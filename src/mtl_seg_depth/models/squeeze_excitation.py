@@ -11,10 +11,11 @@ class SqueezeExcitation(nn.Module):
 
     def __init__(self, channels: int, reduction: int = 16) -> None:
         super().__init__()
+        hidden = max(1, channels // reduction)
         self.excite = nn.Sequential(
-            nn.Linear(channels, channels // reduction),
+            nn.Linear(channels, hidden),
             nn.ReLU(inplace=True),
-            nn.Linear(channels // reduction, channels),
+            nn.Linear(hidden, channels),
             nn.Sigmoid(),
         )
 
