@@ -101,7 +101,7 @@ def test_every_leaf_of_the_config_is_either_identity_or_listed_as_not() -> None:
     """A new key must be put on one side: this is the reminder."""
     off_by_default = ["ema=0.9", "data.depth_rules={cap: 50}", "encoder.freeze=true"]
     off_by_default += ["semseg_loss=hard_pixels", "schedule.accumulate=2", "augment=camera"]
-    off_by_default += ["schedule.minutes=3", "validation.times=2"]
+    off_by_default += ["schedule.minutes=3", "validation.times=2", "model.width=64"]
     fine_tuning = ["optimizer.encoder_scale=0.1", "optimizer.layer_decay=0.8", "optimizer.decay_norms=false"]
     settings = parse(compose(*off_by_default, *fine_tuning))
     beside = {key for key, _ in flatten(settings.model_dump())} - {key for key, _ in flatten(identity(settings))}
