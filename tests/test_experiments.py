@@ -16,6 +16,7 @@ from mtl_seg_depth.runs.assembly import assemble, resolve, training_batches
 TABLES = yaml.safe_load((Path(mtl_seg_depth.report.__file__).parent / "tables.yaml").read_text())
 TRAININGS = 28
 """Of the report; its 39 rows repeat some."""
+RECIPES = ["recipe/demo", "recipe/gpu_day", "recipe/gpu_hour", "recipe/small"]
 DILATION = {"os32": [False, False, False], "os16": [False, False, True], "os8": [False, True, True]}
 
 
@@ -56,7 +57,7 @@ def settings_of(preset: str, *overrides: str) -> Any:
 def test_there_is_one_preset_for_every_row_and_one_for_the_other_reading_of_squeeze_excitation() -> None:
     presets = {str(path.relative_to(CONF / "experiment").with_suffix("")) for path in CONF.glob("experiment/*/*.yaml")}
     assert len(ROWS) == 39
-    assert presets == {*ROWS, "squeeze_excitation/resnet50_se_heads", "recipe/demo"}
+    assert presets == {*ROWS, "squeeze_excitation/resnet50_se_heads", *RECIPES}
 
 
 @pytest.mark.parametrize("preset", ROWS)

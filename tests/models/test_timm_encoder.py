@@ -3,6 +3,7 @@
 import io
 import os
 import signal
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +27,7 @@ from mtl_seg_depth.models.timm_encoder import TimmEncoder
 from mtl_seg_depth.records import checkpoint
 from mtl_seg_depth.records.results import RunResult
 from mtl_seg_depth.runs.run import run
+from mtl_seg_depth.system.errors import UserError
 from mtl_seg_depth.system.interruption import Interrupted
 from mtl_seg_depth.training.step import Step
 
@@ -199,21 +201,30 @@ def test_it_trains_goes_on_after_a_kill_to_the_same_weights_and_predicts(
     assert seen.labels.shape == seen.depth.shape == (45, 67)
 
 
+def written_as_onnx(name: str, data: Path, folder: Path) -> None:
+    result = train(data, name, f"paths.outputs={folder}", "schedule.max_steps=1")
+    trained = load_trained(str(result.folder), folder, torch.device("cpu"))
+    trained.network.to(memory_format=torch.contiguous_format)
+    deployed = Deployed(trained.network, trained.tasks).eval()
+    exporting.write_onnx(folder / "network.onnx", deployed, describe(trained, deployed))
+
+
 @pytest.mark.parametrize("name", [*TEN, "test_convnext", "test_vit"] if LONG else ["test_vit"])
 def test_it_is_exported_to_onnx_for_images_of_any_size(name: str, data: Path, tmp_path: Path) -> None:
     """`write_onnx` compares what was written with the network, at even and odd sizes."""
-    result = train(data, name, f"paths.outputs={tmp_path}", "schedule.max_steps=1")
-    trained = load_trained(str(result.folder), tmp_path, torch.device("cpu"))
-    trained.network.to(memory_format=torch.contiguous_format)
-    deployed = Deployed(trained.network, trained.tasks).eval()
-    exporting.write_onnx(tmp_path / "network.onnx", deployed, describe(trained, deployed))
+    written_as_onnx(name, data, tmp_path)
+
+
+@pytest.mark.parametrize("name", ["mobilevit_xxs", *(["swin_tiny_patch4_window7_224"] if LONG else [])])
+def test_windows_that_are_filled_up_by_a_picture_s_size_are_not_exported(
+    name: str, data: Path, tmp_path: Path
+) -> None:
+    with pytest.raises(UserError, match="Swin's and MobileViT's are such encoders"):
+        written_as_onnx(name, data, tmp_path)
+    assert not (tmp_path / "network.onnx").exists()
 
 
 def test_without_timm_the_message_names_the_extra(monkeypatch: pytest.MonkeyPatch, data: Path) -> None:
-    import sys
-
-    from mtl_seg_depth.system.errors import UserError
-
     monkeypatch.setitem(sys.modules, "timm", None)
     with pytest.raises(UserError, match=r"pip install 'mtl_seg_depth\[timm\]'"):
         run(tiny(data, "encoder=timm"), quiet())

@@ -164,7 +164,7 @@ def load_trained(reference: str | None, outputs: Path, device: torch.device) -> 
         fingerprint=fingerprint,
         step=saved.step,
         scores=saved.scores,
-        name=path.name if card is None else card.name,
+        name=card.name if card else path.stem if path == SHIPPED else path.name,
         folder=None if card is None else path.parent,
         data=checkpoint.digests(saved.identity),
         stored_size=saved.image_size,
