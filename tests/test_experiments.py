@@ -5,13 +5,16 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 import yaml
 from helpers.composing import CONF, compose, places
 from helpers.tiny_data import write_tiny_miniscapes
 
 import mtl_seg_depth.report
 from mtl_seg_depth.config import fingerprint, parse
-from mtl_seg_depth.runs.assembly import assemble, resolve, training_batches
+from mtl_seg_depth.nodes import build
+from mtl_seg_depth.runs.assembly import assemble, build_network, resolve, training_batches
+from mtl_seg_depth.tasks.configured import configured_tasks
 
 TABLES = yaml.safe_load((Path(mtl_seg_depth.report.__file__).parent / "tables.yaml").read_text())
 TRAININGS = 28
@@ -163,3 +166,15 @@ def test_every_training_of_the_report_builds_and_takes_a_step(folder: Path, numb
     losses = parts.step(batches[0], parts.learning_rate(0))
     assert set(losses) == {"semseg", "depth"}
     assert all(loss.isfinite() for loss in losses.values())
+
+
+@pytest.mark.parametrize("recipe", RECIPES)
+def test_a_recipe_begins_with_its_command_and_builds(recipe: str) -> None:
+    first, second = (CONF / "experiment" / f"{recipe}.yaml").read_text().splitlines()[:2]
+    assert first == "# @package _global_"
+    assert second.startswith(f"# python train.py experiment={recipe}")
+    settings = parse(compose(f"experiment={recipe}", "encoder.weights=none", "precision=fp32"))
+    assert settings.schedule.minutes
+    tasks = configured_tasks(build("data", settings.data).spec.targets, settings.model_dump())
+    with torch.device("meta"):
+        assert build_network(settings, tasks).tasks == ("semseg", "depth")

@@ -216,9 +216,7 @@ def test_it_is_exported_to_onnx_for_images_of_any_size(name: str, data: Path, tm
 
 
 @pytest.mark.parametrize("name", ["mobilevit_xxs", *(["swin_tiny_patch4_window7_224"] if LONG else [])])
-def test_windows_that_are_filled_up_by_a_picture_s_size_are_not_exported(
-    name: str, data: Path, tmp_path: Path
-) -> None:
+def test_windows_that_are_filled_up_by_a_picture_s_size_are_not_exported(name: str, data: Path, tmp_path: Path) -> None:
     with pytest.raises(UserError, match="Swin's and MobileViT's are such encoders"):
         written_as_onnx(name, data, tmp_path)
     assert not (tmp_path / "network.onnx").exists()

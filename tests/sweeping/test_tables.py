@@ -25,8 +25,16 @@ FILES = sorted(path.stem for path in (ROOT / "sweeps").glob("*.yaml"))
 PUBLISHED = sorted(table.ours.sweep for table in published().values() if table.ours)
 HERE = [name for name in FILES if name not in (*PUBLISHED, "methods_small")]
 """Those that run on any data; the published recipes run on their own, in tests/report/test_published_recipes.py."""
-LESS = {"tuned_weights": ["task_weights.semseg=0.2,0.5"], "methods": ["task_weights=equal,rlw", "seeds=[0]"]}
-"""Of sweeps that have more rows than there is anything to learn from here."""
+RECIPES = [name for name in FILES if name.startswith("recipe_small")]
+COUNTED = ["schedule.minutes=null", "validation.times=null"]
+"""In place of measuring how many steps fit."""
+LESS = {
+    "tuned_weights": ["task_weights.semseg=0.2,0.5"],
+    "methods": ["task_weights=equal,rlw", "seeds=[0]"],
+    "recipe_search": COUNTED,
+    **{name: [*COUNTED, "seeds=[0]"] for name in RECIPES},
+}
+"""Of sweeps that have more rows, or longer trainings, than there is anything to learn from here."""
 
 
 @pytest.fixture(scope="module")
@@ -56,7 +64,7 @@ def plan(monkeypatch: pytest.MonkeyPatch) -> list[Sweep]:
 
 
 def test_every_table_of_the_report_has_a_sweep() -> None:
-    ours = {"tuned_weights", "methods", "methods_small"}
+    ours = {"tuned_weights", "methods", "methods_small", *RECIPES}
     assert {*TABLES, *PUBLISHED, *ours} == {name for name in FILES if "search" not in name}
 
 
@@ -128,8 +136,20 @@ def test_the_small_sweep_of_methods_is_a_part_of_it_and_a_row_alone_is_the_same_
         assert fingerprint(parse(compose(*said[2:]))) == fingerprint(row.settings)
 
 
-QUICK = [name for name in HERE if name != "recipe_search"][::3]
-"""All but the one whose trainings are measured first, with networks that are not small."""
+QUICK = [name for name in HERE if name not in RECIPES][::3]
+
+
+def test_the_recipe_is_one_training_in_all_sweeps_that_take_it_apart(tmp_path: Path, plan: list[Sweep]) -> None:
+    places = (f"paths.outputs={tmp_path}/outputs", f"paths.datasets={tmp_path}/datasets", "tracking=folder")
+    for name in ("recipe_small", "recipe_small_without", "recipe_small_with"):
+        assert sweeps_in.sweep(f"sweeps={name}", *places, "dry_run=true") == 0
+    assert [row.problem for each in plan for row in each.rows or () if row.problem] == []
+    whole, without, build_up = ([fingerprint(row.settings) for row in each.rows or () if row.settings] for each in plan)
+    assert whole[0] == without[0] == build_up[-1]
+    assert whole[1] == build_up[0]
+    for rows in (whole, without, build_up):
+        assert len(set(rows)) == len(rows)
+    assert {row.seeds for each in plan for row in each.rows or ()} == {(0, 1, 2)}
 
 
 @pytest.mark.parametrize("name", quick_or_long(*QUICK, long=tuple(name for name in HERE if name not in QUICK)))
