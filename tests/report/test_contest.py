@@ -107,6 +107,23 @@ def test_markdown_and_latex_say_how_the_numbers_came_about(study: SweepRecord, t
     assert {line.count(" & ") for line in rows} == {7}
 
 
+def test_what_rows_do_not_share_is_said_of_none_alone(study: SweepRecord, tmp_path: Path) -> None:
+    shared = contests(study, tmp_path, [])[0].data
+    assert "encoder tiny (weights: unknown), 48 steps, unknown, on CPU" in shared
+    for number, (encoder, steps) in enumerate([("tiny", 48), ("tiny", 48), ("tiny", 48), ("small", 20), ("tiny", 90)]):
+        for path in tmp_path.glob(f"run-{number}-*"):
+            card, result = (json.loads((path / name).read_text()) for name in ("run.json", "result.json"))
+            card["params"] |= {"encoder.name": encoder, "schedule.minutes": "3.0"}
+            (path / "run.json").write_text(json.dumps(card))
+            (path / "result.json").write_text(json.dumps({**result, "steps": steps}))
+    several = contests(study, tmp_path, [])[0].data
+    assert several.startswith("embedded street scenes (128 training images of 256 x 128)")
+    said = (
+        "encoder tiny (weights: unknown) or small (weights: unknown), 3 minutes each, 20 to 90 steps, unknown or bf16"
+    )
+    assert said in several
+
+
 def test_the_report_page_has_the_contest_in_the_sweeps_section(study: SweepRecord, tmp_path: Path) -> None:
     (tmp_path / "outputs").symlink_to(tmp_path)
     (tmp_path / "sweeps" / "s").mkdir(parents=True)

@@ -6,7 +6,7 @@ same seed, in both of the field's conventions; see `scoring.delta`.
 """
 
 import math
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -95,7 +95,7 @@ def contests(study: SweepRecord, outputs: Path, problems: list[str]) -> list[Con
         for row in study.rows
     }
     told = [store for of_row in stores.values() for store in of_row.values() if store.card and store.card.params]
-    data = _data(told[0]) if told else "unknown data"
+    data = _data(told) if told else "unknown data"
     is_evaluated = study.config.get("score") is not None
     order: list[Selection] = [study.selection, *(each for each in SELECTIONS if each != study.selection)]
     if is_evaluated:
@@ -209,13 +209,25 @@ def _values(row: SweepRow, scores: Scores, own: list[Headline], tasks: delta.Tas
     return found
 
 
-def _data(store: RunStore) -> str:
-    """On what a run was trained, and with what."""
-    assert store.card is not None
-    found = circumstances(store.card.params, store)
-    steps = f", {found.steps} steps" if found.steps else ""
-    where = f", on {found.device}" if found.device else ""
-    return f"{found.data}; encoder {found.encoder} (weights: {found.weights}){steps}, {found.precision}{where}"
+def _data(stores: Sequence[RunStore]) -> str:
+    """On what runs were trained, and with what: once where all have the same, else what there is."""
+    params = [store.card.params for store in stores if store.card]
+    found = [circumstances(each, store) for each, store in zip(params, stores, strict=True)]
+
+    def several(values: Iterable[str]) -> str:
+        return " or ".join(dict.fromkeys(value for value in values if value))
+
+    parts = [f"encoder {several(f'{each.encoder} (weights: {each.weights})' for each in found)}"]
+    minutes = {each.get("schedule.minutes", "None") for each in params}
+    if len(minutes) == 1 and minutes != {"None"}:
+        parts.append(f"{minutes.pop().removesuffix('.0')} minutes each")
+    if steps := [each.steps for each in found if each.steps]:
+        least, most = min(steps), max(steps)
+        parts.append(f"{least} steps" if least == most else f"{least} to {most} steps")
+    parts.append(several(each.precision for each in found))
+    if device := several(each.device or "" for each in found):
+        parts.append(f"on {device}")
+    return f"{several(each.data for each in found)}; {', '.join(parts)}"
 
 
 def name_of(row: SweepRow) -> str:
