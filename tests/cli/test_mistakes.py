@@ -181,6 +181,12 @@ def test_words_that_are_right_stay_as_they_are(words: list[str]) -> None:
     assert read(words, Options(CONF, "train")) == words
 
 
+def test_a_group_that_is_nothing_by_itself_may_be_given_as_that() -> None:
+    words = ["experiment=loss/l1", "seed=1", "experiment=null", "sweeps=null", "name=null"]
+    assert read(words, Options(CONF, "train")) == ["seed=1", "name=null"]
+    assert read(["experiment=null", "experiment=loss/l1"], Options(CONF, "train"))[-1] == "experiment=loss/l1"
+
+
 @pytest.mark.parametrize("config", COMMANDS)
 def test_a_config_without_one_of_its_keys_is_refused_by_name_or_does_without(
     command: Commands, tmp_path: Path, config: str, extent: Callable[[int, int], int], observed: Callable[..., None]

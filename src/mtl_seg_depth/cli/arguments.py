@@ -53,6 +53,7 @@ def read(words: Sequence[str], options: Options) -> list[str]:
     Raises UserError, with the line that was probably meant, for words that are no flag and no `key=value`, for values
     that no config group takes, and for several values where no sweep was asked for.
     """
+    words = _without_nothing(words, options)
     flags = get_args_parser()
     flags.allow_abbrev = flags.exit_on_error = False
     try:
@@ -68,6 +69,13 @@ def read(words: Sequence[str], options: Options) -> list[str]:
         raise UserError(f"{bare[0]}: options are written key=value, without blanks; {hint}")
     readable = {word: _readable(word, given.multirun, options) for word in given.overrides}
     return [readable.get(word, word) for word in words]
+
+
+def _without_nothing(words: Sequence[str], options: Options) -> list[str]:
+    """The words less those of a group that is nothing by itself and is given as that: Hydra has no word for it."""
+    last = {word.partition("=")[0]: word.partition("=")[2] for word in words}
+    nothing = {group for group, default in options.defaults.items() if default == last.get(group) == "null"}
+    return [word for word in words if word.partition("=")[0] not in nothing]
 
 
 def given_twice(words: Sequence[str]) -> Iterator[str]:

@@ -13,7 +13,7 @@ from mtl_seg_depth.cli.help_text import groups_of, keys_of
 from mtl_seg_depth.config import flatten
 from mtl_seg_depth.system.wording import nearest
 
-MOST_LISTED = 24
+MOST_LISTED = 32
 """Options in a message."""
 
 NUMBER = re.compile(r"[+-]?(\d[\d_]*\.?\d*|\.\d+)(e[+-]?\d+)?", re.IGNORECASE)

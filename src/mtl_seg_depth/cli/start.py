@@ -62,7 +62,7 @@ def start(main: Main, *, config: str, root: Path | None) -> None:
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="replace")  # a terminal without arrows is no reason to end a run that is done
-    if any(argument.startswith("sweeps=") for argument in sys.argv[1:]):
+    if any(argument.startswith("sweeps=") and argument != "sweeps=null" for argument in sys.argv[1:]):
         sys.argv.append("--multirun")  # a sweep's file cannot say so itself: Hydra asks before it composes
     os.environ.setdefault(ROOT_VARIABLE, str(root or Path.cwd()))
     options = Options(installation.conf(root), config)

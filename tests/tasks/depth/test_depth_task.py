@@ -1,4 +1,5 @@
 import math
+from itertools import pairwise
 
 import numpy as np
 import pytest
@@ -82,15 +83,16 @@ def test_the_mean_depth_is_the_best_guess(spec, code):
 
 
 @pytest.mark.parametrize(
-    ("spec", "ends", "some"), [(DEPTH_SPEC, (4, 300), {10, 40, 100}), (NEAR, (0.5, 80), {1, 10, 20})]
+    ("spec", "ends", "some"), [(DEPTH_SPEC, (4, 300), {10, 50, 100}), (NEAR, (0.8, 80), {1, 10, 20})]
 )
-def test_a_scale_begins_and_ends_with_the_codes_and_has_round_ticks_between(spec, ends, some):
+def test_a_scale_has_two_decades_at_most_and_round_ticks_apart(spec, ends, some):
     task = Depth(spec)
     ticks = task.tick_metres()
     assert task.shown_range == pytest.approx(ends)
     assert (ticks[0], ticks[-1]) == pytest.approx(ends)
     assert ticks == sorted(set(ticks))
     assert some <= set(ticks)
+    assert all(far / near > 1.19 for near, far in pairwise(ticks))
 
 
 def test_views_are_the_geometric_mean_of_their_depths_without_their_zooms():

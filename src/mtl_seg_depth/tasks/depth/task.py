@@ -24,6 +24,8 @@ from mtl_seg_depth.tasks.task import Image, Pool, Task, ViewGeometry
 
 ONE_SURFACE = 1.25
 """The ratio of neighbouring depths up to which something between them is drawn where an image is enlarged."""
+SHOWN = 100
+"""The ratio of the farthest to the nearest depth that has a colour of its own, at most."""
 
 
 class Depth(Task):
@@ -125,13 +127,18 @@ class Depth(Task):
         return enlarge(logarithms, size, read)
 
     def paint(self, values: NDArray[Any]) -> Image:
-        """On a logarithmic scale over the valid range, near ones bright."""
+        """On a logarithmic scale over `shown_range`, near ones bright."""
         return paint_depth(values, *self.shown_range)
 
     @property
     def shown_range(self) -> tuple[float, float]:
-        """Metres: what the colours of `paint` begin and end with, those that the data's codes do."""
-        return self.spec.codec.nearest, self.spec.codec.farthest
+        """Metres: what the colours of `paint` begin and end with.
+
+        The farthest is that of the data's codes, and so is the nearest, unless it is less than a hundredth of that: a
+        limit of millimetres says nothing of what is in a picture, and would leave few colours for it.
+        """
+        nearest, farthest = self.spec.codec.nearest, self.spec.codec.farthest
+        return max(nearest, farthest / SHOWN), farthest
 
     def panels(self, target: NDArray[Any], prediction: NDArray[Any]) -> dict[str, Image]:
         """Depth, predicted depth, and by how much either is beyond the other."""
@@ -145,5 +152,5 @@ class Depth(Task):
         """Round depths to mark on a scale of `shown_range`, its ends included."""
         near, far = self.shown_range
         powers = range(math.floor(math.log10(near)), math.ceil(math.log10(far)) + 1)
-        steps = [digit * 10.0**power for power in powers for digit in (1, 2, 4, 8)]
+        steps = [digit * 10.0**power for power in powers for digit in (1, 2, 5)]
         return [near, *(step for step in steps if near * 1.2 < step < far / 1.2), far]
