@@ -62,6 +62,9 @@ def start(main: Main, *, config: str, root: Path | None) -> None:
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="replace")  # a terminal without arrows is no reason to end a run that is done
+    if not (sys.stdout.isatty() and sys.stderr.isatty()):
+        # rich takes it for a terminal, and notebooks and CI set it: a live line would be thousands there.
+        os.environ.pop("FORCE_COLOR", None)
     if any(argument.startswith("sweeps=") and argument != "sweeps=null" for argument in sys.argv[1:]):
         sys.argv.append("--multirun")  # a sweep's file cannot say so itself: Hydra asks before it composes
     os.environ.setdefault(ROOT_VARIABLE, str(root or Path.cwd()))
