@@ -6,6 +6,7 @@ import json
 import re
 import socket
 import threading
+import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
@@ -223,6 +224,19 @@ def test_in_a_browser_metres_under_the_cursor_are_the_networks_and_two_runs_stan
         painted = viewer().tasks["depth"].paint(np.full((1, 1), 24, np.float32))[0, 0]
         np.testing.assert_allclose(browser.value(pixel.format(70)), painted, atol=6)
         assert browser.value("document.querySelector('.ticks').innerText").split()[-2:] == ["300", "m"]
+
+        # A street that is long in coming does not take the place of a picture that was chosen after it.
+        save(tmp_path / "later.png", np.full((50, 90, 3), (28, 51, 0), np.uint8))
+        browser.value(
+            "(fetched => { window.fetch = async (place, ...more) => { if (/street/.test(place)) await new Promise("
+            "done => { window.arrive = done; }); return fetched(place, ...more); }; })(window.fetch)"
+        )
+        browser.value("document.querySelector('#streets button').click()")
+        browser.choose_file("#file", tmp_path / "later.png")
+        browser.wait_for(f"{ready} && document.querySelector('canvas').width === 90")
+        browser.value("window.arrive()")
+        time.sleep(1)
+        assert browser.wait_for(f"{ready} && document.querySelector('canvas').width") == 90
 
         (tmp_path / "broken.png").write_bytes(b"no image")
         browser.choose_file("#file", tmp_path / "broken.png")

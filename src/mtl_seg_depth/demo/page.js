@@ -13,7 +13,7 @@ async function start() {
     image.src = `street/${index}`;
     image.alt = `Drawn street ${index + 1}`;
     button.append(image);
-    button.addEventListener("click", async () => see(await (await fetch(image.src)).blob(), button));
+    button.addEventListener("click", () => see(fetch(image.src).then((response) => response.blob()), button));
     list.append(button);
   }
   state.figures = networks.map((network, index) => new Figure(network, index));
@@ -28,6 +28,7 @@ async function start() {
   list.firstChild.click();
 }
 
+// A file, or the promise of one; what was asked for last is shown, whichever comes first.
 async function see(file, button = null) {
   const asked = ++state.asked;
   for (const each of $("#streets").children) each.setAttribute("aria-pressed", each === button);
@@ -35,7 +36,8 @@ async function see(file, button = null) {
   $("#figures").setAttribute("aria-busy", "true");
   try {
     const answers = [];
-    for (const figure of state.figures) answers.push(await figure.ask(file));
+    const picture = await file;
+    for (const figure of state.figures) if (asked === state.asked) answers.push(await figure.ask(picture));
     if (asked === state.asked) state.figures.forEach((figure, index) => figure.take(answers[index]));
   } catch (error) {
     if (asked !== state.asked) return;
