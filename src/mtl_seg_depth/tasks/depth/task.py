@@ -152,5 +152,5 @@ class Depth(Task):
         """Round depths to mark on a scale of `shown_range`, its ends included."""
         near, far = self.shown_range
         powers = range(math.floor(math.log10(near)), math.ceil(math.log10(far)) + 1)
-        steps = [digit * 10.0**power for power in powers for digit in (1, 2, 5)]
+        steps = [digit * 10.0**power for power in powers for digit in (1, 2, 4, 8)]
         return [near, *(step for step in steps if near * 1.2 < step < far / 1.2), far]
