@@ -38,6 +38,7 @@ def test_it_is_small_and_names_no_folder_of_a_machine() -> None:
 
 def test_it_sees_what_and_how_far(tmp_path: Path) -> None:
     network = load("demo", outputs=tmp_path)
+    assert network.trained.name == "demo"
     confusion = np.zeros((len(CLASS_NAMES),) * 2, np.int64)
     errors = []
     for number in range(8):

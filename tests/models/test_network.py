@@ -10,13 +10,14 @@ from torch import nn
 from mtl_seg_depth.models.aspp import ASPP, Projection
 from mtl_seg_depth.models.branched import Branched
 from mtl_seg_depth.models.cross_stitch import CrossStitch
-from mtl_seg_depth.models.decoder import Decoder
+from mtl_seg_depth.models.decoder import Decoder, PyramidDecoder
 from mtl_seg_depth.models.distilled import Distilled
 from mtl_seg_depth.models.encoder import Encoder
 from mtl_seg_depth.models.joint import Joint
 from mtl_seg_depth.models.mtan import MTAN
 from mtl_seg_depth.models.resnet import ResNetEncoder
 from mtl_seg_depth.models.single import Single
+from mtl_seg_depth.models.squeeze_excitation import SqueezeExcitation
 
 OS16 = (False, False, True)
 HEADS_SE = {"aspp_se": True, "decoder_se": True}
@@ -30,6 +31,7 @@ ARCHITECTURES = {
     "cross-stitch": CrossStitch,
     "semseg alone": partial(Single, task="semseg"),
     "depth alone": partial(Single, task="depth"),
+    "skips from all scales": partial(Branched, skip="all"),
     "squeeze-and-excitation": partial(Branched, **HEADS_SE),
 }
 every_architecture = pytest.mark.parametrize("build", ARCHITECTURES.values(), ids=ARCHITECTURES)
@@ -77,7 +79,9 @@ def test_a_width_is_that_of_bottlenecks_and_decoders(build):
     narrow = on_meta(build, width=8)
     assert count(narrow) < count(on_meta(build))
     made = [module for name, module in narrow.named_modules() if name and not name.startswith("encoder")]
-    assert {module.out_channels for module in made if isinstance(module, (ASPP, Projection, Decoder))} == {8}
+    of_width = (ASPP, Projection, Decoder, PyramidDecoder)
+    assert {module.out_channels for module in made if isinstance(module, of_width)} == {8}
+    assert all(module.excite[0].out_features == 1 for module in made if isinstance(module, SqueezeExcitation))
     assert narrow(torch.empty(2, 3, 64, 96, device="meta"))
     with pytest.raises(ValueError, match="width takes whole numbers from 1, not 0"):
         on_meta(build, width=0)
