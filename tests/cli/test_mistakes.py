@@ -9,7 +9,7 @@ from helpers.commands import Commands
 from helpers.composing import CONF, ROOT, TINY, compose, places
 from helpers.tiny_data import write_tiny_miniscapes
 
-from mtl_seg_depth.cli.arguments import given_twice, read
+from mtl_seg_depth.cli.arguments import given_twice, names_a_sweep, read
 from mtl_seg_depth.cli.options import Options
 from mtl_seg_depth.config import flatten
 
@@ -185,6 +185,20 @@ def test_a_group_that_is_nothing_by_itself_may_be_given_as_that() -> None:
     words = ["experiment=loss/l1", "seed=1", "experiment=null", "sweeps=null", "name=null"]
     assert read(words, Options(CONF, "train")) == ["seed=1", "name=null"]
     assert read(["experiment=null", "experiment=loss/l1"], Options(CONF, "train"))[-1] == "experiment=loss/l1"
+
+
+@pytest.mark.parametrize(
+    ("words", "named"),
+    [
+        (["seed=1"], False),
+        (["sweeps=adam_lr", "seed=1"], True),
+        (["sweeps=null"], False),
+        (["sweeps=adam_lr", "sweeps=null"], False),
+        (["sweeps=null", "sweeps=adam_lr"], True),
+    ],
+)
+def test_the_last_word_about_a_sweep_says_whether_there_is_one(words: list[str], named: bool) -> None:
+    assert names_a_sweep(words) is named
 
 
 @pytest.mark.parametrize("config", COMMANDS)

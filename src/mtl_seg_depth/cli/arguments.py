@@ -71,6 +71,12 @@ def read(words: Sequence[str], options: Options) -> list[str]:
     return [readable.get(word, word) for word in words]
 
 
+def names_a_sweep(words: Sequence[str]) -> bool:
+    """Whether the last `sweeps=...` among the words, which is the one that counts, names one."""
+    chosen = [word for word in words if word.startswith("sweeps=")]
+    return bool(chosen) and chosen[-1] != "sweeps=null"
+
+
 def _without_nothing(words: Sequence[str], options: Options) -> list[str]:
     """The words less those of a group that is nothing by itself and is given as that: Hydra has no word for it."""
     last = {word.partition("=")[0]: word.partition("=")[2] for word in words}

@@ -16,7 +16,7 @@ from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 from omegaconf.resolvers import oc
 
-from mtl_seg_depth.cli.arguments import given_twice, left_to_the_rows, read
+from mtl_seg_depth.cli.arguments import given_twice, left_to_the_rows, names_a_sweep, read
 from mtl_seg_depth.cli.completion import answered, registration
 from mtl_seg_depth.cli.messages import message_of
 from mtl_seg_depth.cli.options import Options
@@ -65,7 +65,7 @@ def start(main: Main, *, config: str, root: Path | None) -> None:
     if not (sys.stdout.isatty() and sys.stderr.isatty()):
         # rich takes it for a terminal, and notebooks and CI set it: a live line would be thousands there.
         os.environ.pop("FORCE_COLOR", None)
-    if any(argument.startswith("sweeps=") and argument != "sweeps=null" for argument in sys.argv[1:]):
+    if names_a_sweep(sys.argv[1:]):
         sys.argv.append("--multirun")  # a sweep's file cannot say so itself: Hydra asks before it composes
     os.environ.setdefault(ROOT_VARIABLE, str(root or Path.cwd()))
     options = Options(installation.conf(root), config)
