@@ -17,6 +17,7 @@ from test_experiments import TABLES as SECTIONS
 
 from mtl_seg_depth.config import fingerprint, parse
 from mtl_seg_depth.report.published import published
+from mtl_seg_depth.runs import assembly
 from mtl_seg_depth.sweeping import sweep as sweeping
 from mtl_seg_depth.sweeping.plan import Sweep
 
@@ -29,6 +30,7 @@ HERE = [name for name in FILES if name not in (*PUBLISHED, *RECIPES, "methods_sm
 LESS = {
     "tuned_weights": ["task_weights.semseg=0.2,0.5"],
     "methods": ["task_weights=equal,rlw", "seeds=[0]"],
+    "search_tta": ["tta.scales=[1],[0.75,1]"],
     "recipe_search": ["schedule.minutes=null", "validation.times=null"],  # no measuring how many steps fit
 }
 """Of sweeps that have more rows, or longer trainings, than there is anything to learn from here."""
@@ -136,7 +138,10 @@ def test_the_small_sweep_of_methods_is_a_part_of_it_and_a_row_alone_is_the_same_
 QUICK = HERE[::3]
 
 
-def test_the_recipe_is_one_training_in_all_sweeps_that_take_it_apart(tmp_path: Path, plan: list[Sweep]) -> None:
+def test_the_recipe_is_one_training_in_all_sweeps_that_take_it_apart(
+    tmp_path: Path, plan: list[Sweep], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(assembly, "native", lambda device: "bf16")  # where it is fp32, a faster precision is no other
     places = (f"paths.outputs={tmp_path}/outputs", f"paths.datasets={tmp_path}/datasets", "tracking=folder")
     for name in ("recipe_small", "recipe_small_without", "recipe_small_with", "recipe_small_pretrained"):
         assert sweeps_in.sweep(f"sweeps={name}", *places, "dry_run=true") == 0
