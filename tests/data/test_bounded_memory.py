@@ -62,7 +62,7 @@ def inspected(source: DataSet) -> object:
 
 
 def peaks(work: Callable[[DataSet], object], folder: Path) -> tuple[int, int]:
-    """What a few images and many take."""
+    """Bytes that work on a few images took at most, and on many; to be called in a process of its own."""
     sample.MOST = FEW  # of what is looked at closely, which is held
     few, many = written(folder / "few", FEW), written(folder / "many", MANY)
     work(written(folder / "first", 2))  # what is imported and kept once

@@ -72,24 +72,29 @@ def read(words: Sequence[str], options: Options) -> list[str]:
 
 
 def names_a_sweep(words: Sequence[str]) -> bool:
-    """Whether the last `sweeps=...` among the words, which is the one that counts, names one."""
-    chosen = [word for word in words if word.startswith("sweeps=")]
-    return bool(chosen) and chosen[-1] != "sweeps=null"
-
-
-def _without_nothing(words: Sequence[str], options: Options) -> list[str]:
-    """The words less those of a group that is nothing by itself and is given as that: Hydra has no word for it."""
-    last = {word.partition("=")[0]: word.partition("=")[2] for word in words}
-    nothing = {group for group, default in options.defaults.items() if default == last.get(group) == "null"}
-    return [word for word in words if word.partition("=")[0] not in nothing]
+    """Whether the words ask for one of the files in sweeps/."""
+    return _that_count(words).get("sweeps", "null") != "null"
 
 
 def given_twice(words: Sequence[str]) -> Iterator[str]:
     """Words that do not count, as a later one gives the same key."""
-    last = {word.partition("=")[0]: word for word in words}
+    counts = _that_count(words)
     for word in words:
-        if "=" in word and (counts := last[word.partition("=")[0]]) != word:
-            yield f"{counts} counts, not {word}"
+        key, equals, value = word.partition("=")
+        if equals and value != counts[key]:
+            yield f"{key}={counts[key]} counts, not {word}"
+
+
+def _without_nothing(words: Sequence[str], options: Options) -> list[str]:
+    """The words less those of a group that is nothing by itself and is given as that: Hydra has no word for it."""
+    counts = _that_count(words)
+    nothing = {group for group, default in options.defaults.items() if default == counts.get(group) == "null"}
+    return [word for word in words if word.partition("=")[0] not in nothing]
+
+
+def _that_count(words: Sequence[str]) -> dict[str, str]:
+    """The value of every key among the words: the last one, where there are several."""
+    return {key: value for key, equals, value in (word.partition("=") for word in words) if equals}
 
 
 def left_to_the_rows(error: ConfigCompositionException, words: Sequence[str]) -> list[str] | None:
